@@ -1,1 +1,37 @@
-//! (header to come)
+//! Where a draft may be published, and whether a destination can take it now.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DestinationKind {
+    #[default]
+    GithubIssue,
+    LinearIssue,
+    Webhook,
+    Telemetry,
+    McpTool,
+    InternalMemory,
+}
+
+impl DestinationKind {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::GithubIssue => "github_issue",
+            Self::LinearIssue => "linear_issue",
+            Self::Webhook => "webhook",
+            Self::Telemetry => "telemetry",
+            Self::McpTool => "mcp_tool",
+            Self::InternalMemory => "internal_memory",
+        }
+    }
+
+    /// Local stores take a record at once; everything else waits for triage evidence.
+    pub fn needs_triage(self) -> bool {
+        match self {
+            Self::Telemetry | Self::InternalMemory => false,
+            Self::GithubIssue | Self::LinearIssue | Self::Webhook | Self::McpTool => true,
+        }
+    }
+}

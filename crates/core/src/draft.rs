@@ -1,1 +1,338 @@
-//! (header to come)
+//! The draft: what would be published, and the only place that changes its state.
+//!
+//! [`transition`] is total over state and event. Denied is final: no event leaves it. Approval is the timestamp alone,
+//! never a status.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    destination::DestinationKind,
+    publish::Action,
+    record::{Collection, Column, Record},
+    signal::{Classification, QualityGate, SafetyContext, SourceRouting},
+    source::SourceKind,
+    wire::wire_enum,
+};
+
+wire_enum! {
+    pub enum DraftStatus {
+        Ready = "draft_ready",
+        ApprovalRequired = "approval_required",
+        TriageQueued = "triage_queued",
+        Denied = "denied",
+        GithubIssueCreated = "github_issue_created",
+        GithubCommentPosted = "github_comment_posted",
+        LinearIssueCreated = "linear_issue_created",
+        LinearIssueMatched = "linear_issue_matched",
+        WebhookPosted = "webhook_posted",
+        TelemetryRecorded = "telemetry_recorded",
+        MemorySummaryStored = "memory_summary_stored",
+        McpToolCalled = "mcp_tool_called",
+        GithubPostFailed = "github_post_failed",
+        LinearPostFailed = "linear_post_failed",
+        WebhookPostFailed = "webhook_post_failed",
+        TelemetryFailed = "telemetry_failed",
+        MemorySummaryFailed = "memory_summary_failed",
+        McpToolFailed = "mcp_tool_failed",
+        McpToolAuthRequired = "mcp_tool_auth_required",
+    }
+}
+
+/// The stages of a draft's life that decisions distinguish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Open,
+    Published,
+    Failed,
+    Denied,
+}
+
+impl DraftStatus {
+    pub fn stage(self) -> Stage {
+        match self {
+            Self::Ready | Self::ApprovalRequired | Self::TriageQueued => Stage::Open,
+            Self::Denied => Stage::Denied,
+            Self::GithubIssueCreated
+            | Self::GithubCommentPosted
+            | Self::LinearIssueCreated
+            | Self::LinearIssueMatched
+            | Self::WebhookPosted
+            | Self::TelemetryRecorded
+            | Self::MemorySummaryStored
+            | Self::McpToolCalled => Stage::Published,
+            Self::GithubPostFailed
+            | Self::LinearPostFailed
+            | Self::WebhookPostFailed
+            | Self::TelemetryFailed
+            | Self::MemorySummaryFailed
+            | Self::McpToolFailed
+            | Self::McpToolAuthRequired => Stage::Failed,
+        }
+    }
+
+    /// The status that a successful action gives; `None` for actions that publish nothing.
+    pub fn of_success(action: Action) -> Option<Self> {
+        match action {
+            Action::CreateIssue => Some(Self::GithubIssueCreated),
+            Action::CommentIssue => Some(Self::GithubCommentPosted),
+            Action::MatchedLinearIssue => Some(Self::LinearIssueMatched),
+            Action::PostWebhook => Some(Self::WebhookPosted),
+            Action::RecordTelemetry => Some(Self::TelemetryRecorded),
+            Action::StoreMemorySummary => Some(Self::MemorySummaryStored),
+            Action::CallMcpTool => Some(Self::McpToolCalled),
+            Action::ApprovalRequired
+            | Action::Approved
+            | Action::DraftReady
+            | Action::MatchedOpenNoComment
+            | Action::SkipDuplicate
+            | Action::CreateIssueRetrySuppressed
+            | Action::PublishInProgress
+            | Action::WebhookRetrySuppressed
+            | Action::McpToolRetrySuppressed
+            | Action::MatchedOpen
+            | Action::MatchedClosed
+            | Action::NoMatch
+            | Action::LocalRecordFound
+            | Action::McpToolRecordFound => None,
+        }
+    }
+
+    pub fn of_failure(kind: DestinationKind) -> Self {
+        match kind {
+            DestinationKind::GithubIssue => Self::GithubPostFailed,
+            DestinationKind::LinearIssue => Self::LinearPostFailed,
+            DestinationKind::Webhook => Self::WebhookPostFailed,
+            DestinationKind::Telemetry => Self::TelemetryFailed,
+            DestinationKind::InternalMemory => Self::MemorySummaryFailed,
+            DestinationKind::McpTool => Self::McpToolFailed,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Draft {
+    pub draft_id: String,
+    pub fingerprint: String,
+    pub repo: String,
+    pub status: DraftStatus,
+    pub created_at_ms: u64,
+    pub updated_at_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_source_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_kind: Option<SourceKind>,
+    /// Set by approve alone; the only thing that satisfies an approval rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_granted_at_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triage_run_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue_number: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub github_status: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub github_issue_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub github_comment_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub github_posted_at_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matched_issue_number: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matched_issue_state: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_digest: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality_gate: Option<QualityGate>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_post_error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_recovery_at_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recovery_attempts: u64,
+    /// Last recurrence after publication, and how many there were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurred_at_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recurrences: u64,
+    /// Reasons given with approve and deny, redacted. Not part of the evidence digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operator_notes: Vec<String>,
+    #[serde(flatten)]
+    pub safety: SafetyContext,
+    #[serde(flatten)]
+    pub routing: SourceRouting,
+    #[serde(flatten)]
+    pub classification: Classification,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+pub static DRAFTS: Collection =
+    Collection { name: "drafts", columns: &["status", "project_id", "created_at_ms", "updated_at_ms", "incident_id"] };
+
+impl Record for Draft {
+    const COLLECTION: &'static Collection = &DRAFTS;
+    fn id(&self) -> &str {
+        &self.draft_id
+    }
+    fn columns(&self) -> Vec<Column> {
+        vec![
+            Column::text(self.status.word()),
+            Column::opt(self.project_id.as_deref()),
+            Column::ms(self.created_at_ms),
+            Column::ms(self.updated_at_ms),
+            Column::opt(self.incident_id.as_deref()),
+        ]
+    }
+}
+
+/// What can happen to a draft.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    Approved {
+        reason: Option<String>,
+    },
+    Denied {
+        reason: Option<String>,
+    },
+    /// The publish gate found that a person must approve first.
+    ApprovalDemanded,
+    TriageQueued {
+        run_id: String,
+    },
+    /// Triage ended or a summary was stored; carries the marker for `github_status`.
+    TriageSettled {
+        marker: &'static str,
+    },
+    /// Triage's deadline passed before it ended.
+    TriageTimedOut,
+    Published {
+        action: Action,
+        url: Option<String>,
+        digest: String,
+    },
+    PublishFailed {
+        kind: DestinationKind,
+        error: String,
+    },
+    /// The failure was seen again.
+    Recurred,
+}
+
+/// Why an event does not apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Approve and deny apply to drafts that wait for approval, once.
+    NotPendingApproval,
+    /// A denied draft stays denied.
+    Denied,
+}
+
+/// Applies an event. The draft is unchanged when it is refused.
+pub fn transition(draft: &mut Draft, event: Event, now_ms: u64) -> Result<(), Refusal> {
+    use DraftStatus as S;
+    let stage = draft.status.stage();
+    match event {
+        Event::Approved { reason } => {
+            if draft.status != S::ApprovalRequired {
+                return Err(Refusal::NotPendingApproval);
+            }
+            draft.status = S::Ready;
+            draft.approval_granted_at_ms = Some(now_ms);
+            draft.github_status = None;
+            draft.operator_notes.extend(reason);
+        }
+        Event::Denied { reason } => {
+            if draft.status != S::ApprovalRequired {
+                return Err(Refusal::NotPendingApproval);
+            }
+            draft.status = S::Denied;
+            draft.operator_notes.extend(reason);
+        }
+        Event::ApprovalDemanded => match stage {
+            Stage::Denied => return Err(Refusal::Denied),
+            Stage::Open | Stage::Published | Stage::Failed => {
+                draft.status = S::ApprovalRequired;
+                draft.github_status = Some(S::ApprovalRequired.word().into());
+            }
+        },
+        Event::TriageQueued { run_id } => {
+            match stage {
+                Stage::Denied => return Err(Refusal::Denied),
+                // A draft that waits for approval goes on waiting while it is triaged, and a published one stays so.
+                Stage::Open if draft.status == S::ApprovalRequired => {}
+                Stage::Open | Stage::Failed => draft.status = S::TriageQueued,
+                Stage::Published => {}
+            }
+            draft.triage_run_id = Some(run_id);
+        }
+        Event::TriageSettled { marker } => match stage {
+            Stage::Denied => return Err(Refusal::Denied),
+            Stage::Open | Stage::Failed => {
+                if matches!(draft.status, S::TriageQueued | S::GithubPostFailed) {
+                    draft.status = S::Ready;
+                }
+                draft.github_status = Some(marker.into());
+                draft.last_post_error = None;
+            }
+            Stage::Published => {}
+        },
+        Event::TriageTimedOut => match stage {
+            Stage::Denied => return Err(Refusal::Denied),
+            Stage::Open | Stage::Failed => {
+                if draft.status == S::TriageQueued {
+                    draft.status = S::Ready;
+                }
+                draft.github_status = Some("triage_timed_out".into());
+            }
+            Stage::Published => {}
+        },
+        Event::Published { action, url, digest } => {
+            if stage == Stage::Denied {
+                return Err(Refusal::Denied);
+            }
+            if let Some(status) = S::of_success(action) {
+                draft.status = status;
+                draft.github_status = Some(status.word().into());
+                draft.github_posted_at_ms = Some(now_ms);
+            }
+            if url.is_some() {
+                draft.github_issue_url = url;
+            }
+            draft.evidence_digest = Some(digest);
+            draft.last_post_error = None;
+        }
+        Event::PublishFailed { kind, error } => match stage {
+            Stage::Denied => return Err(Refusal::Denied),
+            // One destination's failure does not unpublish what another one has taken.
+            Stage::Published => draft.last_post_error = Some(error),
+            Stage::Open | Stage::Failed => {
+                draft.status = S::of_failure(kind);
+                draft.github_status = Some(draft.status.word().into());
+                draft.last_post_error = Some(error);
+            }
+        },
+        Event::Recurred => match stage {
+            Stage::Published => {
+                draft.recurred_at_ms = Some(now_ms);
+                draft.recurrences += 1;
+            }
+            // Open and failed drafts are counted on the incident; a denial is final.
+            Stage::Open | Stage::Failed | Stage::Denied => return Ok(()),
+        },
+    }
+    draft.updated_at_ms = draft.updated_at_ms.max(now_ms);
+    Ok(())
+}

@@ -1,1 +1,191 @@
-//! (header to come)
+//! The incident: one failure, however often and through whichever door it was seen.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    fingerprint::Grouping,
+    publish::Action,
+    record::{Collection, Column, Record},
+    signal::{Classification, QualityGate, SafetyContext, SourceRouting},
+    source::SourceKind,
+    wire::wire_enum,
+};
+
+wire_enum! {
+    /// Where an incident stands: the pipeline's own words, or the latest publish action.
+    pub enum IncidentStatus {
+        Queued = "queued",
+        DraftCreated = "draft_created",
+        DraftFailed = "draft_failed",
+        TriageQueued = "triage_queued",
+        DuplicateSuppressed = "duplicate_suppressed",
+        QualityGateBlocked = "quality_gate_blocked",
+        TriageTimedOut = "triage_timed_out",
+        TriageFailed = "triage_failed",
+        PostFailed = "github_post_failed",
+        Denied = "denied",
+        Resolved = "resolved",
+        ApprovalRequired = "approval_required",
+        Approved = "approved",
+        CreateIssue = "create_issue",
+        CommentIssue = "comment_issue",
+        MatchedOpenNoComment = "matched_open_no_comment",
+        DraftReady = "draft_ready",
+        SkipDuplicate = "skip_duplicate",
+        CreateIssueRetrySuppressed = "create_issue_retry_suppressed",
+        PublishInProgress = "publish_in_progress",
+        MatchedLinearIssue = "matched_linear_issue",
+        PostWebhook = "post_webhook",
+        WebhookRetrySuppressed = "webhook_retry_suppressed",
+        RecordTelemetry = "record_telemetry",
+        StoreMemorySummary = "store_memory_summary",
+        CallMcpTool = "call_mcp_tool",
+        McpToolRetrySuppressed = "mcp_tool_retry_suppressed",
+    }
+}
+
+impl IncidentStatus {
+    /// The status that an action of the latest publish attempt gives the incident.
+    pub fn of_action(action: Action) -> Self {
+        Self::from_word(action.word()).unwrap_or(Self::PublishInProgress)
+    }
+
+    /// Work is under way or waiting for someone.
+    pub fn is_pending(self) -> bool {
+        matches!(self, Self::Queued | Self::DraftCreated | Self::TriageQueued)
+    }
+}
+
+/// One of the latest occurrences, kept as a sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Occurrence {
+    pub at_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    pub request_id: String,
+}
+
+/// The sample keeps the first occurrence and the latest ones, at most this many.
+pub const OCCURRENCE_SAMPLE: usize = 10;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Incident {
+    pub incident_id: String,
+    pub fingerprint: String,
+    pub event_type: String,
+    pub status: IncidentStatus,
+    pub repo: String,
+    pub workspace_root: String,
+    pub title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_source_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_kind: Option<SourceKind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    pub excerpt: Vec<String>,
+    pub occurrence_count: u64,
+    pub created_at_ms: u64,
+    pub updated_at_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_at_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triage_run_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality_gate: Option<QualityGate>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub duplicate_summary: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub duplicate_matches: Option<Vec<Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub event_payload: Option<Value>,
+    /// Why signals were grouped here.
+    pub grouping: Grouping,
+    /// A bounded sample of occurrences, newest last.
+    #[serde(default)]
+    pub occurrences: Vec<Occurrence>,
+    /// How many values each redaction rule replaced.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub redactions: std::collections::BTreeMap<String, u32>,
+    #[serde(flatten)]
+    pub safety: SafetyContext,
+    #[serde(flatten)]
+    pub routing: SourceRouting,
+    #[serde(flatten)]
+    pub classification: Classification,
+    /// Hex of the identity that signals are folded by. Internal; never on the wire.
+    #[serde(default)]
+    #[schema(ignore)]
+    pub identity: String,
+}
+
+pub static INCIDENTS: Collection =
+    Collection { name: "incidents", columns: &["identity", "status", "project_id", "updated_at_ms", "fingerprint"] };
+
+impl Record for Incident {
+    const COLLECTION: &'static Collection = &INCIDENTS;
+    fn id(&self) -> &str {
+        &self.incident_id
+    }
+    fn columns(&self) -> Vec<Column> {
+        vec![
+            Column::Bytes(hex::decode(&self.identity).unwrap_or_default()),
+            Column::text(self.status.word()),
+            Column::opt(self.project_id.as_deref()),
+            Column::ms(self.updated_at_ms),
+            Column::text(&self.fingerprint),
+        ]
+    }
+}
+
+/// Left behind by a deleted incident that had a draft, so that a recurrence finds the draft again and a denial holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// Hex of the identity.
+    pub identity: String,
+    pub draft_id: String,
+    pub deleted_at_ms: u64,
+}
+
+pub static TOMBSTONES: Collection = Collection { name: "incident_tombstones", columns: &[] };
+
+impl Record for Tombstone {
+    const COLLECTION: &'static Collection = &TOMBSTONES;
+    fn id(&self) -> &str {
+        &self.identity
+    }
+    fn columns(&self) -> Vec<Column> {
+        Vec::new()
+    }
+}

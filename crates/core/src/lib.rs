@@ -11,6 +11,7 @@ pub mod error;
 pub mod redaction;
 pub mod tenant;
 pub mod text;
+mod wire;
 
 // The flow.
 pub mod approval;

@@ -1,1 +1,242 @@
-//! (header to come)
+//! What the decisions need from the world, as traits. Drivers implement them; nothing here does anything.
+
+use std::{future::Future, pin::Pin};
+
+use crate::{
+    audit::merkle::Hash,
+    record::{Collection, Column, Commit, Committed, Job, JobKind},
+    tenant::TenantKey,
+};
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// A row did not have the version that the decision was made on, or a lease was lost: load and decide again.
+    Conflict,
+    /// The store cannot be written or read now (disk full, connection lost). Nothing of the commit was applied.
+    Unavailable(String),
+    /// A stored row cannot be understood. Never treated as absent.
+    Corrupt(String),
+}
+
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Conflict => f.write_str("the row changed meanwhile"),
+            Self::Unavailable(why) => write!(f, "the store is unavailable: {why}"),
+            Self::Corrupt(why) => write!(f, "a stored row is unreadable: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// A stored row as read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub id: String,
+    pub version: u64,
+    pub body: String,
+}
+
+/// One page of a collection: equality filters, an optional lower bound, newest first by a column and then by id.
+/// Each supported combination is one index seek.
+#[derive(Clone, Debug)]
+pub struct Query {
+    pub collection: &'static Collection,
+    pub tenant: TenantKey,
+    pub equals: Vec<(&'static str, Column)>,
+    /// Column that orders the page, descending.
+    pub order: &'static str,
+    /// Rows whose order column is at least this.
+    pub since: Option<i64>,
+    /// Continue after this `(order value, id)`.
+    pub after: Option<(i64, String)>,
+    pub limit: usize,
+}
+
+/// A row of a page, with the value that orders it (for the next cursor).
+#[derive(Clone, Debug, PartialEq)]
+pub struct PageRow {
+    pub order: i64,
+    pub row: Row,
+}
+
+/// A claimed job. `lease` names the claim; every write about the job must present it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    pub job: Job,
+    pub tenant: TenantKey,
+    pub lease: String,
+    /// How often the job has been claimed, this time included.
+    pub attempts: u32,
+}
+
+/// A row of the audit log as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    pub seq: u64,
+    pub canonical: String,
+    pub leaf: Hash,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct AuditQuery {
+    pub event_type: Option<String>,
+    /// Rows with `seq` below this (for pages, newest first) …
+    pub before_seq: Option<u64>,
+    /// … or above this (for streams, oldest first). Exactly one direction is used: `before_seq` unless this is set.
+    pub after_seq: Option<u64>,
+    pub since_ms: Option<u64>,
+    pub until_ms: Option<u64>,
+    pub limit: usize,
+}
+
+/// The durable state. Reads see every commit that was answered before they began.
+pub trait Store: Send + Sync {
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, StoreError>>;
+
+    fn get<'a>(
+        &'a self,
+        collection: &'static Collection,
+        tenant: &'a TenantKey,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Row>, StoreError>>;
+    fn page(&self, query: Query) -> BoxFuture<'_, Result<Vec<PageRow>, StoreError>>;
+    fn count<'a>(
+        &'a self,
+        collection: &'static Collection,
+        tenant: &'a TenantKey,
+        equals: Vec<(&'static str, Column)>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>>;
+    /// Every tenant that owns a row in `collection` (for workers and sweeps).
+    fn tenants<'a>(&'a self, collection: &'static Collection) -> BoxFuture<'a, Result<Vec<TenantKey>, StoreError>>;
+
+    /// Finds a credential row by the hash of its secret, in any tenant.
+    fn credential<'a>(
+        &'a self,
+        collection: &'static Collection,
+        hash: &'a str,
+    ) -> BoxFuture<'a, Result<Option<(TenantKey, Row)>, StoreError>>;
+    /// Records when credentials were last used. Bookkeeping: monotone, without version or audit row.
+    fn mark_used<'a>(
+        &'a self,
+        collection: &'static Collection,
+        used: Vec<(TenantKey, String, u64)>,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    fn last_used<'a>(
+        &'a self,
+        collection: &'static Collection,
+        tenant: &'a TenantKey,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<u64>, StoreError>>;
+
+    /// Lanes with a due, unleased job of this kind.
+    fn due_lanes(&self, kind: JobKind, now_ms: u64) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
+    /// Claims up to `limit` due jobs of one lane until `lease_until_ms`. `lease` must be fresh.
+    fn claim<'a>(
+        &'a self,
+        kind: JobKind,
+        lane: &'a str,
+        now_ms: u64,
+        lease: &'a str,
+        lease_until_ms: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Claim>, StoreError>>;
+    /// The earliest time at which a job of this kind becomes claimable.
+    fn next_due(&self, kind: JobKind) -> BoxFuture<'_, Result<Option<u64>, StoreError>>;
+    fn job_count(&self, kind: JobKind) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    fn audit_size<'a>(&'a self, tenant: &'a TenantKey) -> BoxFuture<'a, Result<u64, StoreError>>;
+    fn audit_rows<'a>(
+        &'a self,
+        tenant: &'a TenantKey,
+        query: AuditQuery,
+    ) -> BoxFuture<'a, Result<Vec<AuditRow>, StoreError>>;
+    /// Leaf hashes of rows `start+1 ..= start+count` (level 0), or stored tile nodes of a higher level.
+    fn audit_hashes<'a>(
+        &'a self,
+        tenant: &'a TenantKey,
+        level: u8,
+        start: u64,
+        count: u64,
+    ) -> BoxFuture<'a, Result<Vec<Hash>, StoreError>>;
+    fn audit_tenants(&self) -> BoxFuture<'_, Result<Vec<TenantKey>, StoreError>>;
+    /// The newest signed checkpoint and the state needed to extend it.
+    fn checkpoint<'a>(&'a self, tenant: &'a TenantKey) -> BoxFuture<'a, Result<Option<Checkpoint>, StoreError>>;
+    /// Stores a checkpoint and the tile nodes completed by it. `false` when one of at least this size exists already.
+    fn checkpoint_put<'a>(
+        &'a self,
+        tenant: &'a TenantKey,
+        checkpoint: Checkpoint,
+        nodes: Vec<(u8, u64, Hash)>,
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// Small named values of the installation (signing seed, first start). `meta_init` keeps what is there.
+    fn meta_init<'a>(&'a self, key: &'a str, value: &'a str) -> BoxFuture<'a, Result<String, StoreError>>;
+    fn meta_get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
+
+    /// True when no other process can write this store, so a cache in this process cannot go stale unnoticed.
+    fn exclusive(&self) -> bool;
+    /// Proves that the store can be written now.
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    pub size: u64,
+    pub root: Hash,
+    /// The signed note.
+    pub note: String,
+    /// The compact range of `size` leaves, to extend the tree without reading it again.
+    pub frontier: String,
+    pub created_at_ms: u64,
+}
+
+/// Time, for the shell. Decisions take `now_ms`.
+pub trait Clock: Send + Sync {
+    fn now_ms(&self) -> u64;
+}
+
+/// Fresh identifiers.
+pub trait Ids: Send + Sync {
+    /// 32 hex characters, ordered by time of creation.
+    fn fresh(&self) -> String;
+    /// A v4-like UUID in its usual form.
+    fn uuid(&self) -> String;
+    /// 32 unpredictable bytes.
+    fn secret(&self) -> [u8; 32];
+    /// A number in `0..=max` for jitter.
+    fn jitter(&self, max: u64) -> u64;
+}
+
+/// Secrets by reference (`env:NAME`). The value cannot print itself.
+pub trait Secrets: Send + Sync {
+    fn resolve(&self, reference: &str) -> Result<Secret, SecretError>;
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+    /// The value, for the one place that uses it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretError {
+    BadReference,
+    Unavailable,
+}

@@ -1,1 +1,200 @@
-//! (header to come)
+//! Rows and the one way to write them.
+//!
+//! A use case loads, decides, and hands the store one [`Commit`]: the rows to write with the version that each must
+//! still have, the audit rows, and the jobs. The store applies it whole or not at all. There is no other way to write,
+//! so a change without its audit row cannot exist. Leases and last-used marks are the store's own bookkeeping.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{actor::OpContext, audit::event::Draft as AuditDraft, signal};
+
+/// A kind of stored record: a table, the columns that are searched or constrained, and a JSON body for the rest.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Collection {
+    pub name: &'static str,
+    /// Names of the columns beside `tenant`, `id`, `version` and `body`.
+    pub columns: &'static [&'static str],
+}
+
+/// The value of one column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Column {
+    Null,
+    Int(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Column {
+    pub fn ms(value: u64) -> Self {
+        Self::Int(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+    pub fn text(value: impl Into<String>) -> Self {
+        Self::Text(value.into())
+    }
+    pub fn opt(value: Option<&str>) -> Self {
+        value.map_or(Self::Null, |v| Self::Text(v.to_owned()))
+    }
+}
+
+/// Something that is stored as one row.
+pub trait Record: Serialize + DeserializeOwned {
+    const COLLECTION: &'static Collection;
+    fn id(&self) -> &str;
+    /// Values for [`Collection::columns`], in that order.
+    fn columns(&self) -> Vec<Column>;
+}
+
+/// What must be true of the row for the write to be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    Absent,
+    Version(u64),
+    /// Only for rows that nothing else decides on.
+    Any,
+}
+
+/// A stored value with the version it was read at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Versioned<T> {
+    pub version: u64,
+    pub value: T,
+}
+
+#[derive(Clone, Debug)]
+pub struct Put {
+    pub collection: &'static Collection,
+    pub id: String,
+    pub expect: Expect,
+    pub columns: Vec<Column>,
+    pub body: String,
+}
+
+impl Put {
+    /// Serialising our own records cannot fail: their maps have string keys and no custom serialiser errors.
+    pub fn of<R: Record>(record: &R, expect: Expect) -> Self {
+        Self {
+            collection: R::COLLECTION,
+            id: record.id().to_owned(),
+            expect,
+            columns: record.columns(),
+            body: serde_json::to_string(record).unwrap_or_default(),
+        }
+    }
+
+    pub fn insert<R: Record>(record: &R) -> Self {
+        Self::of(record, Expect::Absent)
+    }
+
+    pub fn update<R: Record>(record: &R, read: u64) -> Self {
+        Self::of(record, Expect::Version(read))
+    }
+}
+
+/// One change of one row.
+#[derive(Clone, Debug)]
+pub enum Write {
+    Put(Put),
+    Delete {
+        collection: &'static Collection,
+        id: String,
+        expect: Expect,
+    },
+    /// A signal to be folded into its incident by [`signal::fold`] inside the write transaction, so that any number of
+    /// equal signals at once create exactly one incident and lose no count.
+    Signal(Box<signal::Accepted>),
+    /// Work for a worker.
+    Job(Job),
+    /// Ends a claimed job. Refused (as a conflict of the whole commit) when the lease was lost.
+    JobDone {
+        job_id: String,
+        lease: String,
+    },
+    /// Gives a claimed job back, due later. Refused when the lease was lost.
+    JobRetry {
+        job_id: String,
+        lease: String,
+        due_at_ms: u64,
+    },
+    /// Makes every job of this kind and subject due at once.
+    JobsWake {
+        kind: JobKind,
+        subject: String,
+        due_at_ms: u64,
+    },
+}
+
+impl From<Put> for Write {
+    fn from(put: Put) -> Self {
+        Self::Put(put)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    /// Run the four triage phases of a draft.
+    Triage,
+    /// Attempt one delivery to one destination.
+    Deliver,
+}
+
+impl JobKind {
+    pub const ALL: [Self; 2] = [Self::Triage, Self::Deliver];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Triage => "triage",
+            Self::Deliver => "deliver",
+        }
+    }
+}
+
+/// A durable instruction to a worker. `lane` keeps work apart that must not delay other work (one destination, one
+/// tenant); `subject` is the id of the record that the job is about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    pub job_id: String,
+    pub kind: JobKind,
+    pub lane: String,
+    pub subject: String,
+    pub due_at_ms: u64,
+}
+
+/// Everything that one decision writes.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    pub ctx: OpContext,
+    pub writes: Vec<Write>,
+    pub audit: Vec<AuditDraft>,
+}
+
+impl Commit {
+    pub fn new(ctx: &OpContext) -> Self {
+        Self { ctx: ctx.clone(), writes: Vec::new(), audit: Vec::new() }
+    }
+
+    pub fn put(mut self, put: Put) -> Self {
+        self.writes.push(Write::Put(put));
+        self
+    }
+
+    pub fn write(mut self, write: Write) -> Self {
+        self.writes.push(write);
+        self
+    }
+
+    /// Adds an audit row in the name of this commit's context. `event_id` must be fresh.
+    pub fn audit(mut self, event_id: String, event_type: &str, payload: serde_json::Value) -> Self {
+        self.audit.push(AuditDraft::new(&self.ctx, event_id, event_type, payload));
+        self
+    }
+}
+
+/// What the store says of an applied commit.
+#[derive(Clone, Debug, Default)]
+pub struct Committed {
+    /// One per [`Write::Signal`], in order.
+    pub signals: Vec<signal::Outcome>,
+    /// The tenant's log size after this commit.
+    pub audit_seq: u64,
+}

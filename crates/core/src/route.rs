@@ -1,1 +1,1 @@
-//! (header to come)
+//! stub

@@ -1,0 +1,113 @@
+//! One delivery: one draft to one destination, with its own claim, attempts and receipt.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Action, Mode};
+use crate::{
+    destination::DestinationKind,
+    record::{Collection, Column, Record},
+    wire::wire_enum,
+};
+
+wire_enum! {
+    pub enum DeliveryState {
+        /// Waiting for its first attempt, or in it.
+        Pending = "pending",
+        Posted = "posted",
+        /// Failed so far; the next attempt has a time.
+        Retrying = "retrying",
+        /// Finally failed: a dead letter until someone redelivers it.
+        Failed = "failed",
+        /// Refused before anything was sent.
+        Blocked = "blocked",
+        /// Sent, but whether it took effect could not be found out.
+        Unknown = "unknown",
+    }
+}
+
+impl DeliveryState {
+    pub fn is_open(self) -> bool {
+        match self {
+            Self::Pending | Self::Retrying => true,
+            Self::Posted | Self::Failed | Self::Blocked | Self::Unknown => false,
+        }
+    }
+}
+
+/// One attempt, as its receipt tells it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Attempt {
+    /// 1-based.
+    pub attempt: u32,
+    pub at_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    pub status_code: Option<u16>,
+    pub retryable: bool,
+    pub response_excerpt: Option<String>,
+    pub response_truncated: bool,
+    pub error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Delivery {
+    /// `bmwh_` and 32 hex characters; constant across the attempts of one delivery.
+    pub delivery_id: String,
+    pub draft_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident_id: Option<String>,
+    /// The receipt that mirrors this delivery.
+    pub post_id: String,
+    pub destination_id: String,
+    pub destination_kind: DestinationKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route_match_reason: Option<String>,
+    pub target_ref: String,
+    pub operation: String,
+    pub action: Action,
+    pub mode: Mode,
+    pub idempotency_key: String,
+    pub evidence_digest: String,
+    pub state: DeliveryState,
+    pub max_attempts: u32,
+    pub attempts: Vec<Attempt>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at_ms: Option<u64>,
+    /// The destination's configuration when the decision was made; a change before sending aborts the delivery.
+    pub destination_digest: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The body of the first attempt, kept while attempts remain so that every attempt sends the same bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    pub created_at_ms: u64,
+    pub updated_at_ms: u64,
+}
+
+pub static DELIVERIES: Collection = Collection {
+    name: "deliveries",
+    columns: &["draft_id", "destination_id", "state", "idempotency_key", "updated_at_ms"],
+};
+
+impl Record for Delivery {
+    const COLLECTION: &'static Collection = &DELIVERIES;
+    fn id(&self) -> &str {
+        &self.delivery_id
+    }
+    fn columns(&self) -> Vec<Column> {
+        vec![
+            Column::text(&self.draft_id),
+            Column::text(&self.destination_id),
+            Column::text(self.state.word()),
+            Column::text(&self.idempotency_key),
+            Column::ms(self.updated_at_ms),
+        ]
+    }
+}

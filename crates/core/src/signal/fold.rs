@@ -1,0 +1,225 @@
+//! Adding an accepted signal to its incident. Runs inside the write transaction, on rows read under its lock, so any
+//! number of equal signals at once make one incident and lose no count.
+
+use serde_json::json;
+
+use super::{Accepted, context::merge_bounded};
+use crate::{
+    actor::OpContext,
+    audit::event::Draft as AuditDraft,
+    draft::{self, Draft, DraftStatus},
+    incident::{Incident, IncidentStatus, OCCURRENCE_SAMPLE, Occurrence},
+};
+
+/// The rows that one identity owns, as read; [`fold`] changes them in place.
+#[derive(Clone, Debug, Default)]
+pub struct Existing {
+    pub incident: Option<Incident>,
+    /// The incident's draft; or, for a new incident, the one that a deleted incident of this identity left behind.
+    pub draft: Option<Draft>,
+}
+
+/// What became of one signal.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub incident: Incident,
+    pub draft: Option<Draft>,
+    /// This signal created the incident.
+    pub created: bool,
+    /// The quality gate blocked it: it is counted, and gets no draft of its own.
+    pub blocked: bool,
+}
+
+/// Adds one signal.
+pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> (Outcome, AuditDraft) {
+    let blocked = !signal.gate.passed;
+    let created = existing.incident.is_none();
+    let incident = existing.incident.get_or_insert_with(|| new_incident(signal));
+    if !created {
+        count(incident, signal);
+    }
+    incident.occurrences.push(Occurrence {
+        at_ms: signal.at_ms,
+        run_id: signal.submission.run_id.clone(),
+        session_id: signal.submission.session_id.clone(),
+        correlation_id: signal.submission.correlation_id.clone(),
+        request_id: signal.request_id.clone(),
+    });
+    if incident.occurrences.len() > OCCURRENCE_SAMPLE {
+        // The first one stays: it is the evidence that opened the incident.
+        incident.occurrences.remove(1);
+    }
+
+    let mut draft_created = false;
+    match &mut existing.draft {
+        Some(draft) => {
+            incident.draft_id = Some(draft.draft_id.clone());
+            if !blocked {
+                recur(draft, signal);
+                draft.incident_id = Some(incident.incident_id.clone());
+            }
+        }
+        slot @ None => {
+            if !blocked {
+                let draft = new_draft(signal, &incident.incident_id);
+                incident.draft_id = Some(draft.draft_id.clone());
+                incident.status = IncidentStatus::DraftCreated;
+                draft_created = true;
+                *slot = Some(draft);
+            }
+        }
+    }
+    if blocked && incident.draft_id.is_none() {
+        incident.status = IncidentStatus::QualityGateBlocked;
+        incident.quality_gate = Some(signal.gate.clone());
+    }
+
+    let event_type = match (created, blocked) {
+        (_, true) => "incident_monitor.incident.blocked",
+        (true, false) => "incident_monitor.incident.detected",
+        (false, false) => "incident_monitor.incident.recurred",
+    };
+    let draft_id = existing.draft.as_ref().map(|d| d.draft_id.as_str());
+    let payload = json!({
+        "incident_id": incident.incident_id,
+        "draft_id": draft_id,
+        "draft_created": draft_created,
+        "fingerprint": incident.fingerprint,
+        "occurrence_count": incident.occurrence_count,
+        "project_id": incident.project_id,
+        "log_source_id": incident.log_source_id,
+        "repo": incident.repo,
+        "status": incident.status,
+        "redactions": signal.redactions,
+    });
+    let mut audit = AuditDraft::new(ctx, signal.ids.event_id.clone(), event_type, payload);
+    audit.created_at_ms = signal.at_ms;
+    let outcome = Outcome { incident: incident.clone(), draft: existing.draft.clone(), created, blocked };
+    (outcome, audit)
+}
+
+fn new_incident(signal: &Accepted) -> Incident {
+    let s = &signal.submission;
+    Incident {
+        incident_id: signal.ids.incident_id.clone(),
+        fingerprint: signal.grouping.fingerprint.clone(),
+        event_type: s.event.clone().unwrap_or_default(),
+        status: IncidentStatus::Queued,
+        repo: signal.repo.clone(),
+        workspace_root: signal.workspace_root.clone(),
+        title: signal.title.clone(),
+        project_id: s.project_id.clone(),
+        log_source_id: s.log_source_id.clone(),
+        source_kind: s.source_kind,
+        detail: s.detail.clone(),
+        source: s.source.clone(),
+        run_id: s.run_id.clone(),
+        session_id: s.session_id.clone(),
+        correlation_id: s.correlation_id.clone(),
+        file_name: s.file_name.clone(),
+        process: s.process.clone(),
+        component: s.component.clone(),
+        level: s.level.clone(),
+        excerpt: s.excerpt.clone(),
+        occurrence_count: 1,
+        created_at_ms: signal.at_ms,
+        updated_at_ms: signal.at_ms,
+        last_seen_at_ms: Some(signal.at_ms),
+        draft_id: None,
+        triage_run_id: None,
+        last_error: None,
+        quality_gate: Some(signal.gate.clone()),
+        duplicate_summary: None,
+        duplicate_matches: None,
+        event_payload: None,
+        grouping: signal.grouping.clone(),
+        occurrences: Vec::new(),
+        redactions: signal.redactions.iter().map(|(rule, n)| ((*rule).to_owned(), *n)).collect(),
+        safety: s.safety.clone(),
+        routing: s.routing.clone(),
+        classification: s.classification.clone(),
+        identity: hex::encode(signal.identity),
+    }
+}
+
+/// A further occurrence: counted, and what the incident lacks is filled in.
+fn count(incident: &mut Incident, signal: &Accepted) {
+    let s = &signal.submission;
+    incident.occurrence_count += 1;
+    incident.last_seen_at_ms = Some(incident.last_seen_at_ms.unwrap_or(0).max(signal.at_ms));
+    incident.updated_at_ms = incident.updated_at_ms.max(signal.at_ms);
+    if incident.status == IncidentStatus::Resolved {
+        incident.status = IncidentStatus::Queued;
+    }
+    for (mine, theirs) in [
+        (&mut incident.detail, &s.detail),
+        (&mut incident.run_id, &s.run_id),
+        (&mut incident.session_id, &s.session_id),
+        (&mut incident.correlation_id, &s.correlation_id),
+        (&mut incident.file_name, &s.file_name),
+        (&mut incident.process, &s.process),
+        (&mut incident.component, &s.component),
+        (&mut incident.level, &s.level),
+    ] {
+        if mine.is_none() {
+            mine.clone_from(theirs);
+        }
+    }
+    if incident.excerpt.is_empty() {
+        incident.excerpt.clone_from(&s.excerpt);
+    }
+    incident.safety.fill_from(&s.safety);
+    merge_bounded(&mut incident.classification.evidence_refs, s.classification.evidence_refs.clone());
+    for (rule, n) in &signal.redactions {
+        *incident.redactions.entry((*rule).to_owned()).or_default() += n;
+    }
+}
+
+fn new_draft(signal: &Accepted, incident_id: &str) -> Draft {
+    let s = &signal.submission;
+    Draft {
+        draft_id: signal.ids.draft_id.clone(),
+        fingerprint: signal.grouping.fingerprint.clone(),
+        repo: signal.repo.clone(),
+        status: if signal.approval_required { DraftStatus::ApprovalRequired } else { DraftStatus::Ready },
+        created_at_ms: signal.at_ms,
+        updated_at_ms: signal.at_ms,
+        incident_id: Some(incident_id.to_owned()),
+        project_id: s.project_id.clone(),
+        log_source_id: s.log_source_id.clone(),
+        source_kind: s.source_kind,
+        approval_granted_at_ms: None,
+        triage_run_id: None,
+        issue_number: None,
+        title: Some(signal.title.clone()),
+        detail: Some(signal.composed.clone()),
+        github_status: None,
+        github_issue_url: None,
+        github_comment_url: None,
+        github_posted_at_ms: None,
+        matched_issue_number: None,
+        matched_issue_state: None,
+        evidence_digest: None,
+        quality_gate: Some(signal.gate.clone()),
+        last_post_error: None,
+        next_recovery_at_ms: None,
+        recovery_attempts: 0,
+        recurred_at_ms: None,
+        recurrences: 0,
+        operator_notes: Vec::new(),
+        safety: s.safety.clone(),
+        routing: s.routing.clone(),
+        classification: s.classification.clone(),
+    }
+}
+
+/// A draft absorbs what it lacks; title, detail and status stay as they were reviewed.
+fn recur(draft: &mut Draft, signal: &Accepted) {
+    let s = &signal.submission;
+    draft.safety.fill_from(&s.safety);
+    merge_bounded(&mut draft.classification.evidence_refs, s.classification.evidence_refs.clone());
+    merge_bounded(&mut draft.routing.route_tags, s.routing.route_tags.clone());
+    draft.quality_gate = Some(signal.gate.clone());
+    // `Recurred` is never refused; a denied draft simply does not change.
+    let _ = draft::transition(draft, draft::Event::Recurred, signal.at_ms);
+}
