@@ -1,1 +1,147 @@
-//! Placeholder header, replaced with the crate.
+//! Use cases: load, decide in `core`, commit once. One file each; nothing here talks to a database or a network
+//! except through the ports.
+
+mod approve;
+pub mod audit;
+mod config;
+mod deliveries;
+mod drafts;
+mod incidents;
+mod intake;
+mod keys;
+mod load;
+mod posts;
+mod preview;
+mod publish;
+pub mod reconcile;
+mod report;
+mod status;
+mod triage;
+mod waiters;
+pub mod wire;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, RwLock},
+};
+
+use tandem_core::{
+    actor::{ActorRef, OpContext},
+    error::{Code, Failure},
+    ports::{Clock, Ids, Secrets, Store, StoreError},
+    tenant::{TenantContext, TenantKey},
+};
+
+pub use config::Snapshot;
+pub use load::{Page, PageRequest};
+
+/// The drivers that an [`App`] acts through.
+pub struct Ports {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn Ids>,
+    pub secrets: Arc<dyn Secrets>,
+    pub outbound: Arc<dyn reconcile::deliver::Outbound>,
+    pub workspace: Arc<dyn tandem_core::triage::Workspace>,
+}
+
+/// The use cases, with the little state that is only a cache or a hint: everything else is in the store.
+pub struct App {
+    pub(crate) ports: Ports,
+    snapshots: RwLock<HashMap<TenantKey, Arc<Snapshot>>>,
+    limits: keys::Limits,
+    used: Mutex<HashMap<(TenantKey, String), u64>>,
+    key_cache: keys::KeyCache,
+    pub(crate) waiters: waiters::Waiters,
+    pub(crate) wake: tokio::sync::Notify,
+    /// Checks of the audit log that have been made, per tenant.
+    pub(crate) checks: audit::Checks,
+    initial_config: tandem_core::config::Config,
+}
+
+impl App {
+    /// `initial_config` applies until a configuration is stored.
+    pub fn new(ports: Ports, initial_config: tandem_core::config::Config) -> Arc<Self> {
+        Arc::new(Self {
+            ports,
+            snapshots: RwLock::default(),
+            limits: keys::Limits::default(),
+            used: Mutex::default(),
+            key_cache: keys::KeyCache::default(),
+            waiters: waiters::Waiters::default(),
+            wake: tokio::sync::Notify::new(),
+            checks: audit::Checks::default(),
+            initial_config,
+        })
+    }
+
+    pub fn store(&self) -> &dyn Store {
+        &*self.ports.store
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.ports.clock.now_ms()
+    }
+
+    /// A fresh id with the prefix of its kind.
+    pub(crate) fn id(&self, prefix: &str) -> String {
+        format!("{prefix}{}", self.ports.ids.fresh())
+    }
+
+    pub(crate) fn event_id(&self) -> String {
+        self.ports.ids.uuid()
+    }
+
+    /// The context of a worker's operation.
+    pub(crate) fn worker_ctx(&self, name: &str, tenant: &TenantKey) -> OpContext {
+        OpContext {
+            tenant: tenant_of(tenant),
+            actor: ActorRef::worker(name),
+            request_id: self.id("work-"),
+            now_ms: self.now_ms(),
+        }
+    }
+}
+
+/// A tenant context back from its key.
+pub(crate) fn tenant_of(key: &TenantKey) -> TenantContext {
+    let local = TenantContext::local();
+    if *key == local.key() {
+        return local;
+    }
+    let mut parts = key.as_str().splitn(3, '/');
+    let mut next = || parts.next().map(str::to_owned);
+    let (org, workspace, deployment) = (next(), next(), next());
+    TenantContext {
+        deployment_id: deployment,
+        ..TenantContext::explicit(org.unwrap_or_default(), workspace.unwrap_or_default())
+    }
+}
+
+/// How often a use case decides again after someone else changed its rows first.
+const DECISIONS: usize = 12;
+
+/// Runs a use case's load-decide-commit until it does not conflict.
+pub(crate) async fn decide_again<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut last = Failure::of(Code::Conflict);
+    for _ in 0..DECISIONS {
+        match attempt().await {
+            Err(failure) if failure.code == Code::Conflict => last = failure,
+            done => return done,
+        }
+    }
+    Err(last)
+}
+
+/// Logs what an answer must not say.
+pub(crate) fn store_failure(error: StoreError) -> Failure {
+    match &error {
+        StoreError::Conflict => {}
+        StoreError::Unavailable(why) => tracing::warn!(%why, "store unavailable"),
+        StoreError::Corrupt(why) => tracing::error!(%why, "stored row unreadable"),
+    }
+    error.into()
+}

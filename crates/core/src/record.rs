@@ -134,16 +134,19 @@ impl From<Put> for Write {
 pub enum JobKind {
     /// Run the four triage phases of a draft.
     Triage,
+    /// Publish a draft whose route or project an admin set to publish by itself.
+    AutoPublish,
     /// Attempt one delivery to one destination.
     Deliver,
 }
 
 impl JobKind {
-    pub const ALL: [Self; 2] = [Self::Triage, Self::Deliver];
+    pub const ALL: [Self; 3] = [Self::Triage, Self::AutoPublish, Self::Deliver];
 
     pub fn label(self) -> &'static str {
         match self {
             Self::Triage => "triage",
+            Self::AutoPublish => "auto_publish",
             Self::Deliver => "deliver",
         }
     }

@@ -25,6 +25,11 @@ pub fn non_blank(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|t| !t.is_empty())
 }
 
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    ::hex::encode(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

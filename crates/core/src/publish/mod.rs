@@ -2,11 +2,15 @@
 
 pub mod delivery;
 pub mod digest;
+pub mod external_action;
+pub mod plan;
 pub mod schedule;
+pub mod settle;
 
 use crate::wire::wire_enum;
 
-pub use delivery::{Delivery, DeliveryState};
+pub use delivery::{Attempt, Delivery, DeliveryState};
+pub use external_action::ExternalAction;
 
 wire_enum! {
     /// What a publish, approve or recheck call did.

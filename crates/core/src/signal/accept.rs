@@ -62,6 +62,8 @@ pub struct Accepted {
     pub redactions: Counts,
     /// Set by the caller from the router's decision on this signal.
     pub approval_required: bool,
+    /// Set by the caller: an admin let this route or project publish by itself, and no approval is needed.
+    pub auto_publish: bool,
     pub at_ms: u64,
     pub request_id: String,
 }
@@ -147,6 +149,7 @@ pub fn accept(
         gate,
         redactions: counts,
         approval_required: false,
+        auto_publish: false,
         at_ms: now_ms,
         request_id: request_id.to_owned(),
         submission: s,

@@ -8,6 +8,7 @@ use crate::{
     actor::OpContext,
     audit::event::Draft as AuditDraft,
     draft::{self, Draft, DraftStatus},
+    record::{Job, JobKind},
     incident::{Incident, IncidentStatus, OCCURRENCE_SAMPLE, Occurrence},
 };
 
@@ -30,8 +31,16 @@ pub struct Outcome {
     pub blocked: bool,
 }
 
+/// What one signal adds beside the rows in [`Existing`].
+#[derive(Clone, Debug)]
+pub struct Folded {
+    pub outcome: Outcome,
+    pub audit: AuditDraft,
+    pub job: Option<Job>,
+}
+
 /// Adds one signal.
-pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> (Outcome, AuditDraft) {
+pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Folded {
     let blocked = !signal.gate.passed;
     let created = existing.incident.is_none();
     let incident = existing.incident.get_or_insert_with(|| new_incident(signal));
@@ -94,8 +103,15 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> (Out
     });
     let mut audit = AuditDraft::new(ctx, signal.ids.event_id.clone(), event_type, payload);
     audit.created_at_ms = signal.at_ms;
+    let job = (draft_created && signal.auto_publish).then(|| Job {
+        job_id: format!("auto-{}", signal.ids.draft_id),
+        kind: JobKind::AutoPublish,
+        lane: ctx.tenant.key().0,
+        subject: signal.ids.draft_id.clone(),
+        due_at_ms: signal.at_ms,
+    });
     let outcome = Outcome { incident: incident.clone(), draft: existing.draft.clone(), created, blocked };
-    (outcome, audit)
+    Folded { outcome, audit, job }
 }
 
 fn new_incident(signal: &Accepted) -> Incident {

@@ -1,0 +1,118 @@
+//! The configuration of a tenant: one stored object, replaced whole.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tandem_core::{
+    actor::OpContext,
+    config::{self, Config, StoredConfig},
+    error::{Code, Failure},
+    record::{Commit, Expect, Put},
+    tenant::TenantKey,
+};
+
+use crate::{App, decide_again};
+
+/// The configuration as read at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub config: Config,
+    /// 0 when nothing is stored yet and the initial values apply.
+    pub version: u64,
+}
+
+impl Snapshot {
+    /// The entity tag of this version.
+    pub fn etag(&self) -> String {
+        format!("\"cfg-{}\"", self.version)
+    }
+}
+
+impl App {
+    /// The current configuration. Cached only while no other process can write the store.
+    pub async fn snapshot(&self, tenant: &TenantKey) -> Result<Arc<Snapshot>, Failure> {
+        let exclusive = self.store().exclusive();
+        if exclusive && let Some(found) = self.snapshots.read().ok().and_then(|s| s.get(tenant).cloned()) {
+            return Ok(found);
+        }
+        let stored = self.load::<StoredConfig>(tenant, StoredConfig::ID).await?;
+        let snapshot = Arc::new(match stored {
+            Some(row) => Snapshot { config: row.value.config, version: row.version },
+            None => Snapshot { config: self.initial_config.clone(), version: 0 },
+        });
+        if exclusive && let Ok(mut cache) = self.snapshots.write() {
+            // A slower reader must not put back what a commit has replaced meanwhile.
+            let newer = cache.get(tenant).is_some_and(|held| held.version > snapshot.version);
+            if !newer {
+                cache.insert(tenant.clone(), snapshot.clone());
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// Replaces the configuration. `if_match` is compared with the current entity tag; without it the last writer wins.
+    pub async fn config_replace(
+        &self,
+        ctx: &OpContext,
+        body: Value,
+        if_match: Option<&str>,
+    ) -> Result<Arc<Snapshot>, Failure> {
+        let mut wanted = config::read(body).map_err(|error| {
+            Failure::new(Code::ValidationFailed, "the configuration has a wrong shape").with("detail", error.to_string())
+        })?;
+        if let Err(violations) = config::validate(&mut wanted, None) {
+            let detail: Vec<String> = violations.iter().map(|v| format!("{}: {}", v.path, v.message)).collect();
+            return Err(Failure::of(Code::ConfigInvalid)
+                .with("detail", detail.join("; "))
+                .with("violations", json!(violations)));
+        }
+        self.config_write(ctx, if_match, |_| Ok(wanted.clone())).await
+    }
+
+    /// Pauses or resumes. Looks at nothing but the switch: an unrelated defect never blocks an emergency stop.
+    pub async fn config_pause(&self, ctx: &OpContext, paused: bool) -> Result<Arc<Snapshot>, Failure> {
+        self.config_write(ctx, None, |current| Ok(Config { paused, ..current.clone() })).await
+    }
+
+    async fn config_write(
+        &self,
+        ctx: &OpContext,
+        if_match: Option<&str>,
+        change: impl Fn(&Config) -> Result<Config, Failure>,
+    ) -> Result<Arc<Snapshot>, Failure> {
+        let tenant = ctx.tenant.key();
+        decide_again(async || {
+            let stored = self.load::<StoredConfig>(&tenant, StoredConfig::ID).await?;
+            let (current, version) = match stored {
+                Some(row) => (row.value.config, row.version),
+                None => (self.initial_config.clone(), 0),
+            };
+            let tag = Snapshot { config: Config::default(), version }.etag();
+            if if_match.is_some_and(|wanted| wanted != "*" && !wanted.split(',').any(|t| t.trim() == tag)) {
+                return Err(Failure::of(Code::PreconditionFailed).with("etag", tag));
+            }
+            let mut next = change(&current)?;
+            // Strictly later than before, so that clients can compare.
+            next.updated_at_ms = ctx.now_ms.max(current.updated_at_ms + 1);
+            let event_type = match (current.paused, next.paused) {
+                (false, true) => "incident_monitor.paused",
+                (true, false) => "incident_monitor.resumed",
+                (_, _) => "incident_monitor.config.updated",
+            };
+            let payload = config::diff(&current, &next);
+            let record = StoredConfig { config: next };
+            let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
+            let commit = Commit::new(ctx).put(Put::of(&record, expect)).audit(self.event_id(), event_type, payload);
+            self.store().commit(commit).await.map_err(crate::store_failure)?;
+            let snapshot = Arc::new(Snapshot { config: record.config, version: version + 1 });
+            if let Ok(mut cache) = self.snapshots.write() {
+                let newer = cache.get(&tenant).is_some_and(|held| held.version > snapshot.version);
+                if !newer {
+                    cache.insert(tenant.clone(), snapshot.clone());
+                }
+            }
+            Ok(snapshot)
+        })
+        .await
+    }
+}

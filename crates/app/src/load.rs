@@ -1,0 +1,82 @@
+//! Typed reads.
+
+use tandem_core::{
+    error::Failure,
+    ports::{Query, Row, StoreError},
+    record::{Column, Record, Versioned},
+    tenant::TenantKey,
+};
+
+use crate::{App, store_failure};
+
+/// What a list call asks for. `limit` is already clamped.
+#[derive(Clone, Debug, Default)]
+pub struct PageRequest {
+    pub limit: usize,
+    pub after: Option<(i64, String)>,
+    pub since_ms: Option<u64>,
+    pub equals: Vec<(&'static str, Column)>,
+}
+
+/// One page, and where the next one begins.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<(i64, String)>,
+}
+
+pub(crate) fn parse<R: Record>(row: &Row) -> Result<Versioned<R>, StoreError> {
+    match serde_json::from_str(&row.body) {
+        Ok(value) => Ok(Versioned { version: row.version, value }),
+        Err(error) => Err(StoreError::Corrupt(format!("{}/{}: {error}", R::COLLECTION.name, row.id))),
+    }
+}
+
+impl App {
+    pub(crate) async fn load<R: Record>(&self, tenant: &TenantKey, id: &str) -> Result<Option<Versioned<R>>, Failure> {
+        let row = self.store().get(R::COLLECTION, tenant, id).await.map_err(store_failure)?;
+        row.as_ref().map(parse).transpose().map_err(store_failure)
+    }
+
+    pub(crate) async fn page<R: Record>(
+        &self,
+        tenant: &TenantKey,
+        order: &'static str,
+        request: &PageRequest,
+    ) -> Result<Page<R>, Failure> {
+        let query = Query {
+            collection: R::COLLECTION,
+            tenant: tenant.clone(),
+            equals: request.equals.clone(),
+            order,
+            since: request.since_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+            after: request.after.clone(),
+            // One more than asked tells whether there is a next page.
+            limit: request.limit + 1,
+        };
+        let mut rows = self.store().page(query).await.map_err(store_failure)?;
+        let more = rows.len() > request.limit;
+        rows.truncate(request.limit);
+        let next = rows.last().filter(|_| more).map(|last| (last.order, last.row.id.clone()));
+        let items = rows
+            .iter()
+            .map(|found| parse(&found.row).map(|v| v.value))
+            .collect::<Result<Vec<R>, _>>()
+            .map_err(store_failure)?;
+        Ok(Page { items, next })
+    }
+
+    /// Up to `limit` rows with their versions.
+    pub(crate) async fn all<R: Record>(
+        &self,
+        tenant: &TenantKey,
+        order: &'static str,
+        equals: Vec<(&'static str, Column)>,
+        limit: usize,
+    ) -> Result<Vec<Versioned<R>>, Failure> {
+        let query =
+            Query { collection: R::COLLECTION, tenant: tenant.clone(), equals, order, since: None, after: None, limit };
+        let rows = self.store().page(query).await.map_err(store_failure)?;
+        rows.iter().map(|found| parse(&found.row)).collect::<Result<_, _>>().map_err(store_failure)
+    }
+}

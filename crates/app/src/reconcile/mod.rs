@@ -1,0 +1,7 @@
+//! Workers as steps: each claims what is due, acts, and commits the outcome. A step may be called at any time and by
+//! any number of processes; killing one anywhere costs at most a lease.
+
+pub mod deliver;
+mod destination;
+pub mod triage;
+pub mod upkeep;

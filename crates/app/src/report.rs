@@ -1,0 +1,70 @@
+//! `POST /incident-monitor/report`: a failure reported with a full token.
+
+use tandem_core::{
+    actor::OpContext,
+    config::Config,
+    error::{Code, Failure},
+    record::{Commit, Write},
+    route,
+    signal::{Accepted, Door, Outcome, Rejection, Submission, accept, accept::FreshIds, accept::Settings},
+};
+
+use crate::{App, store_failure};
+
+impl App {
+    /// Counts a report. The incident is returned even when the quality gate blocks it; the caller answers 400 then.
+    pub async fn report(&self, ctx: &OpContext, submission: Submission) -> Result<Outcome, Failure> {
+        let snapshot = self.snapshot(&ctx.tenant.key()).await?;
+        self.take_in(ctx, &snapshot.config, submission, Door::Report).await
+    }
+
+    /// The one way in, for every door.
+    pub(crate) async fn take_in(
+        &self,
+        ctx: &OpContext,
+        config: &Config,
+        submission: Submission,
+        door: Door<'_>,
+    ) -> Result<Outcome, Failure> {
+        let accepted = self.accepted(ctx, config, submission, door)?;
+        let commit = Commit::new(ctx).write(Write::Signal(Box::new(accepted)));
+        let mut committed = self.store().commit(commit).await.map_err(store_failure)?;
+        committed.signals.pop().ok_or_else(|| Failure::of(Code::Internal))
+    }
+
+    fn accepted(
+        &self,
+        ctx: &OpContext,
+        config: &Config,
+        submission: Submission,
+        door: Door<'_>,
+    ) -> Result<Accepted, Failure> {
+        let settings = Settings {
+            repo: config.repo.as_deref(),
+            workspace_root: config.workspace_root.as_deref(),
+            redact_secrets: config.safety_defaults.redact_secrets,
+            minimum_risk_level: config.safety_defaults.minimum_risk_level.as_deref(),
+        };
+        let ids = FreshIds {
+            incident_id: self.id("failure-incident-"),
+            draft_id: self.id("failure-draft-"),
+            event_id: self.event_id(),
+        };
+        let mut accepted =
+            accept(submission, door, &settings, &ctx.tenant.key(), ids, &ctx.request_id, ctx.now_ms).map_err(refused)?;
+        let routed = route::at_intake(config, &accepted, matches!(door, Door::Bound(_)));
+        accepted.approval_required = routed.approval_required
+            || matches!(door, Door::Bound(binding) if binding.require_approval);
+        accepted.auto_publish = routed.auto_publish && !accepted.approval_required;
+        Ok(accepted)
+    }
+}
+
+fn refused(rejection: Rejection) -> Failure {
+    match rejection {
+        Rejection::RepoMissing | Rejection::RepoInvalid(_) => Failure::of(Code::ReportInvalid)
+            .with("detail", rejection.to_string())
+            .with("incident", serde_json::Value::Null)
+            .with("quality_gate", serde_json::Value::Null),
+    }
+}

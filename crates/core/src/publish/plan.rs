@@ -1,0 +1,186 @@
+//! What a publish call does: refuse, demand approval, or start a delivery for each effective destination.
+//!
+//! Approval comes before readiness, so an unapproved draft on a broken destination waits for approval. A destination
+//! that is not ready blocks itself, not the others. Nothing is sent twice: a delivery of the same content to the same
+//! target that is posted or under way is answered with, not repeated.
+
+use super::{Action, Delivery, DeliveryState, Mode, digest, schedule};
+use crate::{
+    config::Config,
+    destination::{self, Destination, DestinationKind, DestinationReadiness},
+    draft::{Draft, Stage},
+    route::RoutePreview,
+};
+
+/// Everything that the decision looks at.
+pub struct Inputs<'a> {
+    pub draft: &'a Draft,
+    pub config: &'a Config,
+    pub preview: &'a RoutePreview,
+    pub mode: Mode,
+    /// All deliveries of this draft.
+    pub deliveries: &'a [Delivery],
+}
+
+/// A delivery to be started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    pub destination: Destination,
+    pub operation: &'static str,
+    pub action: Action,
+    pub target_ref: String,
+    pub idempotency_key: String,
+    pub evidence_digest: String,
+    pub destination_digest: String,
+    pub max_attempts: u32,
+    pub needs_triage: bool,
+}
+
+/// What happens for one destination.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    Start(Box<Start>),
+    /// The same content has been delivered.
+    Posted { destination: Destination, delivery_id: String },
+    /// A delivery of the same content is under way.
+    Underway { destination: Destination, delivery_id: String },
+    Blocked { destination: Destination, code: String, detail: String },
+    /// New issues are switched off for issue trackers.
+    CreateOff { destination: Destination },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// Nothing may be published. `action` is the audit word for the kind of refusal.
+    Refuse { action: &'static str, code: &'static str, detail: String },
+    /// A person must approve first.
+    DemandApproval,
+    Deliver(Vec<Step>),
+}
+
+fn refuse(action: &'static str, code: &'static str, detail: impl Into<String>) -> Plan {
+    Plan::Refuse { action, code, detail: detail.into() }
+}
+
+/// Decides a publish.
+pub fn plan(inputs: &Inputs<'_>) -> Plan {
+    let Inputs { draft, config, preview, mode, deliveries } = *inputs;
+    let routing: Vec<&str> = preview
+        .blocked_reasons
+        .iter()
+        .zip(&preview.blocked_codes)
+        .filter(|(_, code)| code.as_str() != "destination_not_ready" && code.as_str() != "destination_readiness_unknown")
+        .map(|(reason, _)| reason.as_str())
+        .collect();
+    if !routing.is_empty() {
+        return refuse("validation_failed", "route_blocked", routing.join("; "));
+    }
+    if let Some(off) = preview.destinations.iter().find(|d| !d.enabled) {
+        return refuse(
+            "validation_failed",
+            "destination_disabled",
+            format!("Destination `{}` is disabled", off.destination_id),
+        );
+    }
+    if draft.status.stage() == Stage::Denied {
+        return refuse("adapter_failed", "draft_denied", "The draft was denied; a denial is final");
+    }
+    if preview.approval_required && draft.approval_granted_at_ms.is_none() {
+        return Plan::DemandApproval;
+    }
+    if !config.enabled {
+        return refuse("destination_not_ready", "monitor_disabled", "Incident Monitor is disabled");
+    }
+    if config.paused {
+        return refuse("destination_not_ready", "monitor_paused", "Incident Monitor is paused");
+    }
+
+    let steps: Vec<Step> = preview
+        .destinations
+        .iter()
+        .map(|destination| {
+            let readiness = preview.readiness.iter().find(|row| row.destination_id == destination.destination_id);
+            step(draft, config, destination, readiness, mode, deliveries)
+        })
+        .collect();
+    let blocked: Vec<&str> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Blocked { detail, .. } => Some(detail.as_str()),
+            Step::Start(_) | Step::Posted { .. } | Step::Underway { .. } | Step::CreateOff { .. } => None,
+        })
+        .collect();
+    if blocked.len() == steps.len() {
+        return refuse("destination_not_ready", "destination_not_ready", blocked.join("; "));
+    }
+    Plan::Deliver(steps)
+}
+
+fn step(
+    draft: &Draft,
+    config: &Config,
+    destination: &Destination,
+    readiness: Option<&DestinationReadiness>,
+    mode: Mode,
+    deliveries: &[Delivery],
+) -> Step {
+    let lenient = mode == Mode::Recovery && !config.safety_defaults.block_unready_destinations;
+    let ready = readiness.is_some_and(|row| row.publish_ready);
+    if !ready && !lenient {
+        let missing = readiness.map(|row| row.missing.join(", ")).filter(|m| !m.is_empty());
+        return Step::Blocked {
+            destination: destination.clone(),
+            code: readiness.and_then(|row| row.missing_codes.first().cloned()).unwrap_or("not_ready".into()),
+            detail: format!(
+                "Destination `{}` is not ready: {}",
+                destination.destination_id,
+                missing.as_deref().unwrap_or("readiness is false")
+            ),
+        };
+    }
+    let (operation, action) = operation(destination.kind);
+    let tracker = matches!(destination.kind, DestinationKind::GithubIssue | DestinationKind::LinearIssue);
+    if tracker && !config.auto_create_new_issues {
+        return Step::CreateOff { destination: destination.clone() };
+    }
+    let target_ref = destination::target_ref(config, destination);
+    let evidence_digest = digest::draft_evidence(draft);
+    let key = digest::idempotency_key(
+        &destination.destination_id,
+        destination.kind,
+        &target_ref,
+        &draft.fingerprint,
+        operation,
+        &evidence_digest,
+    );
+    let same = || deliveries.iter().filter(|d| d.idempotency_key == key);
+    if let Some(posted) = same().find(|d| d.state == DeliveryState::Posted) {
+        return Step::Posted { destination: destination.clone(), delivery_id: posted.delivery_id.clone() };
+    }
+    if let Some(open) = same().find(|d| d.state.is_open()) {
+        return Step::Underway { destination: destination.clone(), delivery_id: open.delivery_id.clone() };
+    }
+    Step::Start(Box::new(Start {
+        operation,
+        action,
+        target_ref,
+        idempotency_key: key,
+        evidence_digest,
+        destination_digest: destination::config_digest(destination),
+        max_attempts: schedule::clamp_attempts(destination::configured_attempts(destination)),
+        needs_triage: destination.kind.needs_triage(),
+        destination: destination.clone(),
+    }))
+}
+
+/// The operation of a fresh publish to a kind of destination, and the action word of its success.
+pub fn operation(kind: DestinationKind) -> (&'static str, Action) {
+    match kind {
+        DestinationKind::GithubIssue => ("create_issue", Action::CreateIssue),
+        DestinationKind::LinearIssue => ("create_issue", Action::CreateIssue),
+        DestinationKind::Webhook => ("post_webhook", Action::PostWebhook),
+        DestinationKind::Telemetry => ("record_telemetry", Action::RecordTelemetry),
+        DestinationKind::InternalMemory => ("store_memory_summary", Action::StoreMemorySummary),
+        DestinationKind::McpTool => ("call_mcp_tool", Action::CallMcpTool),
+    }
+}

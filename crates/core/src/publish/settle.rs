@@ -1,0 +1,205 @@
+//! What the outcome of one attempt does to its delivery, its receipt, its draft and its incident.
+
+use serde_json::{Value, json};
+
+use super::{Action, Attempt, Delivery, DeliveryState, schedule};
+use crate::{
+    destination::DestinationKind,
+    draft::{self, Draft, Refusal},
+    incident::{Incident, IncidentStatus},
+    receipt::Post,
+    text::truncate,
+};
+
+/// What an adapter says of one attempt.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// The destination took it.
+    pub accepted: bool,
+    pub status_code: Option<u16>,
+    pub retryable: bool,
+    pub error_code: Option<String>,
+    pub error: Option<String>,
+    pub response_excerpt: Option<String>,
+    pub response_truncated: bool,
+    pub retry_after_ms: Option<u64>,
+    pub duration_ms: Option<u64>,
+    /// The endpoint said that it is gone for good.
+    pub gone: bool,
+    pub external_id: Option<String>,
+    pub external_url: Option<String>,
+    pub external_title: Option<String>,
+    /// Further keys of the receipt.
+    pub receipt: serde_json::Map<String, Value>,
+}
+
+impl Outcome {
+    /// A final refusal before anything was sent.
+    pub fn blocked(code: &str, error: impl Into<String>) -> Self {
+        Self { error_code: Some(code.to_owned()), error: Some(error.into()), ..Self::default() }
+    }
+}
+
+/// Adds the attempt and says when the next one is due, if there is one. `spread` is a random number in `0..=400`.
+pub fn attempt(delivery: &mut Delivery, outcome: &Outcome, spread: u64, now_ms: u64) -> Option<u64> {
+    let number = u32::try_from(delivery.attempts.len() + 1).unwrap_or(u32::MAX);
+    delivery.attempts.push(Attempt {
+        attempt: number,
+        at_ms: now_ms,
+        duration_ms: outcome.duration_ms,
+        status_code: outcome.status_code,
+        retryable: outcome.retryable,
+        response_excerpt: outcome.response_excerpt.clone(),
+        response_truncated: outcome.response_truncated,
+        error: outcome.error.as_deref().map(|e| truncate(e, 500)),
+        error_code: outcome.error_code.clone(),
+    });
+    delivery.updated_at_ms = delivery.updated_at_ms.max(now_ms);
+    delivery.error_code = outcome.error_code.clone();
+    delivery.error = outcome.error.as_deref().map(|e| truncate(e, 500));
+    delivery.next_attempt_at_ms = None;
+    if outcome.accepted {
+        delivery.state = DeliveryState::Posted;
+        delivery.payload = None;
+        return None;
+    }
+    if outcome.retryable && number < delivery.max_attempts {
+        let due = now_ms + schedule::delay_ms(number + 1, spread, outcome.retry_after_ms);
+        delivery.state = DeliveryState::Retrying;
+        delivery.next_attempt_at_ms = Some(due);
+        return Some(due);
+    }
+    delivery.state = DeliveryState::Failed;
+    None
+}
+
+/// Refuses a delivery without an attempt.
+pub fn block(delivery: &mut Delivery, code: &str, error: &str, now_ms: u64) {
+    delivery.state = DeliveryState::Blocked;
+    delivery.error_code = Some(code.to_owned());
+    delivery.error = Some(truncate(error, 500));
+    delivery.next_attempt_at_ms = None;
+    delivery.payload = None;
+    delivery.updated_at_ms = delivery.updated_at_ms.max(now_ms);
+}
+
+/// The receipt of a delivery that has not been attempted.
+pub fn pending_post(draft: &Draft, delivery: &Delivery) -> Post {
+    Post {
+        post_id: delivery.post_id.clone(),
+        draft_id: draft.draft_id.clone(),
+        incident_id: draft.incident_id.clone(),
+        fingerprint: draft.fingerprint.clone(),
+        repo: draft.repo.clone(),
+        operation: delivery.operation.clone(),
+        status: DeliveryState::Pending,
+        issue_number: None,
+        issue_url: None,
+        comment_id: None,
+        comment_url: None,
+        destination_id: Some(delivery.destination_id.clone()),
+        destination_kind: Some(delivery.destination_kind),
+        route_id: delivery.route_id.clone(),
+        route_match_reason: delivery.route_match_reason.clone(),
+        external_id: None,
+        external_url: None,
+        external_title: None,
+        target_ref: Some(delivery.target_ref.clone()),
+        receipt: Some(receipt(delivery, serde_json::Map::new())),
+        evidence_digest: Some(delivery.evidence_digest.clone()),
+        confidence: draft.classification.confidence.clone(),
+        risk_level: draft.classification.risk_level.clone(),
+        expected_destination: draft.classification.expected_destination.clone(),
+        evidence_refs: draft.classification.evidence_refs.iter().map(|r| truncate(r, 500)).collect(),
+        quality_gate: draft.quality_gate.clone(),
+        idempotency_key: delivery.idempotency_key.clone(),
+        response_excerpt: None,
+        error: None,
+        tenant_id: draft.routing.tenant_id.clone(),
+        workspace_id: draft.routing.workspace_id.clone(),
+        created_at_ms: delivery.created_at_ms,
+        updated_at_ms: delivery.created_at_ms,
+    }
+}
+
+/// Brings the receipt up to the delivery's state.
+pub fn post(post: &mut Post, delivery: &Delivery, outcome: &Outcome) {
+    post.status = delivery.state;
+    post.external_id.clone_from(&outcome.external_id);
+    post.external_url.clone_from(&outcome.external_url);
+    post.external_title.clone_from(&outcome.external_title);
+    post.response_excerpt.clone_from(&outcome.response_excerpt);
+    post.error.clone_from(&delivery.error);
+    post.receipt = Some(receipt(delivery, outcome.receipt.clone()));
+    post.updated_at_ms = post.updated_at_ms.max(delivery.updated_at_ms);
+}
+
+fn receipt(delivery: &Delivery, mut more: serde_json::Map<String, Value>) -> Value {
+    let provider = match delivery.destination_kind {
+        DestinationKind::GithubIssue => "github",
+        DestinationKind::LinearIssue => "linear",
+        DestinationKind::Webhook => "webhook",
+        DestinationKind::Telemetry => "incident_monitor_telemetry",
+        DestinationKind::InternalMemory => "incident_monitor_internal_memory",
+        DestinationKind::McpTool => "mcp_tool",
+    };
+    let last = delivery.attempts.last();
+    for (key, value) in [
+        ("provider", json!(provider)),
+        ("destination_id", json!(delivery.destination_id)),
+        ("operation", json!(delivery.operation)),
+        ("status", json!(delivery.state)),
+        ("delivery_id", json!(delivery.delivery_id)),
+        ("target_ref", json!(delivery.target_ref)),
+        ("route_id", json!(delivery.route_id)),
+        ("route_match_reason", json!(delivery.route_match_reason)),
+        ("status_code", json!(last.and_then(|a| a.status_code))),
+        ("attempt_count", json!(delivery.attempts.len())),
+        ("response_truncated", json!(last.is_some_and(|a| a.response_truncated))),
+        ("attempts", json!(delivery.attempts)),
+        ("max_attempts", json!(delivery.max_attempts)),
+        ("next_attempt_at_ms", json!(delivery.next_attempt_at_ms)),
+        ("error_code", json!(delivery.error_code)),
+    ] {
+        more.entry(key).or_insert(value);
+    }
+    Value::Object(more)
+}
+
+/// Tells the draft. A denial that came in between stands; the receipt still says what was sent.
+pub fn draft(draft: &mut Draft, delivery: &Delivery, outcome: &Outcome, now_ms: u64) -> Result<(), Refusal> {
+    let event = match delivery.state {
+        DeliveryState::Posted => draft::Event::Published {
+            action: delivery.action,
+            url: outcome.external_url.clone(),
+            digest: delivery.evidence_digest.clone(),
+        },
+        DeliveryState::Failed | DeliveryState::Blocked | DeliveryState::Unknown => draft::Event::PublishFailed {
+            kind: delivery.destination_kind,
+            error: delivery.error.clone().unwrap_or_else(|| "the delivery failed".into()),
+        },
+        // More attempts follow: the draft keeps its status and shows the last error.
+        DeliveryState::Pending | DeliveryState::Retrying => {
+            draft.last_post_error.clone_from(&delivery.error);
+            draft.updated_at_ms = draft.updated_at_ms.max(now_ms);
+            return Ok(());
+        }
+    };
+    draft::transition(draft, event, now_ms)
+}
+
+/// Tells the incident.
+pub fn incident(incident: &mut Incident, delivery: &Delivery, now_ms: u64) {
+    incident.status = match delivery.state {
+        DeliveryState::Posted => IncidentStatus::of_action(delivery.action),
+        DeliveryState::Pending | DeliveryState::Retrying => IncidentStatus::of_action(Action::PublishInProgress),
+        DeliveryState::Failed | DeliveryState::Blocked | DeliveryState::Unknown => IncidentStatus::PostFailed,
+    };
+    incident.last_error = match delivery.state {
+        DeliveryState::Posted | DeliveryState::Pending => None,
+        DeliveryState::Retrying | DeliveryState::Failed | DeliveryState::Blocked | DeliveryState::Unknown => {
+            delivery.error.clone()
+        }
+    };
+    incident.updated_at_ms = incident.updated_at_ms.max(now_ms);
+}
