@@ -1,1 +1,22 @@
-//! (header to come)
+//! The audit log, as pure computation: what a row is, how rows form a Merkle tree, what the log signs, and how
+//! anyone can check it.
+//!
+//! - [`event`] seals a row: its canonical bytes and its leaf hash.
+//! - [`merkle`] is RFC 6962 hashing and the frontier that makes an append cost O(log n).
+//! - [`plan`] and [`proof`] make and check inclusion, consistency and range proofs.
+//! - [`note`] and [`checkpoint`] are the C2SP signed note and tlog-checkpoint formats.
+//! - [`bundle`] is the shape of an export; [`verify`] checks one offline, reading rows through [`reader`] only.
+//! - [`integrity`] judges the rows of a store against the heads that were signed.
+//!
+//! Deliberately absent: storage, the clock, the choice of when to sign, and keys at rest.
+
+pub mod bundle;
+pub mod checkpoint;
+pub mod event;
+pub mod integrity;
+pub mod merkle;
+pub mod note;
+pub mod plan;
+pub mod proof;
+pub mod reader;
+pub mod verify;
