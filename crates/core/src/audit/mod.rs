@@ -1,37 +1,22 @@
-//! stub
-pub mod event {
-    use crate::{actor::*, tenant::*};
-    #[derive(Clone, Debug)]
-    pub struct Draft {
-        pub event_id: String,
-        pub event_type: String,
-        pub created_at_ms: u64,
-        pub tenant: TenantContext,
-        pub actor: ActorRef,
-        pub request_id: String,
-        pub payload: serde_json::Value,
-    }
-    impl Draft {
-        pub fn new(ctx: &OpContext, event_id: String, event_type: &str, payload: serde_json::Value) -> Self {
-            Self {
-                event_id,
-                event_type: event_type.into(),
-                created_at_ms: ctx.now_ms,
-                tenant: ctx.tenant.clone(),
-                actor: ctx.actor.clone(),
-                request_id: ctx.request_id.clone(),
-                payload,
-            }
-        }
-    }
-    pub struct Sealed {
-        pub canonical: String,
-        pub leaf: [u8; 32],
-    }
-    pub fn seal(_d: &Draft, _seq: u64) -> Sealed {
-        Sealed { canonical: String::new(), leaf: [0; 32] }
-    }
-}
-pub mod merkle {
-    pub type Hash = [u8; 32];
-}
+//! The audit log, as pure computation: what a row is, how rows form a Merkle tree, what the log signs, and how
+//! anyone can check it.
+//!
+//! - [`event`] seals a row: its canonical bytes and its leaf hash.
+//! - [`merkle`] is RFC 6962 hashing and the frontier that makes an append cost O(log n).
+//! - [`plan`] and [`proof`] make and check inclusion, consistency and range proofs.
+//! - [`note`] and [`checkpoint`] are the C2SP signed note and tlog-checkpoint formats.
+//! - [`bundle`] is the shape of an export; [`verify`] checks one offline, reading rows through [`reader`] only.
+//! - [`integrity`] judges the rows of a store against the heads that were signed.
+//!
+//! Deliberately absent: storage, the clock, the choice of when to sign, and keys at rest.
+
+pub mod bundle;
+pub mod checkpoint;
+pub mod event;
+pub mod integrity;
+pub mod merkle;
+pub mod note;
+pub mod plan;
+pub mod proof;
+pub mod reader;
+pub mod verify;
