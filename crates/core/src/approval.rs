@@ -1,7 +1,13 @@
-//! Whether a publish needs a person's approval.
+//! Whether a publish needs a person's approval. One pure function, used by preview, creation and publish alike.
+//!
+//! An admin's explicit `never` lifts inherited defaults (the global switch and the high-risk default). It lifts neither
+//! another's `always` or `high_risk` nor a destination's own flag. How a policy comes to be trusted is the router's
+//! business.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::wire::wire_enum;
 
 /// What a route, project or log source says about approval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -12,4 +18,58 @@ pub enum ApprovalPolicy {
     Always,
     HighRisk,
     Never,
+}
+
+/// Everything that decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// The risk level, raised to the floor, is high.
+    pub high_risk: bool,
+    /// Any of the destinations has `require_approval` (an implied destination's flag does not count).
+    pub destination: bool,
+    /// The winning route's policy.
+    pub route: ApprovalPolicy,
+    /// The trusted source binding's policy; a project's `require_approval_for_new_issues` is `always`.
+    pub source: ApprovalPolicy,
+    /// The global switch.
+    pub global: bool,
+    /// `safety_defaults.require_approval_for_high_risk`.
+    pub high_risk_default: bool,
+}
+
+wire_enum! {
+    /// What demands an approval.
+    pub enum Ground {
+        Destination = "destination_requires_approval",
+        Route = "route_always",
+        Source = "source_always",
+        RouteHighRisk = "route_high_risk",
+        SourceHighRisk = "source_high_risk",
+        Global = "global_switch",
+        HighRiskDefault = "high_risk_default",
+    }
+}
+
+/// Whether approval is needed.
+pub fn required(inputs: &Inputs) -> bool {
+    Ground::ALL.iter().any(|ground| applies(*ground, inputs))
+}
+
+/// Everything that asks for approval.
+pub fn grounds(inputs: &Inputs) -> Vec<Ground> {
+    Ground::ALL.iter().copied().filter(|ground| applies(*ground, inputs)).collect()
+}
+
+fn applies(ground: Ground, i: &Inputs) -> bool {
+    use ApprovalPolicy as P;
+    let lifted = i.route == P::Never || i.source == P::Never;
+    match ground {
+        Ground::Destination => i.destination,
+        Ground::Route => i.route == P::Always,
+        Ground::Source => i.source == P::Always,
+        Ground::RouteHighRisk => i.route == P::HighRisk && i.high_risk,
+        Ground::SourceHighRisk => i.source == P::HighRisk && i.high_risk,
+        Ground::Global => i.global && !lifted,
+        Ground::HighRiskDefault => i.high_risk_default && i.high_risk && !lifted,
+    }
 }

@@ -1,4 +1,4 @@
-//! Where a draft may be published, and whether a destination can take it now.
+//! The kinds of destination.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,6 +16,9 @@ pub enum DestinationKind {
 }
 
 impl DestinationKind {
+    pub const ALL: [Self; 6] =
+        [Self::GithubIssue, Self::LinearIssue, Self::Webhook, Self::Telemetry, Self::McpTool, Self::InternalMemory];
+
     pub fn label(self) -> &'static str {
         match self {
             Self::GithubIssue => "github_issue",
@@ -32,6 +35,15 @@ impl DestinationKind {
         match self {
             Self::Telemetry | Self::InternalMemory => false,
             Self::GithubIssue | Self::LinearIssue | Self::Webhook | Self::McpTool => true,
+        }
+    }
+
+    /// Whether this server can deliver to the kind at all. The others are configured, routed and previewed, and their
+    /// readiness says why nothing is sent.
+    pub fn has_adapter(self) -> bool {
+        match self {
+            Self::Webhook | Self::Telemetry | Self::InternalMemory => true,
+            Self::GithubIssue | Self::LinearIssue | Self::McpTool => false,
         }
     }
 }
