@@ -1,8 +1,12 @@
 //! Publishing: what is asked for, what each destination's delivery goes through, and how both are told.
 
+pub mod breaker;
 pub mod delivery;
 pub mod digest;
+pub mod payload;
+pub mod sanitize;
 pub mod schedule;
+pub mod signature;
 
 use crate::wire::wire_enum;
 
