@@ -1,11 +1,15 @@
 //! Publishing: what is asked for, what each destination's delivery goes through, and how both are told.
 
+pub mod breaker;
 pub mod delivery;
 pub mod digest;
 pub mod external_action;
+pub mod payload;
 pub mod plan;
+pub mod sanitize;
 pub mod schedule;
 pub mod settle;
+pub mod signature;
 
 use crate::wire::wire_enum;
 
