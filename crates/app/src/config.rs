@@ -60,7 +60,7 @@ impl App {
         let mut wanted = config::read(body).map_err(|error| {
             Failure::new(Code::ValidationFailed, "the configuration has a wrong shape").with("detail", error.to_string())
         })?;
-        if let Err(violations) = config::validate(&mut wanted, None) {
+        if let Err(violations) = config::validate(&mut wanted) {
             let detail: Vec<String> = violations.iter().map(|v| format!("{}: {}", v.path, v.message)).collect();
             return Err(Failure::of(Code::ConfigInvalid)
                 .with("detail", detail.join("; "))
@@ -72,6 +72,20 @@ impl App {
     /// Pauses or resumes. Looks at nothing but the switch: an unrelated defect never blocks an emergency stop.
     pub async fn config_pause(&self, ctx: &OpContext, paused: bool) -> Result<Arc<Snapshot>, Failure> {
         self.config_write(ctx, None, |current| Ok(Config { paused, ..current.clone() })).await
+    }
+
+    /// A change that the server itself decides on.
+    pub(crate) async fn config_change(
+        &self,
+        ctx: &OpContext,
+        change: impl Fn(&mut Config),
+    ) -> Result<Arc<Snapshot>, Failure> {
+        let changed = |current: &Config| {
+            let mut next = current.clone();
+            change(&mut next);
+            Ok(next)
+        };
+        self.config_write(ctx, None, changed).await
     }
 
     async fn config_write(

@@ -43,6 +43,8 @@ pub struct Ports {
     pub secrets: Arc<dyn Secrets>,
     pub outbound: Arc<dyn reconcile::deliver::Outbound>,
     pub workspace: Arc<dyn tandem_core::triage::Workspace>,
+    /// The seed of the audit signing key, where an operator keeps it outside the store.
+    pub audit_seed: Option<[u8; 32]>,
 }
 
 /// The use cases, with the little state that is only a cache or a hint: everything else is in the store.
@@ -52,10 +54,12 @@ pub struct App {
     limits: keys::Limits,
     used: Mutex<HashMap<(TenantKey, String), u64>>,
     key_cache: keys::KeyCache,
+    pub(crate) breakers: reconcile::Breakers,
     pub(crate) waiters: waiters::Waiters,
     pub(crate) wake: tokio::sync::Notify,
     /// Checks of the audit log that have been made, per tenant.
     pub(crate) checks: audit::Checks,
+    signer: tokio::sync::OnceCell<tandem_core::audit::note::NoteSigner>,
     initial_config: tandem_core::config::Config,
 }
 
@@ -68,9 +72,11 @@ impl App {
             limits: keys::Limits::default(),
             used: Mutex::default(),
             key_cache: keys::KeyCache::default(),
+            breakers: reconcile::Breakers::default(),
             waiters: waiters::Waiters::default(),
             wake: tokio::sync::Notify::new(),
             checks: audit::Checks::default(),
+            signer: tokio::sync::OnceCell::new(),
             initial_config,
         })
     }

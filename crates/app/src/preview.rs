@@ -2,15 +2,18 @@
 
 use tandem_core::{
     actor::OpContext,
-    destination::{self, DestinationReadiness},
+    config::Config,
+    destination::{self, Circuit, Destination, DestinationReadiness, Facts},
     draft::Draft,
     error::Failure,
     incident::Incident,
+    publish::breaker::State,
     route::{self, PreviewInput, RoutePreview},
     source::{self, SourceReadiness},
+    tenant::TenantKey,
 };
 
-use crate::App;
+use crate::{App, publish::lane};
 
 impl App {
     pub async fn preview(&self, ctx: &OpContext, input: &PreviewInput) -> Result<RoutePreview, Failure> {
@@ -38,20 +41,31 @@ impl App {
     ) -> Result<RoutePreview, Failure> {
         let snapshot = self.snapshot(&ctx.tenant.key()).await?;
         let config = &snapshot.config;
-        let context = route::Context::from_parts(config, input, input.report.as_ref(), draft, incident);
-        let rows = route::ReadinessRows {
-            destinations: self.destination_readiness(config),
-            sources: self.source_readiness(config),
-        };
+        let context = route::Context::from_parts(input, input.report.as_ref(), draft, incident);
+        let (destinations, sources) =
+            (self.destination_readiness(&ctx.tenant.key(), config), self.source_readiness(config));
+        let rows = route::ReadinessRows { destinations: &destinations, sources: &sources };
         Ok(route::preview(config, &context, &rows))
     }
 
-    pub(crate) fn destination_readiness(&self, config: &tandem_core::config::Config) -> Vec<DestinationReadiness> {
-        let facts = self.destination_facts();
-        destination::effective(config).iter().map(|d| destination::readiness(config, d, &facts)).collect()
+    /// Readiness of every effective destination, from settings, secrets and circuits as they are now.
+    pub(crate) fn destination_readiness(&self, tenant: &TenantKey, config: &Config) -> Vec<DestinationReadiness> {
+        let available = |reference: &str| self.ports.secrets.resolve(reference).is_ok();
+        let now_ms = self.now_ms();
+        let judge = |destination: &Destination| {
+            let lane = lane(tenant, &destination.destination_id);
+            let (circuit, until) = match self.breaker_state(&lane) {
+                State::Closed { .. } => (Circuit::Closed, None),
+                State::Open { until_ms, .. } => (Circuit::Open, Some(until_ms)),
+                State::HalfOpen { .. } => (Circuit::HalfOpen, None),
+            };
+            let facts = Facts { circuit, circuit_open_until_ms: until, ..Facts::new(now_ms, &available) };
+            destination::readiness(config, destination, &facts)
+        };
+        destination::effective(config).iter().map(judge).collect()
     }
 
-    pub(crate) fn source_readiness(&self, config: &tandem_core::config::Config) -> Vec<SourceReadiness> {
+    pub(crate) fn source_readiness(&self, config: &Config) -> Vec<SourceReadiness> {
         source::readiness(config, &[], self.now_ms())
     }
 }

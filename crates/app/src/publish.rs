@@ -16,6 +16,7 @@ use tandem_core::{
     receipt::Post,
     record::{Commit, Job, JobKind, Put, Versioned, Write},
     route::{PreviewInput, RoutePreview},
+    tenant::TenantKey,
     text::truncate,
     triage::TriageRun,
 };
@@ -75,6 +76,13 @@ impl App {
         };
         self.wait_for_first_attempts(ctx, waiting).await?;
         self.publish_answer(ctx, draft_id, told).await
+    }
+
+    /// Decides and starts without waiting: for workers.
+    pub(crate) async fn publish_decide(&self, ctx: &OpContext, draft_id: &str, mode: Mode) -> Result<(), Failure> {
+        decide_again(async || self.publish_once(ctx, draft_id, &[], mode).await).await?;
+        self.wake.notify_waiters();
+        Ok(())
     }
 
     async fn publish_once(
@@ -198,7 +206,7 @@ impl App {
                         .write(Write::Job(Job {
                             job_id: format!("deliver-{}", delivery.delivery_id),
                             kind: JobKind::Deliver,
-                            lane: lane(ctx, &delivery.destination_id),
+                            lane: lane(&ctx.tenant.key(), &delivery.destination_id),
                             subject: delivery.delivery_id.clone(),
                             due_at_ms,
                         }));
@@ -344,8 +352,8 @@ impl App {
 }
 
 /// Work for one destination never waits for work for another.
-pub(crate) fn lane(ctx: &OpContext, destination_id: &str) -> String {
-    format!("{}|{destination_id}", ctx.tenant.key().as_str())
+pub(crate) fn lane(tenant: &TenantKey, destination_id: &str) -> String {
+    format!("{}|{destination_id}", tenant.as_str())
 }
 
 /// The error body of publish and recheck.

@@ -52,10 +52,11 @@ impl App {
         };
         let mut accepted =
             accept(submission, door, &settings, &ctx.tenant.key(), ids, &ctx.request_id, ctx.now_ms).map_err(refused)?;
-        let routed = route::at_intake(config, &accepted, matches!(door, Door::Bound(_)));
-        accepted.approval_required = routed.approval_required
-            || matches!(door, Door::Bound(binding) if binding.require_approval);
-        accepted.auto_publish = routed.auto_publish && !accepted.approval_required;
+        let context = route::Context::of_signal(&accepted.submission);
+        let decision = route::decide(config, &context);
+        let (approval_required, auto_publish) = (decision.approval_required, decision.auto_publish);
+        accepted.approval_required = approval_required;
+        accepted.auto_publish = auto_publish && !approval_required;
         Ok(accepted)
     }
 }

@@ -187,7 +187,7 @@ impl Commit {
     }
 
     /// Adds an audit row in the name of this commit's context. `event_id` must be fresh.
-    pub fn audit(mut self, event_id: String, event_type: &str, payload: serde_json::Value) -> Self {
+    pub fn audit(mut self, event_id: String, event_type: &'static str, payload: serde_json::Value) -> Self {
         self.audit.push(AuditDraft::new(&self.ctx, event_id, event_type, payload));
         self
     }

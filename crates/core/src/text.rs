@@ -30,6 +30,17 @@ pub fn hex(bytes: &[u8]) -> String {
     ::hex::encode(bytes)
 }
 
+/// The bytes of a hexadecimal text.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    ::hex::decode(text).ok()
+}
+
+/// SHA-256 of a text, lower-case hex.
+pub fn sha256_hex(text: &str) -> String {
+    use sha2::Digest as _;
+    hex(&sha2::Sha256::digest(text.as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

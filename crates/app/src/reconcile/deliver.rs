@@ -13,7 +13,7 @@ use tandem_core::{
     error::{Code, Failure},
     incident::Incident,
     ports::Claim,
-    publish::{Delivery, DeliveryState, external_action, settle, settle::Outcome},
+    publish::{Delivery, DeliveryState, external_action, settle, settle::Outcome, target},
     receipt::Post,
     record::{Commit, JobKind, Put, Record, Versioned, Write},
     triage::TriageRun,
@@ -300,7 +300,7 @@ impl App {
 /// The destination, if it is still the one that the publish was decided for.
 fn unchanged(config: &Config, delivery: &Delivery) -> Option<Destination> {
     destination::find(config, &delivery.destination_id)
-        .filter(|found| found.enabled && destination::config_digest(found) == delivery.destination_digest)
+        .filter(|found| found.enabled && target::config_digest(found) == delivery.destination_digest)
 }
 
 fn event_type(delivery: &Delivery) -> &'static str {

@@ -10,11 +10,11 @@ use tandem_core::{
     },
     error::Failure,
     ports::{BoxFuture, Secret},
-    publish::{breaker::{Admission, Breaker}, digest, payload, settle::Outcome},
+    publish::{breaker::{Admission, Breaker, State}, digest, payload, settle::Outcome, target},
     record::{Expect, Put},
     redaction::{Counts, redactor},
     text::truncate,
-    triage::{MemoryCategory, MemoryEntry, memory},
+    triage::{MemoryEntry, memory},
 };
 
 use super::deliver::{Attempted, Work};
@@ -81,13 +81,19 @@ impl App {
         }
         outcome.receipt.insert("signature_scheme".into(), json!("tandem_hmac_sha256_v1"));
         outcome.receipt.insert("payload_bytes".into(), json!(body.len()));
-        outcome.receipt.insert("payload_sha256".into(), json!(sha256(&body)));
+        outcome.receipt.insert("payload_sha256".into(), json!(tandem_core::text::sha256_hex(&body)));
         Ok(Attempted { outcome, payload: Some(body), puts: Vec::new() })
     }
 
     pub(crate) fn breaker<T>(&self, lane: &str, act: impl FnOnce(&mut Breaker) -> T) -> T {
         let mut breakers = self.breakers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         act(breakers.entry(lane.to_owned()).or_default())
+    }
+
+    /// The state of a lane's circuit; a lane that was never used is closed.
+    pub(crate) fn breaker_state(&self, lane: &str) -> State {
+        let breakers = self.breakers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        breakers.get(lane).copied().unwrap_or_default().state
     }
 
     fn webhook_call(&self, work: &Work, now_ms: u64) -> Result<WebhookCall, Outcome> {
@@ -172,11 +178,11 @@ impl App {
 
     async fn attempt_telemetry(&self, work: &Work) -> Attempted {
         let mut facts = local_facts(work);
-        let path = match destination::telemetry_path(&work.destination) {
+        let path = match destination::local::telemetry_path(&work.destination) {
             Ok(path) => path,
             Err(_) => return only(Outcome::blocked("path_outside_state", "the telemetry path leaves the state")),
         };
-        facts.insert("telemetry_path".into(), json!(destination::telemetry_configured(&work.destination)));
+        facts.insert("telemetry_path".into(), json!(destination::local::telemetry_configured(&work.destination)));
         facts.insert("title".into(), json!(clean(work.draft.title.as_deref(), 240)));
         facts.insert("timestamp_ms".into(), json!(self.now_ms()));
         let line = Value::Object(facts.clone()).to_string();
@@ -192,12 +198,7 @@ impl App {
     }
 
     async fn attempt_memory(&self, work: &Work) -> Attempted {
-        let configured = work
-            .destination
-            .memory_category
-            .as_deref()
-            .or_else(|| work.destination.setting_text(&["memory_category", "category"]));
-        let Some(category) = MemoryCategory::configured(configured) else {
+        let Some(category) = target::memory_category(&work.destination) else {
             return only(Outcome::blocked("category_unknown", "the memory category is none of ours"));
         };
         let draft = &work.draft;
@@ -250,10 +251,6 @@ impl App {
 
 fn only(outcome: Outcome) -> Attempted {
     Attempted { outcome, payload: None, puts: Vec::new() }
-}
-
-fn sha256(text: &str) -> String {
-    tandem_core::text::hex(&tandem_core::audit::merkle::plain_sha256(text.as_bytes()))
 }
 
 fn clean(text: Option<&str>, limit: usize) -> Option<String> {

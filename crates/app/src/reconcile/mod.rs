@@ -5,3 +5,6 @@ pub mod deliver;
 mod destination;
 pub mod triage;
 pub mod upkeep;
+
+pub(crate) use destination::Breakers;
+pub use destination::{Outbound, WebhookCall};

@@ -16,48 +16,16 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+pub use crate::{
+    actor::{ActorKind, ActorRef},
+    tenant::{TenantContext, TenantSource},
+};
+
 use super::merkle::{self, Hash};
+use crate::actor::OpContext;
 
 /// Every row is written in the transaction of the change that it records.
 pub const DURABILITY: &str = "durable_required";
-
-/// The tenant that owns a row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TenantContext {
-    pub org_id: String,
-    pub workspace_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deployment_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub actor_id: Option<String>,
-    pub source: TenantSource,
-}
-
-/// How the tenant of a request was known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TenantSource {
-    LocalImplicit,
-    Explicit,
-}
-
-/// Who caused the change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ActorRef {
-    pub kind: ActorKind,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub actor_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ActorKind {
-    Human,
-    Agent,
-    System,
-}
 
 /// A row before it has its place in the log. The payload is redacted by whoever builds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +37,21 @@ pub struct Draft {
     pub actor: ActorRef,
     pub request_id: String,
     pub payload: Value,
+}
+
+impl Draft {
+    /// A row in the name of an operation. `event_id` must be fresh.
+    pub fn new(ctx: &OpContext, event_id: String, event_type: impl Into<Cow<'static, str>>, payload: Value) -> Self {
+        Self {
+            event_id,
+            event_type: event_type.into(),
+            created_at_ms: ctx.now_ms,
+            tenant: ctx.tenant.clone(),
+            actor: ctx.actor.clone(),
+            request_id: ctx.request_id.clone(),
+            payload,
+        }
+    }
 }
 
 /// A row as the store keeps it: the canonical text and its leaf hash.

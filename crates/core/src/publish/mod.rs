@@ -10,6 +10,7 @@ pub mod sanitize;
 pub mod schedule;
 pub mod settle;
 pub mod signature;
+pub mod target;
 
 use crate::wire::wire_enum;
 

@@ -4,12 +4,12 @@
 //! that is not ready blocks itself, not the others. Nothing is sent twice: a delivery of the same content to the same
 //! target that is posted or under way is answered with, not repeated.
 
-use super::{Action, Delivery, DeliveryState, Mode, digest, schedule};
+use super::{Action, Delivery, DeliveryState, Mode, digest, schedule, target};
 use crate::{
     config::Config,
-    destination::{self, Destination, DestinationKind, DestinationReadiness},
+    destination::{Destination, DestinationKind, DestinationReadiness},
     draft::{Draft, Stage},
-    route::RoutePreview,
+    route::{BlockCode, RoutePreview},
 };
 
 /// Everything that the decision looks at.
@@ -41,18 +41,34 @@ pub struct Start {
 pub enum Step {
     Start(Box<Start>),
     /// The same content has been delivered.
-    Posted { destination: Destination, delivery_id: String },
+    Posted {
+        destination: Destination,
+        delivery_id: String,
+    },
     /// A delivery of the same content is under way.
-    Underway { destination: Destination, delivery_id: String },
-    Blocked { destination: Destination, code: String, detail: String },
+    Underway {
+        destination: Destination,
+        delivery_id: String,
+    },
+    Blocked {
+        destination: Destination,
+        code: String,
+        detail: String,
+    },
     /// New issues are switched off for issue trackers.
-    CreateOff { destination: Destination },
+    CreateOff {
+        destination: Destination,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
     /// Nothing may be published. `action` is the audit word for the kind of refusal.
-    Refuse { action: &'static str, code: &'static str, detail: String },
+    Refuse {
+        action: &'static str,
+        code: &'static str,
+        detail: String,
+    },
     /// A person must approve first.
     DemandApproval,
     Deliver(Vec<Step>),
@@ -69,7 +85,9 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         .blocked_reasons
         .iter()
         .zip(&preview.blocked_codes)
-        .filter(|(_, code)| code.as_str() != "destination_not_ready" && code.as_str() != "destination_readiness_unknown")
+        .filter(|(_, code)| {
+            !matches!(code, BlockCode::NotReady | BlockCode::ReadinessMissing)
+        })
         .map(|(reason, _)| reason.as_str())
         .collect();
     if !routing.is_empty() {
@@ -130,7 +148,10 @@ fn step(
         let missing = readiness.map(|row| row.missing.join(", ")).filter(|m| !m.is_empty());
         return Step::Blocked {
             destination: destination.clone(),
-            code: readiness.and_then(|row| row.missing_codes.first().cloned()).unwrap_or("not_ready".into()),
+            code: readiness
+                .and_then(|row| row.missing_codes.first())
+                .map_or_else(|| BlockCode::NotReady.word(), |gap| gap.word())
+                .to_owned(),
             detail: format!(
                 "Destination `{}` is not ready: {}",
                 destination.destination_id,
@@ -143,7 +164,7 @@ fn step(
     if tracker && !config.auto_create_new_issues {
         return Step::CreateOff { destination: destination.clone() };
     }
-    let target_ref = destination::target_ref(config, destination);
+    let target_ref = target::target_ref(config, destination);
     let evidence_digest = digest::draft_evidence(draft);
     let key = digest::idempotency_key(
         &destination.destination_id,
@@ -166,8 +187,8 @@ fn step(
         target_ref,
         idempotency_key: key,
         evidence_digest,
-        destination_digest: destination::config_digest(destination),
-        max_attempts: schedule::clamp_attempts(destination::configured_attempts(destination)),
+        destination_digest: target::config_digest(destination),
+        max_attempts: schedule::clamp_attempts(target::configured_attempts(destination)),
         needs_triage: destination.kind.needs_triage(),
         destination: destination.clone(),
     }))

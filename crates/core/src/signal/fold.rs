@@ -8,8 +8,8 @@ use crate::{
     actor::OpContext,
     audit::event::Draft as AuditDraft,
     draft::{self, Draft, DraftStatus},
-    record::{Job, JobKind},
     incident::{Incident, IncidentStatus, OCCURRENCE_SAMPLE, Occurrence},
+    record::{Job, JobKind},
 };
 
 /// The rows that one identity owns, as read; [`fold`] changes them in place.

@@ -1,0 +1,228 @@
+//! How intact a log is. Small logs are checked whole on every read; large ones by a worker, and reads check what was
+//! appended since.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tandem_core::{
+    actor::{ActorKind, OpContext},
+    audit::{
+        checkpoint::Checkpoint as Head,
+        integrity::{self, Acknowledged, Break, Check, Integrity, Reason, Status},
+        merkle::{TILE_LEVEL, TILE_ROWS},
+    },
+    error::{Code, Failure},
+    ports::AuditQuery,
+    record::{Collection, Column, Commit, Put, Record},
+    tenant::TenantKey,
+};
+
+use crate::{App, store_failure};
+
+/// Logs of at most this many rows are checked from the first row on every read.
+const WHOLE: u64 = 10_000;
+const PAGE: usize = 4_096;
+
+/// The state of a check that can go on where it ended.
+struct Progress {
+    check: Check,
+    next_seq: u64,
+    found: Option<Break>,
+}
+
+/// Progress per tenant. Only a cache: a check can always start over.
+#[derive(Default)]
+pub struct Checks(Mutex<HashMap<TenantKey, Arc<tokio::sync::Mutex<Option<Progress>>>>>);
+
+impl Checks {
+    fn of(&self, tenant: &TenantKey) -> Arc<tokio::sync::Mutex<Option<Progress>>> {
+        let mut held = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Arc::clone(held.entry(tenant.clone()).or_default())
+    }
+}
+
+/// An operator's note of a break.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    pub ack_id: String,
+    pub range: Acknowledged,
+    pub reason: Option<Reason>,
+    pub note: String,
+    pub at_ms: u64,
+}
+
+pub static INTEGRITY_ACKS: Collection = Collection { name: "integrity_acks", columns: &["at_ms"] };
+
+impl Record for Acknowledgement {
+    const COLLECTION: &'static Collection = &INTEGRITY_ACKS;
+    fn id(&self) -> &str {
+        &self.ack_id
+    }
+    fn columns(&self) -> Vec<Column> {
+        vec![Column::ms(self.at_ms)]
+    }
+}
+
+/// What an operator says of a break.
+#[derive(Clone, Debug, Default)]
+pub struct Acknowledge {
+    pub first_bad_seq: u64,
+    pub note: String,
+}
+
+impl App {
+    /// The state of a log, for an answer about it.
+    pub async fn integrity(&self, tenant: &TenantKey) -> Result<Integrity, Failure> {
+        let size = self.store().audit_size(tenant).await.map_err(store_failure)?;
+        let held = self.checks.of(tenant);
+        let mut progress = held.lock().await;
+        if size <= WHOLE {
+            *progress = None;
+        }
+        self.check_on(tenant, &mut progress).await
+    }
+
+    /// Checks every log from its first row. A worker calls it now and then.
+    pub async fn check_all(&self) -> Result<(), Failure> {
+        for tenant in self.store().audit_tenants().await.map_err(store_failure)? {
+            let held = self.checks.of(&tenant);
+            let mut fresh = None;
+            let state = self.check_on(&tenant, &mut fresh).await?;
+            if state.status == Status::Tampered {
+                tracing::error!(
+                    tenant = tenant.as_str(),
+                    first_bad_seq = state.first_bad_seq,
+                    reason = ?state.reason,
+                    "the audit log was tampered with"
+                );
+            }
+            *held.lock().await = fresh;
+        }
+        Ok(())
+    }
+
+    /// The worst state of all logs.
+    pub async fn integrity_worst(&self) -> Result<Status, Failure> {
+        let mut worst = Status::Empty;
+        for tenant in self.store().audit_tenants().await.map_err(store_failure)? {
+            match self.integrity(&tenant).await?.status {
+                Status::Tampered => return Ok(Status::Tampered),
+                Status::Verified => worst = Status::Verified,
+                Status::Empty => {}
+            }
+        }
+        Ok(worst)
+    }
+
+    async fn check_on(&self, tenant: &TenantKey, held: &mut Option<Progress>) -> Result<Integrity, Failure> {
+        let mut progress = match held.take() {
+            Some(progress) => progress,
+            None => self.check_start(tenant).await?,
+        };
+        loop {
+            let query = AuditQuery {
+                after_seq: Some(progress.next_seq - 1),
+                limit: PAGE,
+                ..AuditQuery::default()
+            };
+            let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
+            let Some(last) = rows.last().map(|row| row.seq) else { break };
+            let first_tile = (progress.next_seq - 1) / TILE_ROWS;
+            let tiles = last / TILE_ROWS - first_tile.min(last / TILE_ROWS);
+            let stored =
+                self.store().audit_hashes(tenant, TILE_LEVEL, first_tile, tiles).await.map_err(store_failure)?;
+            progress = tokio::task::spawn_blocking(move || {
+                for row in &rows {
+                    progress.check.push(integrity::digest(row.seq, &row.canonical, &row.leaf));
+                    // Each stored node comes right after the last row below it.
+                    if row.seq % TILE_ROWS == 0 {
+                        let tile = row.seq / TILE_ROWS - 1;
+                        if let Some(node) = usize::try_from(tile - first_tile).ok().and_then(|i| stored.get(i)) {
+                            progress.check.tile(tile, node);
+                        }
+                    }
+                }
+                progress.next_seq = last + 1;
+                progress
+            })
+            .await
+            .map_err(|_| Failure::of(Code::Internal))?;
+        }
+        let mut state = progress.check.finish();
+        progress.found = progress.check.found();
+        // The head row says how many rows there were; a log that ends before it lost its tail.
+        let size = self.store().audit_size(tenant).await.map_err(store_failure)?;
+        if state.status != Status::Tampered && size > 0 && progress.next_seq - 1 < size {
+            let first_seq = progress.next_seq;
+            let known = self.acknowledged(tenant).await?;
+            if !known.iter().any(|ack| ack.first_bad_seq == first_seq) {
+                progress.found = Some(Break { first_seq, last_seq: size, reason: Reason::Truncated });
+                state = Integrity {
+                    status: Status::Tampered,
+                    checked_to_seq: first_seq - 1,
+                    first_bad_seq: Some(first_seq),
+                    reason: Some(Reason::Truncated),
+                };
+            }
+        }
+        *held = Some(progress);
+        Ok(state)
+    }
+
+    async fn check_start(&self, tenant: &TenantKey) -> Result<Progress, Failure> {
+        let signer = self.signer().await?;
+        let known = [signer.verifier_key().clone()];
+        let held = self.store().checkpoint(tenant).await.map_err(store_failure)?;
+        // Only what the signature covers is believed, not the columns beside it.
+        let head = held
+            .and_then(|held| Head::open(&held.note, &known).ok())
+            .map(|head| integrity::Head { size: head.size, root: head.root });
+        let check = Check::new(head, self.acknowledged(tenant).await?);
+        Ok(Progress { check, next_seq: 1, found: None })
+    }
+
+    async fn acknowledged(&self, tenant: &TenantKey) -> Result<Vec<Acknowledged>, Failure> {
+        let rows = self.all::<Acknowledgement>(tenant, "at_ms", Vec::new(), 1_000).await?;
+        Ok(rows.into_iter().map(|row| row.value.range).collect())
+    }
+
+    /// Takes note of the break that the log shows now. Needs its first row, so that nobody acknowledges another break
+    /// than the one he looked at.
+    pub async fn integrity_acknowledge(&self, ctx: &OpContext, ack: &Acknowledge) -> Result<Integrity, Failure> {
+        if ctx.actor.kind == ActorKind::Agent {
+            return Err(Failure::new(Code::HumanRequired, "an agent cannot acknowledge a broken audit log"));
+        }
+        let tenant = ctx.tenant.key();
+        let state = self.integrity(&tenant).await?;
+        let held = self.checks.of(&tenant);
+        let found = held.lock().await.as_ref().and_then(|progress| progress.found);
+        let broken = found.filter(|found| state.status == Status::Tampered && found.first_seq == ack.first_bad_seq);
+        let Some(broken) = broken else {
+            let failure = Failure::new(Code::ValidationFailed, "the log shows no break at that row").status(409);
+            return Err(failure.with("integrity", json!(state)));
+        };
+        let record = Acknowledgement {
+            ack_id: self.id("integrity-ack-"),
+            range: Acknowledged { first_bad_seq: broken.first_seq, last_bad_seq: Some(broken.last_seq) },
+            reason: Some(broken.reason),
+            note: tandem_core::text::truncate(&ack.note, 2_000),
+            at_ms: ctx.now_ms,
+        };
+        let payload = json!({
+            "first_bad_seq": broken.first_seq,
+            "last_bad_seq": broken.last_seq,
+            "reason": broken.reason,
+            "note": tandem_core::redaction::redactor(None)
+                .text(&record.note, &mut tandem_core::redaction::Counts::new()),
+        });
+        let commit =
+            Commit::new(ctx).put(Put::insert(&record)).audit(self.event_id(), "audit.integrity.acknowledged", payload);
+        self.store().commit(commit).await.map_err(store_failure)?;
+        *held.lock().await = None;
+        self.integrity(&tenant).await
+    }
+}

@@ -1,0 +1,172 @@
+//! Triage runs: claim, run the phases, commit what they found.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tandem_core::{
+    actor::OpContext,
+    draft::{self, Draft, DraftStatus, Event},
+    error::{Code, Failure},
+    incident::{Incident, IncidentStatus},
+    ports::Claim,
+    publish::Mode,
+    record::{Commit, JobKind, Put, Write},
+    triage::{SummaryInput, TriageRun, run},
+};
+
+use crate::{App, decide_again, store_failure};
+
+const LEASE_MS: u64 = 60_000;
+const AT_ONCE: usize = 4;
+/// A run that ended the process this often is not tried again.
+const CRASHES: u32 = 3;
+
+impl App {
+    /// Runs every due triage job and every due automatic publish; returns how many there were.
+    pub async fn triage_until_idle(self: &Arc<Self>) -> Result<usize, Failure> {
+        let mut done = 0;
+        loop {
+            let mut progress = 0;
+            for kind in [JobKind::Triage, JobKind::AutoPublish] {
+                for claim in self.claim_some(kind).await? {
+                    let app = Arc::clone(self);
+                    // In its own task, so that a fault in one run cannot end the worker.
+                    let task = tokio::spawn(async move {
+                        match kind {
+                            JobKind::Triage => app.triage_one(&claim).await,
+                            JobKind::AutoPublish => app.auto_publish(&claim).await,
+                            JobKind::Deliver => Ok(()),
+                        }
+                    });
+                    match task.await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(failure)) => tracing::warn!(code = failure.code.word(), job = kind.label(), "a job failed"),
+                        Err(panic) => tracing::error!(%panic, job = kind.label(), "a job ended abnormally"),
+                    }
+                    progress += 1;
+                }
+            }
+            if progress == 0 {
+                return Ok(done);
+            }
+            done += progress;
+        }
+    }
+
+    async fn claim_some(&self, kind: JobKind) -> Result<Vec<Claim>, Failure> {
+        let now_ms = self.now_ms();
+        let mut claims = Vec::new();
+        for lane in self.store().due_lanes(kind, now_ms).await.map_err(store_failure)? {
+            let lease = self.ports.ids.fresh();
+            let until = now_ms + LEASE_MS;
+            claims.extend(
+                self.store().claim(kind, &lane, now_ms, &lease, until, AT_ONCE).await.map_err(store_failure)?,
+            );
+        }
+        Ok(claims)
+    }
+
+    async fn job_done(&self, ctx: &OpContext, claim: &Claim) -> Result<(), Failure> {
+        let done = done(claim);
+        self.store().commit(Commit::new(ctx).write(done)).await.map_err(store_failure)?;
+        Ok(())
+    }
+
+    async fn triage_one(&self, claim: &Claim) -> Result<(), Failure> {
+        let ctx = self.worker_ctx("triage", &claim.tenant);
+        let Some(found) = self.load::<TriageRun>(&claim.tenant, &claim.job.subject).await? else {
+            return self.job_done(&ctx, claim).await;
+        };
+        let run = found.value;
+        if run.status.is_terminal() {
+            return self.job_done(&ctx, claim).await;
+        }
+        if run.deadline_ms.is_some_and(|deadline| deadline <= ctx.now_ms) {
+            self.triage_timed_out(&ctx, &run.run_id).await?;
+            return self.job_done(&ctx, claim).await;
+        }
+        if claim.attempts > CRASHES {
+            self.triage_fail(&ctx, &run.run_id, "the run ended abnormally several times", false).await?;
+            return self.job_done(&ctx, claim).await;
+        }
+        let superseded = match self.load::<Draft>(&claim.tenant, &run.draft_id).await? {
+            None => true,
+            Some(draft) => {
+                draft.value.status == DraftStatus::Denied
+                    || draft.value.triage_run_id.as_deref() != Some(run.run_id.as_str())
+            }
+        };
+        if superseded {
+            self.triage_fail(&ctx, &run.run_id, "the draft was denied, deleted or given another run", false).await?;
+            return self.job_done(&ctx, claim).await;
+        }
+        self.triage_settle(&ctx, &run.draft_id, &SummaryInput::default(), &[done(claim)]).await?;
+        Ok(())
+    }
+
+    /// Ends a run whose deadline has passed; publishing goes on without its evidence.
+    pub(crate) async fn triage_timed_out(&self, ctx: &OpContext, run_id: &str) -> Result<(), Failure> {
+        self.triage_fail(ctx, run_id, "the deadline passed before triage ended", true).await
+    }
+
+    async fn triage_fail(&self, ctx: &OpContext, run_id: &str, why: &str, timed_out: bool) -> Result<(), Failure> {
+        let tenant = ctx.tenant.key();
+        decide_again(async || {
+            let Some(found) = self.load::<TriageRun>(&tenant, run_id).await? else { return Ok(()) };
+            let mut run = found.value;
+            if run::transition(&mut run, run::Event::Failed { error: why.to_owned() }, ctx.now_ms).is_err() {
+                return Ok(());
+            }
+            let event = if timed_out { "incident_monitor.triage_timed_out" } else { "incident_monitor.triage_failed" };
+            let payload = json!({
+                "draft_id": run.draft_id, "incident_id": run.incident_id, "run_id": run_id, "detail": why,
+            });
+            let mut commit =
+                Commit::new(ctx).put(Put::update(&run, found.version)).audit(self.event_id(), event, payload);
+            if let Some(draft) = self.load::<Draft>(&tenant, &run.draft_id).await? {
+                let mut changed = draft.value;
+                if draft::transition(&mut changed, Event::TriageTimedOut, ctx.now_ms).is_ok() {
+                    commit = commit.put(Put::update(&changed, draft.version));
+                }
+                for delivery in self.open_deliveries(&tenant, &changed.draft_id).await? {
+                    commit = commit.write(Write::JobsWake {
+                        kind: JobKind::Deliver,
+                        subject: delivery.delivery_id,
+                        due_at_ms: ctx.now_ms,
+                    });
+                }
+            }
+            if let Some(id) = &run.incident_id
+                && let Some(incident) = self.load::<Incident>(&tenant, id).await?
+                && incident.value.status == IncidentStatus::TriageQueued
+            {
+                let mut changed = incident.value;
+                changed.status =
+                    if timed_out { IncidentStatus::TriageTimedOut } else { IncidentStatus::TriageFailed };
+                changed.last_error = Some(why.to_owned());
+                changed.updated_at_ms = changed.updated_at_ms.max(ctx.now_ms);
+                commit = commit.put(Put::update(&changed, incident.version));
+            }
+            self.store().commit(commit).await.map_err(store_failure)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Publishes a draft whose route an admin set to publish by itself. The gates are those of any other publish.
+    async fn auto_publish(&self, claim: &Claim) -> Result<(), Failure> {
+        let ctx = self.worker_ctx("auto_publish", &claim.tenant);
+        match self.publish_decide(&ctx, &claim.job.subject, Mode::Auto).await {
+            Ok(()) => {}
+            // The store may come back; the job does too.
+            Err(failure) if matches!(failure.code, Code::StoreUnavailable | Code::Conflict) => return Err(failure),
+            // Refused and audited: asking again would not change it.
+            Err(_) => {}
+        }
+        self.job_done(&ctx, claim).await
+    }
+}
+
+fn done(claim: &Claim) -> Write {
+    Write::JobDone { job_id: claim.job.job_id.clone(), lease: claim.lease.clone() }
+}
