@@ -7,16 +7,10 @@
 use super::normalise::{file_name, opaque};
 use super::stack::{Exception, Frame, Language};
 
-/// The type as it is hashed.
-pub fn kind(kind: &str) -> String {
-    // `Errno::ECONNREFUSED` and `Foo$Bar2` keep their digits: a type's name is written by hand.
-    kind.trim().to_owned()
-}
-
-/// The distinct frames, innermost first. Recursion adds no frame.
+/// The distinct frames, innermost first, of the application alone or of everything. Recursion adds no frame.
 pub fn frames(language: Language, exception: &Exception, in_app: bool) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
-    for frame in exception.frames.iter().filter(|f| f.in_app == in_app || !in_app) {
+    for frame in exception.frames.iter().filter(|f| f.in_app || !in_app) {
         // A place without a function says where a file was, not what was called.
         if in_app && frame.function.is_none() && language != Language::JavaScript {
             continue;

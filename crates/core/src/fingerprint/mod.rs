@@ -173,23 +173,24 @@ fn trace_of(signal: &Signal<'_>) -> Option<Trace> {
     if !stack::likely(detail) && !signal.excerpt.iter().any(|line| stack::likely(line)) {
         return None;
     }
-    let mut text = String::with_capacity(detail.len().min(bounds::TEXT) + 1024);
-    text.push_str(bounds::text(detail));
-    for line in signal.excerpt {
-        if text.len() >= bounds::TEXT {
-            break;
-        }
-        text.push('\n');
-        text.push_str(line);
-    }
     // A long preamble in the detail must not push the excerpt's trace out of the bound.
-    parse_trace(&text).or_else(|| parse_trace(&signal.excerpt.join("\n")))
+    parse_trace(&joined(detail, signal.excerpt)).or_else(|| parse_trace(&joined("", signal.excerpt)))
+}
+
+/// Detail and excerpt as one text of bounded length.
+fn joined(detail: &str, excerpt: &[String]) -> String {
+    let mut text = bounds::text(detail).to_owned();
+    for line in excerpt {
+        let Some(room) = bounds::TEXT.checked_sub(text.len() + 1) else { break };
+        text.push('\n');
+        text.push_str(bounds::cut(line, room));
+    }
+    text
 }
 
 fn push_trace(tuple: &mut Tuple, trace: &Trace, signal: &Signal<'_>) {
     let Some(root) = trace.root_cause() else { return };
-    let kind = key::kind(&root.kind);
-    tuple.push("exception_type", kind.clone());
+    tuple.push("exception_type", root.kind.clone());
     for code in normalise::codes(&root.message) {
         tuple.push("code", code);
     }
