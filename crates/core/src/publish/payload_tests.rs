@@ -75,9 +75,8 @@ fn keys(value: &Value) -> Vec<&str> {
 
 #[test]
 fn every_field_of_the_contract_is_there() {
-    let built =
-        build(&facts(Profile::Full, 65_536), &draft("d", vec![]), Some(&incident("d", vec!["l".into()])), None)
-            .expect("small enough");
+    let built = build(&facts(Profile::Full, 65_536), &draft("d", vec![]), Some(&incident("d", vec!["l".into()])), None)
+        .expect("small enough");
     let value = parsed(&built);
     assert_eq!(value["event"], "incident_monitor.incident");
     assert_eq!(value["schema_version"], "2026-06-29");

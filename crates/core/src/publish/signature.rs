@@ -148,7 +148,11 @@ fn judge(
 
 /// Digits only: `u64::from_str` would also take a sign, and then two texts would stand for one timestamp.
 fn decimal(text: &str) -> Result<u64, Refusal> {
-    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().map_err(|_| Refusal::Malformed) } else { Err(Refusal::Malformed) }
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        text.parse().map_err(|_| Refusal::Malformed)
+    } else {
+        Err(Refusal::Malformed)
+    }
 }
 
 fn tandem_code(secret: &str, t_ms: u64, body: &[u8]) -> Code {
