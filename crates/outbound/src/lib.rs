@@ -5,7 +5,6 @@
 //!
 //! Every connection is made by [`egress`]: no other module has an HTTP client.
 
-pub mod breaker;
 pub mod egress;
 pub mod failure;
 pub mod secrets;

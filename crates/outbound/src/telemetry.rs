@@ -5,7 +5,7 @@
 //! crash cut short is closed off before the next one, so one torn record never spoils another.
 //!
 //! Blocking on purpose; call it from a blocking task. Deliberately absent: writing a record once only (its caller knows
-//! by record id), and which path a destination may have beyond staying inside.
+//! by record id), what a record holds, and which path a destination may have beyond staying inside.
 
 use std::{
     fs::File,
@@ -17,7 +17,6 @@ use std::{
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
-use serde_json::{Map, Value};
 
 const ROTATE_BYTES: u64 = 16 * 1024 * 1024;
 /// Rotated files that are kept.
@@ -28,6 +27,8 @@ const KEEP: u32 = 4;
 pub enum TelemetryError {
     /// Blank, absolute, or with `..`: it does not name a file beneath the data directory.
     Path,
+    /// Blank, or more than one line.
+    NotALine,
     /// Something on the way is a link or not what it should be.
     NotPlain,
     Io(io::Error),
@@ -37,6 +38,7 @@ impl TelemetryError {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Path => "path_outside_state",
+            Self::NotALine => "line_invalid",
             Self::NotPlain => "path_not_plain",
             Self::Io(_) => "write_failed",
         }
@@ -47,6 +49,7 @@ impl std::fmt::Display for TelemetryError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Path => f.write_str("the path does not name a file beneath the data directory"),
+            Self::NotALine => f.write_str("the record is not one line"),
             Self::NotPlain => f.write_str("a part of the path is a link or not a plain file or directory"),
             // The kind only: an operating system's text may name the path.
             Self::Io(error) => write!(f, "the record could not be written ({})", error.kind()),
@@ -87,14 +90,14 @@ impl Telemetry {
         Self { data_dir: data_dir.into(), rotate_bytes: ROTATE_BYTES, turn: Mutex::new(()) }
     }
 
-    /// Appends `record` with its time and returns once it is on disk.
-    pub fn append(&self, path: &str, record: &Map<String, Value>, timestamp_ms: u64) -> Result<(), TelemetryError> {
+    /// Appends one line, given without its end, and returns once it is on disk.
+    pub fn append(&self, path: &str, line: &str) -> Result<(), TelemetryError> {
         let parts = inside(path).ok_or(TelemetryError::Path)?;
         let (name, folders) = parts.split_last().ok_or(TelemetryError::Path)?;
-        let mut record = record.clone();
-        record.insert("timestamp_ms".to_owned(), timestamp_ms.into());
-        let mut line = Value::Object(record).to_string();
-        line.push('\n');
+        if line.is_empty() || line.contains('\n') {
+            return Err(TelemetryError::NotALine);
+        }
+        let line = format!("{line}\n");
 
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut folder = self.open_data_dir()?;

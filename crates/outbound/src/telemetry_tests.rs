@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -31,8 +31,8 @@ impl Drop for Dir {
     }
 }
 
-fn record(n: u64) -> Map<String, Value> {
-    json!({"record_id": format!("bmtel_{n}"), "title": "a\nb"}).as_object().cloned().unwrap_or_default()
+fn record(n: u64) -> String {
+    json!({"record_id": format!("bmtel_{n}"), "title": "a\nb", "timestamp_ms": n}).to_string()
 }
 
 fn lines(path: &Path) -> Vec<Value> {
@@ -46,14 +46,14 @@ fn appends_lines_with_their_time() {
     let dir = Dir::new("append");
     let sink = Telemetry::new(dir.path().join("incident-monitor"));
     for n in 0..3 {
-        sink.append("incident-monitor/telemetry", &record(n), 1_000 + n).expect("written");
+        sink.append("incident-monitor/telemetry", &record(n)).expect("written");
     }
     let file = dir.path().join("incident-monitor/telemetry");
     let written = lines(&file);
     assert_eq!(written.len(), 3);
-    assert_eq!(written[2], json!({"record_id": "bmtel_2", "title": "a\nb", "timestamp_ms": 1_002}));
+    assert_eq!(written[2], json!({"record_id": "bmtel_2", "title": "a\nb", "timestamp_ms": 2}));
     assert_eq!(fs::metadata(&file).expect("the file").permissions().mode() & 0o777, 0o600);
-    sink.append("a/b/c.jsonl", &record(9), 1).expect("written");
+    sink.append("a/b/c.jsonl", &record(9)).expect("written");
     assert_eq!(lines(&dir.path().join("incident-monitor/a/b/c.jsonl")).len(), 1);
 }
 
@@ -61,7 +61,7 @@ fn appends_lines_with_their_time() {
 fn a_torn_line_is_closed_off() {
     let dir = Dir::new("torn");
     fs::write(dir.path().join("t"), "{\"half").expect("written");
-    Telemetry::new(dir.path()).append("t", &record(1), 1).expect("written");
+    Telemetry::new(dir.path()).append("t", &record(1)).expect("written");
     let text = fs::read_to_string(dir.path().join("t")).expect("the file");
     let second: Value = serde_json::from_str(text.lines().nth(1).unwrap_or_default()).expect("a whole line");
     assert_eq!(second["record_id"], "bmtel_1");
@@ -72,9 +72,12 @@ fn paths_that_lead_out_are_refused() {
     let dir = Dir::new("out");
     let sink = Telemetry::new(dir.path().join("data"));
     for path in ["", ".", "/etc/x", "..", "../x", "a/../../x", "a\0b", "a\\b", "incident-monitor/../x"] {
-        assert!(matches!(sink.append(path, &record(1), 1), Err(TelemetryError::Path)), "{path:?}");
+        assert!(matches!(sink.append(path, &record(1)), Err(TelemetryError::Path)), "{path:?}");
     }
     assert!(!dir.path().join("x").exists());
+    for line in ["", "{}\n{}", "{}\n"] {
+        assert!(matches!(sink.append("t", line), Err(TelemetryError::NotALine)), "{line:?}");
+    }
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn links_and_odd_files_are_refused() {
     symlink(outside.join("target"), data.join("file")).expect("a link");
     let sink = Telemetry::new(&data);
     for path in ["escape/x", "file", "folder"] {
-        let result = sink.append(path, &record(1), 1);
+        let result = sink.append(path, &record(1));
         assert!(matches!(result, Err(TelemetryError::NotPlain)), "{path}: {result:?}");
     }
     assert_eq!(fs::read_dir(&outside).expect("the directory").count(), 0);
@@ -96,17 +99,17 @@ fn links_and_odd_files_are_refused() {
 #[test]
 fn rotation_keeps_four_and_loses_only_the_oldest() {
     let dir = Dir::new("rotate");
-    let one = u64::try_from(Value::Object(record(10)).to_string().len()).expect("a length") + 40;
+    let one = u64::try_from(record(10).len()).expect("a length") + 1;
     let sink = Telemetry { rotate_bytes: 2 * one, ..Telemetry::new(dir.path()) };
     for n in 10..30 {
-        sink.append("t", &record(n), n).expect("written");
+        sink.append("t", &record(n)).expect("written");
     }
     let mut kept = Vec::new();
     for name in ["t.4", "t.3", "t.2", "t.1", "t"] {
         kept.extend(lines(&dir.path().join(name)).iter().filter_map(|l| l["timestamp_ms"].as_u64()));
     }
     assert!(!dir.path().join("t.5").exists());
-    assert!(kept.len() >= 9 && kept.len() < 20, "{kept:?}");
+    assert_eq!(kept.len(), 10, "two lines in each of five files");
     let expected: Vec<u64> = (30 - u64::try_from(kept.len()).expect("a length")..30).collect();
     assert_eq!(kept, expected);
 }
@@ -120,7 +123,7 @@ fn writers_at_once_do_not_mix_lines() {
             let sink = &sink;
             scope.spawn(move || {
                 for n in 0..5 {
-                    sink.append("t", &record(writer * 100 + n), n).expect("written");
+                    sink.append("t", &record(writer * 100 + n)).expect("written");
                 }
             });
         }

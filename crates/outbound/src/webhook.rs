@@ -1,8 +1,8 @@
 //! One signed POST to a webhook, and what came back.
 //!
 //! The status decides: once it has come, a body that is slow, endless or broken off changes nothing but the excerpt.
-//! Deliberately absent: which URLs are allowed ([`Target`] holds one that was judged), when to try again, and
-//! what the body says.
+//! Deliberately absent: which URLs are allowed ([`Target`] holds one that was judged), which secrets sign, when to try
+//! again, and what the body says.
 
 mod answer;
 
@@ -16,10 +16,7 @@ use reqwest::{
     Method, Url,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
 };
-use tandem_core::{
-    ports::{Secret, Secrets},
-    publish::{payload::Event, signature},
-};
+use tandem_core::{ports::Secret, publish::signature};
 
 use crate::{
     egress::Egress,
@@ -40,13 +37,14 @@ pub struct Target {
 #[derive(Clone, Debug)]
 pub struct Delivery<'a> {
     pub target: &'a Target,
-    pub event: Event,
+    /// A word of `payload::Event`.
+    pub event: &'a str,
     pub delivery_id: &'a str,
     pub idempotency_key: &'a str,
     /// Exactly the bytes that are signed and sent.
     pub body: Bytes,
-    /// References of the secrets that sign now, the current one first. Only the current one must be there.
-    pub secret_refs: &'a [String],
+    /// Those that sign now, the current one first.
+    pub secrets: &'a [Secret],
     pub redaction_profile: Option<&'a str>,
     /// When this attempt is made, for the signature.
     pub at_ms: u64,
@@ -54,13 +52,12 @@ pub struct Delivery<'a> {
 
 pub struct Webhook {
     egress: Arc<Egress>,
-    secrets: Arc<dyn Secrets>,
     user_agent: String,
 }
 
 impl Webhook {
-    pub fn new(egress: Arc<Egress>, secrets: Arc<dyn Secrets>, version: &str) -> Self {
-        Self { egress, secrets, user_agent: format!("Tandem-Incident-Monitor/{version}") }
+    pub fn new(egress: Arc<Egress>, version: &str) -> Self {
+        Self { egress, user_agent: format!("Tandem-Incident-Monitor/{version}") }
     }
 
     pub async fn send(&self, delivery: &Delivery<'_>) -> AttemptOutcome {
@@ -77,16 +74,19 @@ impl Webhook {
             let why = format!("{} of {} bytes", delivery.body.len(), target.payload_byte_limit);
             return Err(Failure::because(Code::PayloadTooLarge, why));
         }
-        let secrets = self.signing_secrets(delivery.secret_refs)?;
+        // An unsigned request would teach receivers to accept one.
+        if delivery.secrets.is_empty() {
+            return Err(Failure::of(Code::SecretUnavailable));
+        }
         let mut request = reqwest::Request::new(Method::POST, target.url.clone());
-        *request.headers_mut() = self.headers(delivery, &secrets)?;
+        *request.headers_mut() = self.headers(delivery)?;
         *request.timeout_mut() = Some(Duration::from_millis(target.timeout_ms));
         *request.body_mut() = Some(delivery.body.clone().into());
         let response = self.egress.send(request, target.allow_private_networks).await?;
         let wanted = answer::Wanted {
             byte_limit: target.response_byte_limit,
             redaction_profile: delivery.redaction_profile,
-            secrets: &secrets,
+            secrets: delivery.secrets,
             sent_at_ms: delivery.at_ms,
         };
         let mut outcome = answer::read(response, &wanted).await;
@@ -94,24 +94,11 @@ impl Webhook {
         Ok(outcome)
     }
 
-    fn signing_secrets(&self, references: &[String]) -> Result<Vec<Secret>, Failure> {
-        let mut secrets = Vec::with_capacity(references.len());
-        for (position, reference) in references.iter().enumerate() {
-            match self.secrets.resolve(reference) {
-                Ok(secret) => secrets.push(secret),
-                Err(_) if position == 0 => return Err(Failure::of(Code::SecretUnavailable)),
-                // Receivers that know the current secret can still check; the others are told by readiness.
-                Err(_) => tracing::warn!(position, "a previous webhook secret cannot be read and does not sign"),
-            }
-        }
-        if secrets.is_empty() { Err(Failure::of(Code::SecretUnavailable)) } else { Ok(secrets) }
-    }
-
-    fn headers(&self, delivery: &Delivery<'_>, secrets: &[Secret]) -> Result<HeaderMap, Failure> {
-        let exposed = || secrets.iter().map(Secret::expose);
+    fn headers(&self, delivery: &Delivery<'_>) -> Result<HeaderMap, Failure> {
+        let exposed = || delivery.secrets.iter().map(Secret::expose);
         let standard = signature::standard(exposed(), delivery.delivery_id, delivery.at_ms, &delivery.body);
         let named = [
-            ("x-tandem-event", delivery.event.word()),
+            ("x-tandem-event", delivery.event),
             ("x-tandem-delivery-id", delivery.delivery_id),
             ("x-tandem-signature", &signature::tandem(exposed(), delivery.at_ms, &delivery.body)),
             ("x-tandem-signature-scheme", signature::SCHEME),

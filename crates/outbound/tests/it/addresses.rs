@@ -6,13 +6,14 @@ use std::{
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
+use tandem_core::ports::Secret;
 use tandem_outbound::{failure::AttemptOutcome, webhook::Target};
 
 use crate::receiver::*;
 
 async fn send(names: Arc<Names>, url: &str, allow_private_networks: bool) -> AttemptOutcome {
     let target = Target { allow_private_networks, ..target(url) };
-    sender(names).send(&delivery(&target, &["env:NEW".to_owned()])).await
+    sender(names).send(&delivery(&target, &[Secret::new("new-secret")])).await
 }
 
 #[tokio::test]
@@ -53,9 +54,9 @@ async fn a_name_that_changes_its_answer_is_judged_by_what_is_dialled() {
     };
     let sending = sender_with(Arc::new(rules), names.clone());
     let target = Target { allow_private_networks: false, ..target(&url) };
-    let refs = ["env:NEW".to_owned()];
-    assert!(sending.send(&delivery(&target, &refs)).await.succeeded());
-    let second = sending.send(&delivery(&target, &refs)).await;
+    let secrets = [Secret::new("new-secret")];
+    assert!(sending.send(&delivery(&target, &secrets)).await.succeeded());
+    let second = sending.send(&delivery(&target, &secrets)).await;
     assert_eq!((word(&second), second.retryable), (Some("private_address"), false), "{second:?}");
     assert_eq!(names.asked.load(Ordering::SeqCst), 2, "one look-up for each connection, none besides");
     let seen: Vec<String> = judged.lock().expect("the log").iter().map(IpAddr::to_string).collect();
@@ -98,7 +99,7 @@ async fn every_embedded_form_reaches_the_rules_whole() {
     let sending = sender_with(Arc::new(rules), Arc::default());
     for form in forms {
         let target = target(&format!("http://[{form}]/"));
-        let outcome = sending.send(&delivery(&target, &["env:NEW".to_owned()])).await;
+        let outcome = sending.send(&delivery(&target, &[Secret::new("new-secret")])).await;
         assert_eq!(word(&outcome), Some("private_address"), "{form}");
     }
     let expected: Vec<IpAddr> = forms.iter().map(|form| form.parse().expect("an address")).collect();

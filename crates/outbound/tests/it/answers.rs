@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tandem_core::ports::Secret;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpSocket},
@@ -87,8 +88,8 @@ async fn broken_and_refused_connections_and_bad_tls_differ() {
     socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
     let closed = socket.local_addr().expect("an address");
     let sending = sender(Arc::default());
-    let refs = ["env:NEW".to_owned()];
-    let refused = sending.send(&delivery(&target(&format!("http://{closed}/")), &refs)).await;
+    let secrets = [Secret::new("new-secret")];
+    let refused = sending.send(&delivery(&target(&format!("http://{closed}/")), &secrets)).await;
     assert_eq!((word(&refused), refused.retryable), (Some("connect"), true));
 
     let tls = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -99,7 +100,7 @@ async fn broken_and_refused_connections_and_bad_tls_differ() {
             std::future::pending::<()>().await;
         }
     });
-    let outcome = sending.send(&delivery(&target(&format!("https://{address}/?key=query-secret")), &refs)).await;
+    let outcome = sending.send(&delivery(&target(&format!("https://{address}/?key=query-secret")), &secrets)).await;
     assert_eq!((word(&outcome), outcome.retryable), (Some("tls"), true), "{outcome:?}");
     for outcome in [outcome, refused] {
         assert!(!outcome.error.unwrap_or_default().contains("query-secret"));

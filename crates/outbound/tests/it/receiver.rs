@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use tandem_core::{
-    ports::{BoxFuture, Secret, SecretError, Secrets},
+    ports::{BoxFuture, Secret},
     publish::payload::Event,
 };
 use tandem_outbound::{
@@ -139,16 +139,6 @@ pub fn answer(status: &str, headers: &str, body: &str) -> Script {
     Script::Answer(format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len()))
 }
 
-/// Secrets that are set.
-pub struct Known(pub Vec<(&'static str, &'static str)>);
-
-impl Secrets for Known {
-    fn resolve(&self, reference: &str) -> Result<Secret, SecretError> {
-        let found = self.0.iter().find(|(name, _)| *name == reference);
-        found.map(|(_, value)| Secret::new(*value)).ok_or(SecretError::Unavailable)
-    }
-}
-
 /// Names that are known, and how often each was asked for.
 #[derive(Default)]
 pub struct Names {
@@ -186,8 +176,7 @@ pub fn sender(names: Arc<Names>) -> Webhook {
 }
 
 pub fn sender_with(rules: Arc<dyn Rules>, names: Arc<Names>) -> Webhook {
-    let secrets = Known(vec![("env:NEW", "new-secret"), ("env:OLD", "old-secret")]);
-    Webhook::new(Arc::new(Egress::new(rules, names)), Arc::new(secrets), "1.2.3")
+    Webhook::new(Arc::new(Egress::new(rules, names)), "1.2.3")
 }
 
 pub fn target(url: &str) -> Target {
@@ -200,14 +189,14 @@ pub fn target(url: &str) -> Target {
     }
 }
 
-pub fn delivery<'a>(target: &'a Target, secret_refs: &'a [String]) -> Delivery<'a> {
+pub fn delivery<'a>(target: &'a Target, secrets: &'a [Secret]) -> Delivery<'a> {
     Delivery {
         target,
-        event: Event::Incident,
+        event: Event::Incident.word(),
         delivery_id: "bmwh_00112233445566778899aabbccddeeff",
         idempotency_key: "2688796e9043a2c220c3f1d1cb191a0147bbca46b64adfc3ddc0b906fe77849b",
         body: Bytes::from_static(BODY.as_bytes()),
-        secret_refs,
+        secrets,
         redaction_profile: None,
         at_ms: AT_MS,
     }
@@ -218,8 +207,8 @@ pub async fn attempt(script: Script, timeout_ms: u64) -> (AttemptOutcome, Vec<Re
     let receiver = Receiver::start(script).await;
     let target = Target { timeout_ms, ..target(&receiver.url()) };
     let sending = sender(Arc::default());
-    let refs = ["env:NEW".to_owned()];
-    let delivery = delivery(&target, &refs);
+    let secrets = [Secret::new("new-secret")];
+    let delivery = delivery(&target, &secrets);
     let outcome = tokio::time::timeout(Duration::from_secs(20), sending.send(&delivery)).await;
     (outcome.expect("the sender's own timeout is shorter"), receiver.received())
 }

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use tandem_core::publish::signature::{self, Refusal, Standard};
+use tandem_core::{
+    ports::Secret,
+    publish::signature::{self, Refusal, Standard},
+};
 use tandem_outbound::{failure::Code, webhook::Target};
 
 use crate::receiver::*;
@@ -50,8 +53,8 @@ fn standard_of(headers: &std::collections::HashMap<String, String>) -> Standard 
 async fn old_and_new_secrets_both_verify_during_a_rotation() {
     let receiver = Receiver::start(answer("200 OK", "", "{}")).await;
     let target = target(&receiver.url());
-    let refs = ["env:NEW".to_owned(), "env:OLD".to_owned(), "env:GONE".to_owned()];
-    let outcome = sender(Arc::default()).send(&delivery(&target, &refs)).await;
+    let secrets = [Secret::new("new-secret"), Secret::new("old-secret")];
+    let outcome = sender(Arc::default()).send(&delivery(&target, &secrets)).await;
     assert!(outcome.succeeded(), "{outcome:?}");
     let request = &receiver.received()[0];
     for (secret, expected) in [("new-secret", Ok(())), ("old-secret", Ok(())), ("other", Err(Refusal::Mismatch))] {
@@ -64,19 +67,15 @@ async fn old_and_new_secrets_both_verify_during_a_rotation() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_without_the_current_secret_or_over_the_limit() {
+async fn nothing_is_sent_unsigned_or_over_the_limit() {
     let receiver = Receiver::start(answer("200 OK", "", "")).await;
     let sending = sender(Arc::default());
     let whole = target(&receiver.url());
     let small = Target { payload_byte_limit: BODY.len() - 1, ..whole.clone() };
-    let table: [(&Target, &[&str], Code); 3] = [
-        (&whole, &["env:GONE", "env:OLD"], Code::SecretUnavailable),
-        (&whole, &[], Code::SecretUnavailable),
-        (&small, &["env:NEW"], Code::PayloadTooLarge),
-    ];
-    for (target, refs, code) in table {
-        let refs: Vec<String> = refs.iter().map(|r| (*r).to_owned()).collect();
-        let outcome = sending.send(&delivery(target, &refs)).await;
+    let secrets = [Secret::new("new-secret")];
+    let table = [(&whole, &secrets[..0], Code::SecretUnavailable), (&small, &secrets[..], Code::PayloadTooLarge)];
+    for (target, secrets, code) in table {
+        let outcome = sending.send(&delivery(target, secrets)).await;
         assert_eq!((outcome.error_code, outcome.status_code), (Some(code), None));
         assert_eq!(outcome.retryable, code == Code::SecretUnavailable);
     }
@@ -88,11 +87,11 @@ async fn connections_are_kept_but_not_shared_between_permissions() {
     let receiver = Receiver::start(answer("200 OK", "", "ok")).await;
     // To these rules loopback is public, so both pools may dial it.
     let sending = sender_with(Arc::new(|_, _| Ok(())), Arc::default());
-    let refs = ["env:NEW".to_owned()];
+    let secrets = [Secret::new("new-secret")];
     let private = target(&receiver.url());
     let public = Target { allow_private_networks: false, ..private.clone() };
     for target in [&private, &private, &public, &public] {
-        assert!(sending.send(&delivery(target, &refs)).await.succeeded());
+        assert!(sending.send(&delivery(target, &secrets)).await.succeeded());
     }
     assert_eq!(receiver.received().len(), 4);
     assert_eq!(receiver.connections.load(Ordering::SeqCst), 2);
