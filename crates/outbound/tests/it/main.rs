@@ -1,0 +1,6 @@
+//! The webhook sender against receivers on loopback sockets.
+
+mod addresses;
+mod answers;
+mod receiver;
+mod requests;
