@@ -1,1 +1,3 @@
 //! Placeholder header, replaced with the crate.
+
+pub mod workspace;

@@ -148,8 +148,22 @@ fn told(value: &Value) -> String {
 /// `text` with paths of the workspace made relative to it.
 pub fn without_root(text: &str, root: &str) -> String {
     let root = root.trim_end_matches('/');
-    if root.len() < 2 {
+    if root.len() < 2 || !text.contains(root) {
         return text.to_owned();
     }
-    text.replace(&format!("{root}/"), "").replace(root, ".")
+    let prefix = format!("{root}/");
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(&prefix) {
+        let (before, found) = rest.split_at(at);
+        out.push_str(before);
+        // The tail of a longer path that happens to end like the root is another place.
+        let inside = out.chars().next_back().is_some_and(|c| c.is_alphanumeric() || "/._-~".contains(c));
+        if inside {
+            out.push_str(&prefix);
+        }
+        rest = &found[prefix.len()..];
+    }
+    out.push_str(rest);
+    out
 }

@@ -111,12 +111,22 @@ pub fn plan_research(inspection: &Inspection) -> ResearchPlan {
     for frame in &inspection.top_frames {
         // A library's file cannot be in the workspace, and searching for its name would find a namesake.
         let Some(file) = frame.file.as_deref().filter(|file| frame.in_app && !file.trim().is_empty()) else { continue };
+        let file = packaged(file, frame.module.as_deref());
         let known = frame_files.iter().any(|f| f.file == file && f.line == frame.line);
         if !known && frame_files.len() < FRAME_FILES {
-            frame_files.push(FrameFile { file: file.to_owned(), line: frame.line, function: frame.function.clone() });
+            frame_files.push(FrameFile { file, line: frame.line, function: frame.function.clone() });
         }
     }
     ResearchPlan { frame_files, terms: inspection.terms.clone() }
+}
+
+/// Traces of the JVM name the file alone; its package is the directory.
+fn packaged(file: &str, module: Option<&str>) -> String {
+    let jvm = [".java", ".kt", ".scala", ".groovy"].iter().any(|extension| file.ends_with(extension));
+    let Some(module) = module.filter(|_| jvm && !file.contains('/')) else { return file.to_owned() };
+    let lower = |part: &&str| part.starts_with(|c: char| c.is_ascii_lowercase());
+    let package: Vec<&str> = module.split('.').take_while(lower).collect();
+    if package.is_empty() { file.to_owned() } else { format!("{}/{file}", package.join("/")) }
 }
 
 /// Judges the findings. A hit counts only when the plan asked for it, so no adapter can bring in a file of its own.
@@ -188,7 +198,10 @@ fn cause(inspection: &Inspection, hits: &[FileHit], searched: bool, files: u64, 
     let bounded = if truncated { " The search was cut short by its bounds." } else { "" };
     match hits.first() {
         Some(hit) if hit.exact => {
-            let frame = inspection.top_frames.iter().find(|f| f.file.as_deref() == Some(hit.needle.as_str()));
+            let frame = inspection
+                .top_frames
+                .iter()
+                .find(|f| f.line == hit.line && f.file.as_deref().is_some_and(|file| hit.needle.ends_with(file)));
             let function = frame.and_then(|f| f.function.as_deref()).map(|f| format!(" in {f}")).unwrap_or_default();
             format!(
                 "{what} is raised{function} at {}. The line is the innermost place in our own code; the defect may be \
