@@ -9,6 +9,22 @@ pub struct Traced {
     pub exceptions: Vec<(ExceptionFact, Vec<FrameFact>)>,
 }
 
-pub fn read(_text: &str) -> Option<Traced> {
-    None
+pub fn read(text: &str) -> Option<Traced> {
+    let trace = crate::fingerprint::parse_trace(text)?;
+    let language = serde_json::to_value(trace.language).ok()?.as_str()?.to_owned();
+    let exceptions = trace
+        .exceptions
+        .into_iter()
+        .map(|exception| {
+            let frames = exception.frames.into_iter().map(|frame| FrameFact {
+                function: frame.function,
+                module: frame.module,
+                file: frame.file,
+                line: frame.line.map(u64::from),
+                in_app: frame.in_app,
+            });
+            (ExceptionFact { kind: exception.kind, message: exception.message }, frames.collect())
+        })
+        .collect();
+    Some(Traced { language, exceptions })
 }
