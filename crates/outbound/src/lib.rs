@@ -10,3 +10,4 @@ pub mod failure;
 pub mod secrets;
 pub mod telemetry;
 pub mod webhook;
+pub mod workspace;

@@ -11,11 +11,7 @@ pub fn proposal(run: Option<&TriageRun>, summary: Option<&TriageSummary>) -> Qua
         "draft_to_proposal",
         &[
             ("triage_summary", "A triage summary exists", summary.is_some()),
-            (
-                "durable_artifacts",
-                "All four phases left their artifact",
-                run.is_some_and(TriageRun::phases_complete),
-            ),
+            ("durable_artifacts", "All four phases left their artifact", run.is_some_and(TriageRun::phases_complete)),
             ("research_performed", "Research was performed", says(researched)),
             (
                 "validation_scope",

@@ -164,8 +164,11 @@ pub fn of_summary(
     let pattern = entry(
         pattern_id,
         MemoryCategory::FailurePattern,
-        cut(&format!("{}; {}", summary(MemoryCategory::FailurePattern, draft, count), fields.what_happened), SUMMARY_LIMIT)
-            .to_owned(),
+        cut(
+            &format!("{}; {}", summary(MemoryCategory::FailurePattern, draft, count), fields.what_happened),
+            SUMMARY_LIMIT,
+        )
+        .to_owned(),
         json!({
             "failure_type": fields.failure_type,
             "root_cause_confidence": fields.root_cause_confidence,
@@ -177,7 +180,11 @@ pub fn of_summary(
         signal_id,
         MemoryCategory::RegressionSignal,
         cut(
-            &format!("{}; expected: {}", summary(MemoryCategory::RegressionSignal, draft, count), fields.expected_behavior),
+            &format!(
+                "{}; expected: {}",
+                summary(MemoryCategory::RegressionSignal, draft, count),
+                fields.expected_behavior
+            ),
             SUMMARY_LIMIT,
         )
         .to_owned(),

@@ -11,16 +11,20 @@
 //! and any decision to publish.
 
 pub mod duplicate;
+mod failure_type;
 pub mod gate;
 pub mod inspect;
 pub mod issue_draft;
 pub mod markdown;
+pub mod marker;
 pub mod memory;
 pub mod propose;
 pub mod render;
+mod report;
 pub mod research;
 pub mod run;
 pub mod summary;
+mod terms;
 mod trace;
 pub mod validate;
 

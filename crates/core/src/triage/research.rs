@@ -101,28 +101,139 @@ pub struct Research {
     pub likely_cause: String,
 }
 
+/// At most this many frame files are looked for.
+const FRAME_FILES: usize = 8;
+/// At most this many places are kept.
+pub const HIT_CAP: usize = 12;
+
 pub fn plan_research(inspection: &Inspection) -> ResearchPlan {
-    let _ = inspection;
-    ResearchPlan::default()
+    let mut frame_files: Vec<FrameFile> = Vec::new();
+    for frame in &inspection.top_frames {
+        // A library's file cannot be in the workspace, and searching for its name would find a namesake.
+        let Some(file) = frame.file.as_deref().filter(|file| frame.in_app && !file.trim().is_empty()) else { continue };
+        let file = packaged(file, frame.module.as_deref());
+        let known = frame_files.iter().any(|f| f.file == file && f.line == frame.line);
+        if !known && frame_files.len() < FRAME_FILES {
+            frame_files.push(FrameFile { file, line: frame.line, function: frame.function.clone() });
+        }
+    }
+    ResearchPlan { frame_files, terms: inspection.terms.clone() }
 }
 
+/// Traces of the JVM name the file alone; its package is the directory.
+fn packaged(file: &str, module: Option<&str>) -> String {
+    let jvm = [".java", ".kt", ".scala", ".groovy"].iter().any(|extension| file.ends_with(extension));
+    let Some(module) = module.filter(|_| jvm && !file.contains('/')) else { return file.to_owned() };
+    let lower = |part: &&str| part.starts_with(|c: char| c.is_ascii_lowercase());
+    let package: Vec<&str> = module.split('.').take_while(lower).collect();
+    if package.is_empty() { file.to_owned() } else { format!("{}/{file}", package.join("/")) }
+}
+
+/// Judges the findings. A hit counts only when the plan asked for it, so no adapter can bring in a file of its own.
 pub fn conclude_research(
     plan: ResearchPlan,
     inspection: &Inspection,
     findings: WorkspaceFindings,
     duplicates: &DuplicateSummary,
 ) -> Research {
-    let _ = inspection;
+    let asked = |hit: &FileHit| match hit.found_by {
+        FoundBy::Frame => plan.frame_files.iter().any(|frame| frame.file == hit.needle),
+        FoundBy::Term => plan.terms.contains(&hit.needle),
+    };
+    let mut hits: Vec<FileHit> = findings.hits.into_iter().filter(asked).collect();
+    hits.sort_by_key(|hit| (!hit.exact, hit.found_by != FoundBy::Frame));
+    hits.truncate(HIT_CAP);
+    let confidence = if hits.iter().any(|hit| hit.found_by == FoundBy::Frame && hit.exact) {
+        Confidence::High
+    } else if hits.is_empty() {
+        Confidence::Low
+    } else {
+        Confidence::Medium
+    };
+    let commits = if hits.is_empty() { Vec::new() } else { findings.commits };
     Research {
-        plan,
+        sources: sources(inspection, &plan, findings.available, findings.files_searched, &commits, duplicates),
+        likely_cause: cause(inspection, &hits, findings.available, findings.files_searched, findings.truncated),
         workspace_searched: findings.available,
         files_searched: findings.files_searched,
         truncated: findings.truncated,
-        file_references: findings.hits,
-        recent_commits: findings.commits,
+        file_references: hits,
+        recent_commits: commits,
         duplicates: duplicates.clone(),
-        sources: Vec::new(),
-        confidence: Confidence::Low,
-        likely_cause: String::new(),
+        confidence,
+        plan,
+    }
+}
+
+fn sources(
+    inspection: &Inspection,
+    plan: &ResearchPlan,
+    searched: bool,
+    files: u64,
+    commits: &[CommitRef],
+    duplicates: &DuplicateSummary,
+) -> Vec<String> {
+    let mut sources = vec![match &inspection.language {
+        Some(language) => format!("Failure report with a {language} stack trace"),
+        None => "Failure report without a readable stack trace".to_owned(),
+    }];
+    sources.push(if searched {
+        let (frames, terms) = (plan.frame_files.len(), plan.terms.len());
+        format!("Workspace: {files} source files searched for {frames} files of the stack and {terms} terms")
+    } else {
+        "No workspace was available to search".to_owned()
+    });
+    if !commits.is_empty() {
+        sources.push(format!("Version history of the files found: {} recent commits", commits.len()));
+    }
+    sources.push(match duplicates.match_count {
+        0 => "Past failures: none is similar".to_owned(),
+        n => format!("Past failures: {n} similar"),
+    });
+    sources
+}
+
+fn cause(inspection: &Inspection, hits: &[FileHit], searched: bool, files: u64, truncated: bool) -> String {
+    let what = inspection.headline().unwrap_or_else(|| "The failure".to_owned());
+    let bounded = if truncated { " The search was cut short by its bounds." } else { "" };
+    match hits.first() {
+        Some(hit) if hit.exact => {
+            let frame = inspection
+                .top_frames
+                .iter()
+                .find(|f| f.line == hit.line && f.file.as_deref().is_some_and(|file| hit.needle.ends_with(file)));
+            let function = frame.and_then(|f| f.function.as_deref()).map(|f| format!(" in {f}")).unwrap_or_default();
+            format!(
+                "{what} is raised{function} at {}. The line is the innermost place in our own code; the defect may be \
+                 in one of its callers.",
+                place(hit)
+            )
+        }
+        Some(hit) => {
+            let how = match hit.found_by {
+                FoundBy::Frame => "the stack trace names a file of this name",
+                FoundBy::Term => "the words of this report occur there",
+            };
+            format!(
+                "{what} probably involves {}: {how}. No frame of the stack resolved to a line, so this is a lead and \
+                 not a finding.{bounded}",
+                place(hit)
+            )
+        }
+        None if searched => format!(
+            "The cause is unknown. {files} source files of the workspace were searched, and nothing in them matches \
+             this report.{bounded}"
+        ),
+        None => "The cause is unknown. No workspace was available to search, so nothing beyond the report itself is \
+                 known."
+            .to_owned(),
+    }
+}
+
+/// `path:line`.
+pub fn place(hit: &FileHit) -> String {
+    match hit.line {
+        Some(line) => format!("{}:{line}", hit.path),
+        None => hit.path.clone(),
     }
 }
