@@ -388,7 +388,7 @@ impl App {
         };
         let research = triage::conclude_research(plan, &inspection, redacted_findings(findings), &duplicates);
         let validation = triage::validate(draft, incident, &inspection, &research);
-        let proposal = triage::propose(&inspection, &research, &validation);
+        let proposal = triage::propose(draft, &inspection, &research, &validation);
         Ok(Findings { inspection, duplicates, research, validation, proposal, template })
     }
 

@@ -1,6 +1,6 @@
 //! One attempt to one kind of destination.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, json};
 use tandem_core::{
@@ -29,6 +29,9 @@ pub struct WebhookCall {
     pub delivery_id: String,
     pub idempotency_key: String,
     pub body: String,
+    /// How many values each redaction rule replaced in the body, and what was cut to fit it.
+    pub redactions: BTreeMap<String, u32>,
+    pub truncated_fields: Vec<String>,
     /// The current secret first, then those still accepted during a rotation.
     pub secrets: Vec<Secret>,
     pub redaction_profile: Option<String>,
@@ -68,10 +71,13 @@ impl App {
             return Err(until_ms);
         }
         let body = call.body.clone();
+        let (redactions, truncated_fields) = (call.redactions.clone(), call.truncated_fields.clone());
         let mut outcome = self.ports.outbound.webhook(call).await;
-        // The breaker judges the endpoint: an answer is an answer, also when it refuses this delivery.
-        let reachable = outcome.accepted || !outcome.retryable;
-        self.breaker(&work.claim.job.lane, |breaker| breaker.settle(reachable, self.now_ms()));
+        // The breaker judges the endpoint: an answer that will not change is an answer. What was refused before it was
+        // sent says nothing about the endpoint.
+        if outcome.status_code.is_some() || outcome.retryable {
+            self.breaker(&work.claim.job.lane, |breaker| breaker.settle(!outcome.retryable, self.now_ms()));
+        }
         if outcome.gone {
             self.endpoint_gone(work).await;
         }
@@ -80,6 +86,8 @@ impl App {
             outcome.external_title = Some("Webhook delivery".into());
         }
         outcome.receipt.insert("signature_scheme".into(), json!("tandem_hmac_sha256_v1"));
+        outcome.receipt.insert("redactions".into(), json!(redactions));
+        outcome.receipt.insert("truncated_fields".into(), json!(truncated_fields));
         outcome.receipt.insert("payload_bytes".into(), json!(body.len()));
         outcome.receipt.insert("payload_sha256".into(), json!(tandem_core::text::sha256_hex(&body)));
         Ok(Attempted { outcome, payload: Some(body), puts: Vec::new() })
@@ -102,7 +110,7 @@ impl App {
         let settings = Settings::of(destination)
             .map_err(|error| Outcome::blocked("config_invalid", format!("`config.{}` cannot be read", error.key)))?;
         let target =
-            Target::of(destination, &settings).map_err(|problem| Outcome::blocked(problem.code(), problem.text()))?;
+            Target::of(destination, &settings).map_err(|problem| Outcome::blocked(problem.word(), "the webhook URL breaks the egress rules"))?;
         let refs = destination::secret::signing(destination, now_ms)
             .map_err(|_| Outcome::blocked("secret_unavailable", "the signing secret's reference cannot be read"))?;
         // The first secret must be there; a missing older one only shortens the overlap.
@@ -117,9 +125,12 @@ impl App {
                 }
             }
         }
-        let body = match &delivery.payload {
-            Some(body) => body.clone(),
-            None => self.webhook_body(work, &settings)?,
+        let (body, redactions, truncated_fields) = match &delivery.payload {
+            Some(body) => (body.clone(), Counts::new(), Vec::new()),
+            None => {
+                let built = self.webhook_body(work, &settings)?;
+                (built.body, built.redactions, built.truncated_fields)
+            }
         };
         Ok(WebhookCall {
             target,
@@ -128,12 +139,14 @@ impl App {
             delivery_id: delivery.delivery_id.clone(),
             idempotency_key: delivery.idempotency_key.clone(),
             body,
+            redactions: redactions.into_iter().map(|(rule, n)| (rule.to_owned(), n)).collect(),
+            truncated_fields,
             secrets,
             redaction_profile: work.draft.routing.redaction_profile.clone(),
         })
     }
 
-    fn webhook_body(&self, work: &Work, settings: &Settings) -> Result<String, Outcome> {
+    fn webhook_body(&self, work: &Work, settings: &Settings) -> Result<payload::Payload, Outcome> {
         let delivery = &work.delivery.value;
         let facts = payload::Facts {
             event: payload::Event::Incident,
@@ -145,12 +158,12 @@ impl App {
             route_match_reason: delivery.route_match_reason.as_deref(),
             target_ref: &delivery.target_ref,
             redaction_profile: work.draft.routing.redaction_profile.as_deref(),
-            profile: payload::Profile::Full,
+            profile: target::payload_profile(&work.destination),
             base_url: None,
             byte_limit: settings.payload_byte_limit,
         };
         let issue = work.run.as_ref().and_then(|run| run.issue_draft.as_ref()).map(|issue| json!(issue));
-        payload::build(&facts, &work.draft, work.incident.as_ref(), issue.as_ref()).map(|built| built.body).map_err(
+        payload::build(&facts, &work.draft, work.incident.as_ref(), issue.as_ref()).map_err(
             |over| {
                 let text = format!("the payload has {} bytes; the limit is {}", over.bytes, over.limit);
                 let mut outcome = Outcome::blocked("payload_too_large", text);

@@ -1,6 +1,6 @@
 //! What a delivery aims at: the target that keys and receipts name, and a digest of the configuration behind it.
 
-use super::digest::h;
+use super::{digest::h, payload::Profile};
 use crate::{
     config::Config,
     destination::{
@@ -66,4 +66,9 @@ pub fn configured_attempts(destination: &Destination) -> Option<u64> {
 pub fn memory_category(destination: &Destination) -> Option<MemoryCategory> {
     let own = destination.memory_category.as_deref();
     MemoryCategory::configured(own.or_else(|| destination.setting_text(&["memory_category", "category"])))
+}
+
+/// How much a webhook payload tells: `config.payload_profile`, `full` unless it says `thin`.
+pub fn payload_profile(destination: &Destination) -> Profile {
+    destination.setting_text(&["payload_profile"]).and_then(Profile::from_word).unwrap_or(Profile::Full)
 }

@@ -1,0 +1,230 @@
+//! Status: what is configured, what is ready, what is going on. Reading it changes nothing.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tandem_core::{
+    actor::OpContext,
+    config::Config,
+    destination::{self, Destination, DestinationReadiness},
+    draft::{DRAFTS, Draft, DraftStatus},
+    error::Failure,
+    incident::{INCIDENTS, Incident, IncidentStatus},
+    publish::DeliveryState,
+    receipt::{POSTS, Post},
+    record::{Collection, Column},
+    signal::accept::valid_repo,
+    source::SourceReadiness,
+    tenant::TenantKey,
+};
+use utoipa::ToSchema;
+
+use crate::{App, store_failure};
+
+/// Booleans only; clients type it as a map of them.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Readiness {
+    pub enabled: bool,
+    pub config_valid: bool,
+    pub repo_valid: bool,
+    pub mcp_server_present: bool,
+    pub mcp_connected: bool,
+    pub github_read_ready: bool,
+    pub github_write_ready: bool,
+    pub selected_model_ready: bool,
+    pub ingest_ready: bool,
+    pub publish_ready: bool,
+    pub runtime_ready: bool,
+    pub destination_ready: bool,
+    pub source_ready: bool,
+    pub route_preview_ready: bool,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Runtime {
+    pub monitoring_active: bool,
+    pub paused: bool,
+    pub pending_incidents: u64,
+    pub total_incidents: u64,
+    pub pending_posts: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_processed_at_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_incident_event_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_runtime_error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_post_result: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LogWatcher {
+    pub running: bool,
+    pub enabled_projects: u64,
+    pub enabled_sources: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_poll_at_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    #[schema(value_type = Vec<Object>)]
+    pub sources: Vec<Value>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RequiredCapabilities {
+    pub github_list_issues: bool,
+    pub github_get_issue: bool,
+    pub github_create_issue: bool,
+    pub github_comment_on_issue: bool,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Status {
+    pub config: Config,
+    pub readiness: Readiness,
+    pub runtime: Runtime,
+    pub log_watcher: LogWatcher,
+    pub required_capabilities: RequiredCapabilities,
+    pub missing_required_capabilities: Vec<String>,
+    #[schema(value_type = Vec<Object>)]
+    pub resolved_capabilities: Vec<Value>,
+    pub discovered_mcp_tools: Vec<String>,
+    #[schema(value_type = Vec<Object>)]
+    pub selected_server_binding_candidates: Vec<Value>,
+    /// The effective destinations: the configured ones, or the implied one.
+    pub destinations: Vec<Destination>,
+    pub destination_readiness: Vec<DestinationReadiness>,
+    pub source_readiness: Vec<SourceReadiness>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub selected_model: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_activity_at_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    pub pending_drafts: u64,
+    pub pending_posts: u64,
+}
+
+const CAPABILITIES: [&str; 4] =
+    ["github.list_issues", "github.get_issue", "github.create_issue", "github.comment_on_issue"];
+
+impl App {
+    pub async fn status(&self, ctx: &OpContext) -> Result<Status, Failure> {
+        let tenant = ctx.tenant.key();
+        let snapshot = self.snapshot(&tenant).await?;
+        let config = snapshot.config.clone();
+        let destination_readiness = self.destination_readiness(&tenant, &config);
+        let source_readiness = self.source_readiness(&config);
+
+        let repo_valid = config.repo.as_deref().is_some_and(valid_repo);
+        let ingest_ready = config.enabled && !config.paused && repo_valid;
+        let last_error = last_error(&config, repo_valid);
+        // No MCP registry and no model catalogue in this build: what needs them is not ready.
+        let readiness = Readiness {
+            enabled: config.enabled,
+            config_valid: false,
+            repo_valid,
+            mcp_server_present: false,
+            mcp_connected: false,
+            github_read_ready: false,
+            github_write_ready: false,
+            selected_model_ready: false,
+            ingest_ready,
+            publish_ready: false,
+            runtime_ready: false,
+            destination_ready: destination_readiness.iter().any(|row| row.publish_ready),
+            source_ready: source_readiness.iter().filter(|row| row.enabled).all(|row| row.ready),
+            route_preview_ready: true,
+        };
+
+        let mut pending_incidents = 0;
+        for status in IncidentStatus::ALL.iter().filter(|status| status.is_pending()) {
+            pending_incidents += self.tally(&INCIDENTS, &tenant, Some(status.word())).await?;
+        }
+        let mut pending_posts = 0;
+        for state in [DeliveryState::Pending, DeliveryState::Retrying, DeliveryState::Failed] {
+            pending_posts += self.tally(&POSTS, &tenant, Some(state.word())).await?;
+        }
+        let newest = self.all::<Incident>(&tenant, "updated_at_ms", Vec::new(), 1).await?.pop();
+        let newest_post = self.all::<Post>(&tenant, "updated_at_ms", Vec::new(), 1).await?.pop();
+        let newest_draft = self.all::<Draft>(&tenant, "created_at_ms", Vec::new(), 1).await?.pop();
+        let post_at = newest_post.as_ref().map(|post| post.value.updated_at_ms);
+        let draft_at = newest_draft.map(|draft| draft.value.created_at_ms);
+        let enabled: Vec<_> = config.monitored_projects.iter().filter(|p| p.enabled && !p.paused).collect();
+        let sources = enabled.iter().flat_map(|p| &p.log_sources).filter(|s| s.enabled && !s.paused).count() as u64;
+
+        Ok(Status {
+            readiness,
+            runtime: Runtime {
+                monitoring_active: ingest_ready,
+                paused: config.paused,
+                pending_incidents,
+                total_incidents: self.tally(&INCIDENTS, &tenant, None).await?,
+                pending_posts,
+                last_processed_at_ms: newest.as_ref().map(|row| row.value.updated_at_ms),
+                last_incident_event_type: newest.as_ref().map(|row| row.value.event_type.clone()),
+                last_runtime_error: newest.and_then(|row| row.value.last_error),
+                last_post_result: newest_post.map(|row| row.value.status.word().to_owned()),
+            },
+            log_watcher: LogWatcher {
+                running: false,
+                enabled_projects: enabled.len() as u64,
+                enabled_sources: sources,
+                last_poll_at_ms: None,
+                last_error: None,
+                sources: Vec::new(),
+            },
+            required_capabilities: RequiredCapabilities {
+                github_list_issues: false,
+                github_get_issue: false,
+                github_create_issue: false,
+                github_comment_on_issue: false,
+            },
+            missing_required_capabilities: CAPABILITIES.iter().map(|c| (*c).to_owned()).collect(),
+            resolved_capabilities: Vec::new(),
+            discovered_mcp_tools: Vec::new(),
+            selected_server_binding_candidates: Vec::new(),
+            destinations: destination::effective(&config),
+            destination_readiness,
+            source_readiness,
+            selected_model: config
+                .model_policy
+                .as_ref()
+                .and_then(|policy| policy.get("default_model"))
+                .and_then(Value::as_object)
+                .cloned(),
+            last_activity_at_ms: draft_at.max(post_at),
+            last_error,
+            pending_drafts: self.tally(&DRAFTS, &tenant, Some(DraftStatus::ApprovalRequired.word())).await?,
+            pending_posts,
+            config,
+        })
+    }
+
+    async fn tally(
+        &self,
+        collection: &'static Collection,
+        tenant: &TenantKey,
+        status: Option<&str>,
+    ) -> Result<u64, Failure> {
+        let equals = status.map(|status| ("status", Column::text(status))).into_iter().collect();
+        self.store().count(collection, tenant, equals).await.map_err(store_failure)
+    }
+}
+
+/// The first thing that keeps the monitor from working, while it is enabled.
+fn last_error(config: &Config, repo_valid: bool) -> Option<String> {
+    if !config.enabled {
+        return None;
+    }
+    let text = if config.paused {
+        "Incident Monitor is paused"
+    } else if !repo_valid {
+        "The target repository is missing or not of the form owner/repo"
+    } else if config.destinations.is_empty() {
+        "No destination is configured, and the implied GitHub destination has no MCP server"
+    } else {
+        return None;
+    };
+    Some(text.to_owned())
+}
