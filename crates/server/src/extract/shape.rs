@@ -1,7 +1,7 @@
 //! Why JSON or a query did not fit, told without repeating what was sent: values may be secrets, so only places, kinds
 //! and our own names remain of a parser's message.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tandem_core::text;
 
 use crate::http::answer::ApiError;
@@ -14,7 +14,9 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::unreadable(400, format!("The JSON is nested deeper than {MAX_DEPTH} levels.")));
     }
     serde_json::from_slice(bytes).map_err(|error| {
-        if !error.is_data() {
+        // The shape may be refused before the syntax error is reached; broken JSON is broken all the same.
+        let broken = serde_json::from_slice::<IgnoredAny>(bytes).err();
+        if let Some(error) = broken.as_ref().or(Some(&error).filter(|error| !error.is_data())) {
             return ApiError::unreadable(400, format!("The body is not valid JSON: {}", scrubbed(&error.to_string())));
         }
         // The quick parser does not know where it was; a second pass, for refused bodies only, finds out.
@@ -123,7 +125,8 @@ mod tests {
         assert_eq!(refusal(b"null").0, 422);
         assert_eq!(refusal(b"{\"inner\":").0, 400);
         assert_eq!(refusal(b"\xff\xfe").0, 400);
-        assert_eq!(refusal(b"{} {}").0, 422);
+        assert_eq!(refusal(b"{} {}").0, 400);
+        assert_eq!(refusal(b"[").0, 400);
     }
 
     #[test]

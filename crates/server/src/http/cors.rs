@@ -32,6 +32,8 @@ pub fn layer(origins: &[String]) -> Option<CorsLayer> {
                 name("x-tandem-agent-id"),
                 name("x-tandem-request-source"),
                 name("x-tandem-agent-ancestor-ids"),
+                name("x-tandem-approval-id"),
+                name("x-tandem-run-id"),
                 super::request_id::HEADER,
             ])
             .expose_headers([header::ETAG, header::RETRY_AFTER, super::request_id::HEADER])

@@ -76,10 +76,11 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
         let mut old_item = PathItem::default();
         for (method, operation) in operations(item) {
             complete(path, operation);
+            operation.operation_id = Some(operation_id(method, path));
             if old.is_some() {
                 let mut operation = operation.clone();
                 operation.deprecated = Some(Deprecated::True);
-                operation.operation_id = operation.operation_id.map(|id| format!("bug_monitor_{id}"));
+                operation.operation_id = old.as_deref().map(|old| operation_id(method, old));
                 set(&mut old_item, method, operation);
             }
         }
@@ -146,6 +147,19 @@ fn set(item: &mut PathItem, method: Method, operation: Operation) {
     *slot = Some(operation);
 }
 
+/// Unique by construction; names of handlers are not.
+fn operation_id(method: Method, path: &str) -> String {
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let verb = match method {
+        Method::Get => "get",
+        Method::Put => "put",
+        Method::Post => "post",
+        Method::Delete => "delete",
+        Method::Patch => "patch",
+    };
+    std::iter::once(verb).chain(words).collect::<Vec<_>>().join("_")
+}
+
 /// Credentials and shared refusals of one operation. What the handler listed itself stays.
 fn complete(path: &str, operation: &mut Operation) {
     let need = |name: &str| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
@@ -180,6 +194,14 @@ fn complete(path: &str, operation: &mut Operation) {
     if !public {
         add("400", "`VALIDATION_FAILED`: a header cannot be read.");
         add("403", "`AUTOMATION_V2_AGENT_ID_REQUIRED`: the request says it comes from an agent but names none.");
+    }
+    for response in operation.responses.responses.values_mut() {
+        // OpenAPI 3.1 demands a description; handlers give one where there is something to say.
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            response.description.push_str("Done.");
+        }
     }
     operation.security = Some(match path {
         _ if public => Vec::new(),

@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
-use tandem_core::tenant::TenantKey;
+use tandem_core::{
+    credential::{INTAKE_KEYS, IntakeKey, intake_key_hash},
+    tenant::TenantKey,
+};
 
 use super::*;
 
@@ -118,4 +121,26 @@ async fn wrong_requests() {
     let expiring = json!({"name": "n", "expires_at_ms": NOW_MS + 1, "actor_id": "ann"});
     let (_, raw) = create(&server, expiring).await;
     assert_eq!(server.call_with("GET", "/auth/tokens", &raw, &[], None).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_stored_intake_key_is_no_full_token_even_where_none_is_needed() {
+    let key = IntakeKey {
+        key_id: "k".into(),
+        project_id: "p".into(),
+        name: "n".into(),
+        key_hash: intake_key_hash("own-form"),
+        enabled: true,
+        scopes: Vec::new(),
+        created_at_ms: Some(NOW_MS),
+        last_used_at_ms: None,
+        expires_at_ms: None,
+        rate_limit_per_min: None,
+    };
+    for token in [Some(TOKEN), None] {
+        let server = Setup { token, ..Setup::default() }.build();
+        server.store.plant(&TenantKey("local/local".into()), &key, &INTAKE_KEYS);
+        let seen = server.call_with("GET", "/auth/tokens", "own-form", &[], None).await;
+        assert_eq!(seen.refusal(), (401, "AUTH_REQUIRED".into()), "{token:?}");
+    }
 }
