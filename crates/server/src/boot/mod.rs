@@ -1,0 +1,117 @@
+//! From a started process to a ready server, and back out of it.
+//!
+//! The listener comes first: from then on every request gets an answer, 503 until the store is open. What cannot work
+//! (a taken port, a held directory, a newer schema) ends the process with the reason; it never starts empty.
+
+mod listen;
+mod refusal;
+pub mod settings;
+pub mod state_dir;
+pub mod store;
+pub mod system;
+pub mod token;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use self::{
+    settings::Settings,
+    state_dir::StateDir,
+    system::{SystemClock, SystemIds},
+};
+use crate::{
+    cli::{Fault, say},
+    extract::auth::Auth,
+    http::{
+        self,
+        gate::{Facts, Gate},
+        state::AppState,
+    },
+    telemetry::metrics::Metrics,
+};
+
+/// A server whose listener answers.
+pub struct Server {
+    pub address: SocketAddr,
+    pub gate: Arc<Gate>,
+    listening: listen::Listening,
+    // Held for as long as the server lives.
+    _state_dir: StateDir,
+}
+
+impl Server {
+    /// Binds, answers, opens the store, and returns when the server is ready.
+    pub async fn start(settings: &Settings, say: &(dyn Fn(&str) + Sync)) -> Result<Self, Fault> {
+        let listener = bind(settings).await?;
+        let address = listener.local_addr()?;
+        let loopback = address.ip().is_loopback();
+        if settings.unsafe_no_api_token && !loopback {
+            return Err(Fault(format!(
+                "--unsafe-no-api-token is for loopback only, and {address} is reachable from elsewhere"
+            )));
+        }
+        let state_dir = StateDir::open(&settings.state_dir)?;
+        let token = token::load(settings, &state_dir.path, &SystemIds)?;
+        let facts = Facts {
+            metrics_public: settings.metrics_public,
+            rate_limit_per_min: settings.rate_limit_per_min,
+            cors_origins: settings.cors_origins.clone(),
+        };
+        let auth = Auth::new(token.secret(), loopback, settings.cors_origins.clone());
+        let gate = Arc::new(Gate::new(Arc::new(SystemClock), Arc::new(SystemIds), auth, Metrics::default(), facts));
+        let listening = listen::start(listener, http::front(Arc::clone(&gate)), gate.stopping());
+        say(&format!("tandem {} listening on http://{address}", env!("CARGO_PKG_VERSION")));
+        say(&token.notice());
+        let store = store::open(&settings.backend, &state_dir.path).await?;
+        gate.auth.attach(Arc::clone(&store));
+        gate.open(http::handlers(AppState::new(store, Arc::clone(&gate))));
+        tracing::info!(%address, "ready");
+        Ok(Self { address, gate, listening, _state_dir: state_dir })
+    }
+
+    /// Stops accepting and waits, within the deadline, for what is in flight.
+    pub async fn stop(self) {
+        self.gate.stop();
+        self.listening.finish().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// `tandem serve`.
+pub async fn serve(settings: Settings) -> Result<(), Fault> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let asked = async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    tokio::pin!(asked);
+    let server = tokio::select! {
+        server = Server::start(&settings, &say) => server?,
+        // A long migration must not hold the process: an interrupted one is repeated by the next start.
+        _ = &mut asked => return Ok(()),
+    };
+    let signal = asked.await;
+    tracing::info!(signal, "stopping");
+    server.stop().await;
+    Ok(())
+}
+
+async fn bind(settings: &Settings) -> Result<TcpListener, Fault> {
+    let (host, port) = (settings.hostname.trim_start_matches('[').trim_end_matches(']'), settings.port);
+    let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(|error| Fault(format!("cannot resolve --hostname {host}: {error}")))?
+        .collect();
+    // `localhost` may name both families; clients try 127.0.0.1 first.
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    TcpListener::bind(addresses.as_slice())
+        .await
+        .map_err(|error| Fault(format!("cannot listen on {host}:{port}: {error}")))
+}

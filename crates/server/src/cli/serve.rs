@@ -1,0 +1,46 @@
+//! `tandem serve`: flags and variables become [`Settings`], then the server boots.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::builder::FalseyValueParser;
+
+use super::Fault;
+use crate::{
+    boot::{self, settings::Settings},
+    telemetry::log,
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Host name or address to listen on.
+    #[arg(long, env = "TANDEM_ENGINE_HOST", default_value = "127.0.0.1")]
+    pub hostname: String,
+    /// Port to listen on; 0 takes a free one and prints it.
+    #[arg(long, env = "TANDEM_ENGINE_PORT", default_value_t = 39731)]
+    pub port: u16,
+    /// Directory of everything that is kept [default: $XDG_DATA_HOME/tandem].
+    #[arg(long, env = "TANDEM_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Keep all state in this PostgreSQL database (postgres://…) instead of the state directory.
+    #[arg(long, env = "TANDEM_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// File that holds the full token. TANDEM_API_TOKEN wins over it.
+    #[arg(long, env = "TANDEM_API_TOKEN_FILE")]
+    pub api_token_file: Option<PathBuf>,
+    /// Let every local process in without a token. Refused unless the server listens on loopback only.
+    #[arg(long, env = "TANDEM_UNSAFE_NO_API_TOKEN", value_parser = FalseyValueParser::new())]
+    pub unsafe_no_api_token: bool,
+    /// How log lines look.
+    #[arg(long, env = "TANDEM_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: log::Format,
+}
+
+pub fn run(args: Args) -> Result<ExitCode, Fault> {
+    let _flush = log::install(args.log_format);
+    let settings = Settings::resolve(args, &|name| std::env::var(name).ok())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(boot::serve(settings));
+    // Work that ignores its cancellation must not keep the process beyond its deadline.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    done.map(|()| ExitCode::SUCCESS)
+}

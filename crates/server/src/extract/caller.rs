@@ -1,0 +1,154 @@
+//! Permissions as parameter types. The gate identified the [`Caller`]; each type here asks something of it and carries
+//! the [`OpContext`] in whose name the use case runs.
+
+use std::sync::Arc;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use tandem_core::{
+    actor::{ActorKind, ActorRef, Claims, OpContext, classify},
+    credential::ApiToken,
+    error::{Code, Failure},
+    ports::Secret,
+    tenant::TenantContext,
+};
+
+use super::carriers;
+use crate::http::answer::ApiError;
+
+/// What the request was let through with.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// The token that the server was started with.
+    Boot,
+    Named(Arc<ApiToken>),
+    /// No token, on a server that asks for none.
+    LocalPanel,
+    /// Nothing: a public path, or the intake path, whose handler checks the key.
+    None,
+}
+
+/// The gate's findings about a request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub credential: Credential,
+    pub tenant: TenantContext,
+    pub request_id: Arc<str>,
+    pub now_ms: u64,
+    pub asserts_actor: bool,
+}
+
+impl Caller {
+    fn context(&self, actor: ActorRef) -> OpContext {
+        OpContext {
+            tenant: self.tenant.clone(),
+            actor,
+            request_id: self.request_id.as_ref().to_owned(),
+            now_ms: self.now_ms,
+        }
+    }
+
+    /// The author of a request with a full token.
+    fn author(&self, parts: &Parts) -> Result<ActorRef, Failure> {
+        let said = carriers::said(&parts.headers)?;
+        let (bound, own, source) = match &self.credential {
+            Credential::Boot => (None, None, "api_token"),
+            Credential::Named(token) => (token.agent_id.as_deref(), token.actor_id.as_deref(), "api_token"),
+            // An agent that says so stays one, also where the absence of a token would mean the person at the panel.
+            Credential::LocalPanel if said.agent_id.is_some() => (None, None, "local"),
+            Credential::LocalPanel => (None, None, "local_control_panel"),
+            Credential::None => return Err(Failure::of(Code::AuthRequired)),
+        };
+        let claims = Claims {
+            bound_agent: bound,
+            request_source: said.request_source,
+            agent_id: said.agent_id,
+            actor_id: said.actor_id.filter(|_| self.asserts_actor).or(own),
+            default_source: source,
+        };
+        classify(&claims).map_err(|_| Failure::of(Code::AgentIdRequired))
+    }
+}
+
+fn caller(parts: &Parts) -> Result<&Caller, ApiError> {
+    // Absent only where a router is served without its gate, and then nobody has been identified.
+    parts.extensions.get::<Caller>().ok_or_else(|| ApiError::of(Code::AuthRequired))
+}
+
+/// A full token (or the local panel of a server without tokens).
+#[derive(Clone, Debug)]
+pub struct Operator {
+    pub ctx: OpContext,
+    pub credential: Credential,
+    /// An intake key came along. Routes for administrators refuse then, whatever else was presented.
+    pub with_intake_key: bool,
+}
+
+impl<S: Sync> FromRequestParts<S> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let caller = caller(parts)?;
+        let ctx = caller.context(caller.author(parts)?);
+        let with_intake_key = carriers::intake_key_header(&parts.headers).is_some();
+        Ok(Self { ctx, credential: caller.credential.clone(), with_intake_key })
+    }
+}
+
+impl Operator {
+    /// Refuses agents. People and the bare token pass.
+    pub fn not_an_agent(&self) -> Result<(), Failure> {
+        match self.ctx.actor.kind {
+            ActorKind::Human | ActorKind::System => Ok(()),
+            ActorKind::Agent => Err(Failure::of(Code::HumanRequired)),
+        }
+    }
+}
+
+/// An [`Operator`] who is a person.
+#[derive(Clone, Debug)]
+pub struct Human(pub Operator);
+
+impl<S: Sync> FromRequestParts<S> for Human {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let operator = Operator::from_request_parts(parts, state).await?;
+        match operator.ctx.actor.kind {
+            ActorKind::Human => Ok(Self(operator)),
+            ActorKind::Agent | ActorKind::System => Err(ApiError::of(Code::HumanRequired)),
+        }
+    }
+}
+
+/// Whoever presents an intake key, unchecked: the use case looks the key up and knows what it opens. The context names
+/// the implicit tenant and the system until it does. A full token is not looked at, so it cannot stand in for a key.
+#[derive(Clone, Debug)]
+pub struct IntakeAuth {
+    pub ctx: OpContext,
+    pub key: Option<Secret>,
+}
+
+impl<S: Sync> FromRequestParts<S> for IntakeAuth {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let caller = caller(parts)?;
+        let actor = ActorRef { kind: ActorKind::System, actor_id: None, source: Some("intake_key".into()) };
+        // A value that is not text cannot be a key; it stays a presented one, so the refusal is "invalid".
+        let key = carriers::intake_key(&parts.headers)
+            .map(|bytes| Secret::new(std::str::from_utf8(bytes).ok().filter(|key| key.len() <= 4096).unwrap_or("?")));
+        Ok(Self { ctx: caller.context(actor), key })
+    }
+}
+
+/// Everyone whom the gate let through: strangers on public paths, full tokens elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Anyone;
+
+impl<S: Sync> FromRequestParts<S> for Anyone {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        caller(parts).map(|_| Self)
+    }
+}

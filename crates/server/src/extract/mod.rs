@@ -1,0 +1,20 @@
+//! What handlers take as parameters. A permission is a type ([`Operator`], [`Human`], [`IntakeAuth`], [`Anyone`]), so a
+//! handler that forgot its check would not compile; bodies, queries and paths refuse in the one error envelope.
+
+pub mod auth;
+pub mod body;
+pub mod caller;
+pub mod carriers;
+pub mod page;
+pub mod path;
+pub mod query;
+mod shape;
+
+#[allow(unused_imports, reason = "the names that resource files import")]
+pub use self::{
+    body::{Body, OptionalBody},
+    caller::{Anyone, Human, IntakeAuth, Operator},
+    page::{Page, PageParams},
+    path::Path,
+    query::Query,
+};

@@ -1,0 +1,68 @@
+//! The HTTP surface: one file per resource, its router beside its handlers; the layers around them here.
+//!
+//! A resource adds itself with one line in [`routes`]. Routers are [`OpenApiRouter`]s only, so that a route which the
+//! document does not list cannot be written; a test compares both sets.
+
+pub mod alias;
+pub mod answer;
+pub mod cors;
+pub mod document;
+mod fallback;
+pub mod gate;
+pub mod health;
+pub mod limit;
+mod meta;
+mod observe;
+pub mod request_id;
+pub mod state;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::Request, middleware};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use self::{gate::Gate, observe::Observer, state::AppState};
+
+/// Every route of the server.
+fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(health::health))
+        .routes(routes!(meta::metrics))
+        .routes(routes!(meta::openapi))
+        .merge(tokens::router())
+}
+
+/// The API document of this binary.
+pub fn document() -> utoipa::openapi::OpenApi {
+    document::finish(routes().split_for_parts().1)
+}
+
+/// The handlers behind the gate.
+pub fn handlers(state: AppState) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .fallback(fallback::unknown_path)
+        .method_not_allowed_fallback(fallback::wrong_method)
+        .layer(middleware::from_fn(observe::note_route))
+        .with_state(state)
+}
+
+/// What the listener serves from its first connection on.
+pub fn front(gate: Arc<Gate>) -> Router {
+    let observer = Observer::new(Arc::clone(&gate));
+    let cors = cors::layer(&gate.facts.cors_origins);
+    let mut router = Router::new().fallback(move |request: Request| {
+        let gate = Arc::clone(&gate);
+        async move {
+            let id = request.extensions().get::<observe::RequestId>().map_or_else(Arc::default, |id| Arc::clone(&id.0));
+            gate.pass(request, &id).await
+        }
+    });
+    if let Some(cors) = cors {
+        router = router.layer(cors);
+    }
+    router.layer(middleware::from_fn(move |request, next| observer.clone().run(request, next)))
+}

@@ -1,0 +1,140 @@
+//! The outermost layer: gives each request its id, turns a panic into an answer, renders refusals, counts and times,
+//! and writes one access line. It logs the route's template, never the path, the query, a header or a body.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use tandem_core::error::Code;
+
+use super::{
+    answer::{ApiError, settle},
+    gate::Gate,
+    request_id,
+};
+use crate::telemetry::metrics::{Counter, Family, Gauge, Histogram, Metrics};
+
+/// Request ids travel inwards as an extension.
+#[derive(Clone)]
+pub struct RequestId(pub Arc<str>);
+
+#[derive(Clone)]
+pub struct Observer {
+    gate: Arc<Gate>,
+    requests: Family<Counter>,
+    seconds: Family<Histogram>,
+    in_flight: Gauge,
+}
+
+impl Observer {
+    pub fn new(gate: Arc<Gate>) -> Self {
+        let metrics: &Metrics = &gate.metrics;
+        Self {
+            requests: metrics.counters(
+                "tandem_http_requests_total",
+                "Answered requests.",
+                &["method", "route", "status"],
+            ),
+            seconds: metrics.latencies(
+                "tandem_http_request_duration_seconds",
+                "Time from the request's head to the answer's head.",
+                &["method", "route"],
+            ),
+            in_flight: metrics.gauge("tandem_http_requests_in_flight", "Requests being answered."),
+            gate,
+        }
+    }
+
+    pub async fn run(self, mut request: Request, next: Next) -> Response {
+        let started = Instant::now();
+        let id: Arc<str> = match request_id::given(request.headers()) {
+            Some(id) => id.into(),
+            None => self.gate.ids.fresh().into(),
+        };
+        let method = method_label(request.method());
+        request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+        let running = Running::start(&self.in_flight);
+        let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        drop(running);
+        let mut response = outcome.unwrap_or_else(|_| {
+            tracing::error!(target: "tandem::http", request_id = %id, "a handler panicked");
+            ApiError::of(Code::Internal).into_response()
+        });
+        let route = response.extensions_mut().remove::<MatchedPath>();
+        let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+        let mut response = settle(response, &id);
+        dress(&mut response, &id);
+        let status = response.status();
+        let took = started.elapsed();
+        self.requests.with(&[method, route, status.as_str()]).inc();
+        self.seconds.with(&[method, route]).observe(took.as_secs_f64());
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let status = status.as_u16();
+        match (status, route) {
+            (500.., _) => {
+                tracing::warn!(target: "tandem::http", request_id = %id, method, route, status, micros, "request")
+            }
+            (_, "/global/health" | "/metrics") => {
+                tracing::debug!(target: "tandem::http", request_id = %id, method, route, status, micros, "request");
+            }
+            _ => tracing::info!(target: "tandem::http", request_id = %id, method, route, status, micros, "request"),
+        }
+        response
+    }
+}
+
+/// Counts a request for as long as it runs, also when its connection dies under it.
+struct Running(Gauge);
+
+impl Running {
+    fn start(gauge: &Gauge) -> Self {
+        gauge.add(1);
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.add(-1);
+    }
+}
+
+/// A layer inside the router, where the matched template is known: hands it outwards.
+pub async fn note_route(request: Request, next: Next) -> Response {
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    if let Some(matched) = matched {
+        response.extensions_mut().insert(matched);
+    }
+    response
+}
+
+/// Headers that every answer carries.
+fn dress(response: &mut Response, id: &str) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(request_id::HEADER, id);
+    }
+    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    // Answers belong to one credential at one moment; nobody between us and the client may keep them.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// A closed set, so that a caller cannot make series by inventing methods.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}

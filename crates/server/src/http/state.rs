@@ -1,0 +1,25 @@
+//! What handlers are given beside the request. Exists once the store is open.
+
+use std::sync::Arc;
+
+use tandem_core::ports::{Ids, Store};
+
+use super::gate::Gate;
+
+#[derive(Clone)]
+pub struct AppState {
+    pub store: Arc<dyn Store>,
+    pub gate: Arc<Gate>,
+    /// Serialises changes of full tokens in this process, so that their number stays bounded.
+    pub token_changes: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl AppState {
+    pub fn new(store: Arc<dyn Store>, gate: Arc<Gate>) -> Self {
+        Self { store, gate, token_changes: Arc::default() }
+    }
+
+    pub fn ids(&self) -> &dyn Ids {
+        &*self.gate.ids
+    }
+}
