@@ -51,7 +51,7 @@ async fn run<S: Session>(session: &mut S, blank: Blank) -> Result<(), OpenError>
     let exists = match S::DIALECT {
         Dialect::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'",
         Dialect::Postgres => {
-            session.query(Stmt::new(MIGRATION_LOCK, [])).await?;
+            session.control(MIGRATION_LOCK).await?;
             "SELECT table_name::text FROM information_schema.tables \
              WHERE table_schema = current_schema() AND table_name = 'schema_version'"
         }

@@ -6,6 +6,8 @@ mod checkpoint;
 mod executor;
 mod faults;
 mod files;
+#[cfg(test)]
+mod plans;
 mod readers;
 mod session;
 
@@ -13,7 +15,11 @@ use std::{path::Path, thread::JoinHandle};
 
 use tokio::sync::{oneshot, watch};
 
-use self::{executor::block_on, readers::Readers, session::SqliteSession};
+pub use self::executor::block_on;
+#[cfg(test)]
+pub use self::files::prepare;
+use self::readers::Readers;
+pub use self::session::SqliteSession;
 use crate::{
     engine::{Backend, Engine},
     error::{Fault, OpenError},

@@ -6,6 +6,8 @@ mod commit;
 mod fold;
 mod jobs;
 mod log;
+#[cfg(test)]
+mod tests;
 
 pub use batch::JOBS_CHANNEL;
 use tandem_core::{
