@@ -61,6 +61,7 @@ fn questions_are_index_seeks() {
         (audit(AuditQuery::default()), "sqlite_autoindex_audit_events"),
         (audit(AuditQuery { after_seq: Some(3), ..AuditQuery::default() }), "sqlite_autoindex_audit_events"),
         (typed("incident_monitor.incident.detected"), "sqlite_autoindex_audit_events"),
+        (audit(AuditQuery { since_ms: Some(3), ..AuditQuery::default() }), "audit_events_clock"),
         (typed("test.rare"), "audit_events_rare"),
         (read::audit_hashes(&tenant(), 0, 0, 256), "sqlite_autoindex_audit_events"),
         (read::audit_hashes(&tenant(), 1, 0, 256), "sqlite_autoindex_audit_nodes"),
