@@ -39,7 +39,6 @@ def main(program):
         "--max-examples", EXAMPLES,
         "--seed", SEED,
         "--generation-deterministic",
-        "--generation-database", "none",
         "--no-shrink",
         "--continue-on-failure",
         "--suppress-health-check", "all",
