@@ -8,4 +8,4 @@ from billing.rates import Rates
 def total(lines, currency, rates=None):
     rates = rates or Rates.load()
     net = sum((Decimal(line["net"]) for line in lines), Decimal(0))
-    return (net * rates.of(currency)).quantize(Decimal("0.01"))
+    return (net * rates.rate(currency)).quantize(Decimal("0.01"))

@@ -17,5 +17,5 @@ class Rates:
         answer.raise_for_status()
         return cls(answer.json()["rates"])
 
-    def of(self, currency):
+    def rate(self, currency):
         return self._table[currency]

@@ -5,7 +5,7 @@
 //!
 //! Deliberately absent: any default key. Without `--key` the bundle's own key is used and the verdict says that it was.
 
-mod verdict;
+pub mod verdict;
 
 use std::{
     cell::RefCell,

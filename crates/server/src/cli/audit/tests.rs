@@ -73,12 +73,7 @@ fn bundle() -> String {
         root,
         checkpoint: Checkpoint::new(origin("tandem.test", "local", "local"), ROWS, root).sign(&signer(1)).unwrap(),
         public_key: signer(1).verifier_key().to_string(),
-        integrity: Integrity {
-            status: Status::Verified,
-            checked_to_seq: ROWS,
-            first_bad_seq: None,
-            reason: None,
-        },
+        integrity: Integrity { status: Status::Verified, checked_to_seq: ROWS, first_bad_seq: None, reason: None },
     };
     let trailer = export.trailer(about, plan.prove(&fetched).unwrap());
     text.push_str(&serde_json::to_string(&trailer).unwrap());

@@ -62,15 +62,8 @@ impl Client {
         self.send(Method::POST, path, As::Operator, Some(body)).await?.ok(path)
     }
 
-    pub async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        who: As<'_>,
-        body: Option<&Value>,
-    ) -> Result<Answer, Fault> {
-        let mut request =
-            Request::builder().method(method).uri(path).header(header::HOST, self.address.to_string());
+    pub async fn send(&self, method: Method, path: &str, who: As<'_>, body: Option<&Value>) -> Result<Answer, Fault> {
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, self.address.to_string());
         request = match who {
             As::Operator => request
                 .header(header::AUTHORIZATION, format!("Bearer {}", self.token))

@@ -128,7 +128,8 @@ pub const SAMPLES: [Sample; 7] = [
 impl Sample {
     /// The log of one occurrence: what differs from run to run differs, and the secrets are in it.
     pub fn log(&self, occurrence: u32) -> String {
-        let hex = |salt: u32| format!("{:06x}", (occurrence + 1).wrapping_mul(0x9e_37b1).wrapping_add(salt) & 0xff_ffff);
+        let hex =
+            |salt: u32| format!("{:06x}", (occurrence + 1).wrapping_mul(0x9e_37b1).wrapping_add(salt) & 0xff_ffff);
         let varying = [
             ("ss", format!("{:02}", (11 + occurrence * 17) % 60)),
             ("n", (occurrence + 1).to_string()),

@@ -44,7 +44,8 @@ fn each_secret_is_in_the_log_and_none_survives() {
 fn the_repository_holds_no_secret() {
     for sample in &SAMPLES {
         let (_, counts) = redacted(&sample.log.replace("%%", ""));
-        let named: Vec<_> = counts.keys().filter(|rule| !matches!(**rule, "key_value" | "url_userinfo" | "bearer")).collect();
+        let named: Vec<_> =
+            counts.keys().filter(|rule| !matches!(**rule, "key_value" | "url_userinfo" | "bearer")).collect();
         assert!(named.is_empty(), "{}: {named:?}", sample.name);
     }
 }
@@ -57,7 +58,8 @@ fn runs_of_one_failure_are_one_group_and_samples_are_apart() {
             let excerpt: Vec<String> =
                 redacted(&sample.log(occurrence)).0.lines().map(|line| truncate(line, 2_000)).collect();
             assert!(excerpt.len() <= 50, "{}: intake keeps 50 lines", sample.name);
-            let signal = Signal { repo: "acme/shop", title: Some(sample.title), excerpt: &excerpt, ..Signal::default() };
+            let signal =
+                Signal { repo: "acme/shop", title: Some(sample.title), excerpt: &excerpt, ..Signal::default() };
             group(&signal)
         };
         let (first, later) = (of(0), of(sample.times - 1));
