@@ -4,7 +4,7 @@
 //! (a taken port, a held directory, a newer schema) ends the process with the reason; it never starts empty.
 
 mod listen;
-mod outbound;
+pub mod outbound;
 mod refusal;
 pub mod settings;
 pub mod state_dir;

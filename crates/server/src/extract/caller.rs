@@ -94,28 +94,18 @@ impl<S: Sync> FromRequestParts<S> for Operator {
     }
 }
 
-impl Operator {
-    /// Refuses agents. People and the bare token pass.
-    pub fn not_an_agent(&self) -> Result<(), Failure> {
-        match self.ctx.actor.kind {
-            ActorKind::Human | ActorKind::System => Ok(()),
-            ActorKind::Agent => Err(Failure::of(Code::HumanRequired)),
-        }
-    }
-}
-
-/// An [`Operator`] who is a person.
+/// An [`Operator`] who may decide: a person or the bare token, never an agent.
 #[derive(Clone, Debug)]
-pub struct Human(pub Operator);
+pub struct Decider(pub Operator);
 
-impl<S: Sync> FromRequestParts<S> for Human {
+impl<S: Sync> FromRequestParts<S> for Decider {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let operator = Operator::from_request_parts(parts, state).await?;
         match operator.ctx.actor.kind {
-            ActorKind::Human => Ok(Self(operator)),
-            ActorKind::Agent | ActorKind::System => Err(ApiError::of(Code::HumanRequired)),
+            ActorKind::Human | ActorKind::System => Ok(Self(operator)),
+            ActorKind::Agent => Err(ApiError::of(Code::HumanRequired)),
         }
     }
 }

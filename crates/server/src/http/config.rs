@@ -22,7 +22,7 @@ use super::{
     document::ErrorBody,
     state::AppState,
 };
-use crate::extract::{OptionalBody, Operator};
+use crate::extract::{Decider, OptionalBody, Operator};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(get_config, patch_config)).routes(routes!(pause)).routes(routes!(resume))
@@ -77,13 +77,12 @@ pub async fn get_config(operator: Operator, State(state): State<AppState>, diale
     )
 )]
 pub async fn patch_config(
-    operator: Operator,
+    Decider(operator): Decider,
     State(state): State<AppState>,
     dialect: Dialect,
     headers: HeaderMap,
     OptionalBody(body): OptionalBody<Value>,
 ) -> Result<Response, ApiError> {
-    operator.not_an_agent()?;
     if !(body.is_object() || body.is_null()) {
         return Err(ApiError::unreadable(422, "The body must be an object."));
     }
@@ -101,7 +100,6 @@ pub async fn patch_config(
 }
 
 async fn switch(operator: &Operator, state: &AppState, paused: bool, dialect: Dialect, failed: Code) -> Answer {
-    operator.not_an_agent()?;
     let snapshot = state.app.config_pause(&operator.ctx, paused).await.map_err(|failure| match failure.code {
         Code::StoreUnavailable | Code::StoreCorrupt | Code::Conflict => failure,
         _ => Failure::of(failed).with("detail", failure.message),
@@ -124,7 +122,7 @@ async fn switch(operator: &Operator, state: &AppState, paused: bool, dialect: Di
         (status = 409, body = ErrorBody, description = "`CONFLICT`"),
     )
 )]
-pub async fn pause(operator: Operator, State(state): State<AppState>, dialect: Dialect) -> Answer {
+pub async fn pause(Decider(operator): Decider, State(state): State<AppState>, dialect: Dialect) -> Answer {
     switch(&operator, &state, true, dialect, Code::PauseFailed).await
 }
 
@@ -139,6 +137,6 @@ pub async fn pause(operator: Operator, State(state): State<AppState>, dialect: D
         (status = 409, body = ErrorBody, description = "`CONFLICT`"),
     )
 )]
-pub async fn resume(operator: Operator, State(state): State<AppState>, dialect: Dialect) -> Answer {
+pub async fn resume(Decider(operator): Decider, State(state): State<AppState>, dialect: Dialect) -> Answer {
     switch(&operator, &state, false, dialect, Code::ResumeFailed).await
 }

@@ -52,6 +52,7 @@ suite! {
     signals::equal_failures_of_two_tenants_are_two_incidents,
     audit::numbers_have_no_gap_under_racing_commits,
     audit::pages_go_both_ways_and_filter,
+    audit::a_time_bound_finds_every_row_in_whatever_order_they_came,
     audit::a_checkpoint_only_grows,
     audit::nodes_answer_by_level_and_index,
     audit::a_first_value_stays,

@@ -15,7 +15,7 @@ pub async fn a_first_signal_makes_an_incident_and_a_draft(lab: Lab) {
     let opened = lab.open().await;
     let committed = send(&opened, report(&local(), "one", 5_000)).await;
     let [outcome] = &committed.signals[..] else { panic!("one outcome for one signal") };
-    assert!(outcome.created && !outcome.blocked);
+    assert!(outcome.created && outcome.blocked.is_none());
     assert_eq!(committed.audit_seq, 1);
     let incident = load::<Incident>(&opened, &local().key(), &outcome.incident.incident_id).await.expect("stored");
     assert_eq!(incident.value, outcome.incident);
@@ -99,7 +99,7 @@ pub async fn a_blocked_signal_is_counted_without_a_draft(lab: Lab) {
     for n in 1..=3 {
         let signal = accepted(noise.clone(), &local(), n);
         let outcome = send(&opened, commit().write(Write::Signal(Box::new(signal)))).await.signals.remove(0);
-        assert!(outcome.blocked && outcome.draft.is_none());
+        assert!(outcome.blocked.is_some() && outcome.draft.is_none());
         assert_eq!(outcome.incident.occurrence_count, n);
         assert_eq!(outcome.incident.status, IncidentStatus::QualityGateBlocked);
     }
