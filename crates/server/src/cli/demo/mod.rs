@@ -94,6 +94,8 @@ async fn tell(keep: bool) -> Result<ExitCode, Fault> {
         audit_key: String::new(),
         cases: Vec::new(),
     };
+    // Dropped before the directory that it writes to, should the demo be interrupted.
+    let server = server;
     if let Err(fault) = walk(&mut demo, &server).await {
         demo.out.line(&demo.out.paint(Tone::Bad, "The demo ends here. The server's last words:"));
         demo.home.last_words().iter().for_each(|line| demo.out.quote(line));

@@ -16,7 +16,7 @@ pub async fn preview(demo: &mut Demo) -> Result<(), Fault> {
     let winner = rows(&preview, "/matches").first().cloned().unwrap_or_default();
     demo.out.fact("route", &format!("{} ({})", text(&winner, "/route_id"), text(&winner, "/reason")));
     demo.out.fact("goes to", &words(&preview, "/effective_destination_ids").join(", "));
-    let grounds = preview["approval_grounds"].to_string();
+    let grounds = words(&preview, "/approval_grounds").join(", ");
     demo.out.fact("approval", &format!("required: {}, because of {grounds}", preview["approval_required"]));
     demo.out.expect(words(&preview, "/effective_destination_ids").len() == 3, "the route's three destinations");
     demo.out.expect(preview["approval_required"] == true, "a person must approve");
