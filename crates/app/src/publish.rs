@@ -103,18 +103,16 @@ impl App {
             deliveries: &deliveries,
         });
         let facts = |action: &str, detail: Option<&str>| audit_facts(&loaded, requested, mode, action, detail);
-        let attempted = Commit::new(ctx).audit(
-            self.event_id(),
-            "incident_monitor.publish.attempted",
-            facts("attempted", None),
-        );
+        let attempted =
+            Commit::new(ctx).audit(self.event_id(), "incident_monitor.publish.attempted", facts("attempted", None));
         match plan {
             Plan::Refuse { action, code, detail } => {
                 let payload = facts(action, Some(&detail));
                 let commit = attempted.audit(self.event_id(), "incident_monitor.publish.failed", payload);
                 self.store().commit(commit).await.map_err(store_failure)?;
                 let evidence = Evidence::of(loaded.run.as_ref().map(|r| &r.value));
-                Err(publish_failure(Code::PublishFailed, &loaded.draft.value, &evidence, &detail).with("error_code", code))
+                Err(publish_failure(Code::PublishFailed, &loaded.draft.value, &evidence, &detail)
+                    .with("error_code", code))
             }
             Plan::DemandApproval => {
                 let mut draft = loaded.draft.value.clone();
@@ -122,9 +120,11 @@ impl App {
                 draft::transition(&mut draft, draft::Event::ApprovalDemanded, ctx.now_ms)
                     .map_err(|_| Failure::of(Code::Conflict))?;
                 let payload = facts(Action::ApprovalRequired.word(), None);
-                let commit = attempted
-                    .put(Put::update(&draft, version))
-                    .audit(self.event_id(), "incident_monitor.publish.completed", payload);
+                let commit = attempted.put(Put::update(&draft, version)).audit(
+                    self.event_id(),
+                    "incident_monitor.publish.completed",
+                    payload,
+                );
                 self.store().commit(commit).await.map_err(store_failure)?;
                 Ok((Decided::ApprovalDemanded(Box::new(draft)), Vec::new()))
             }
@@ -140,9 +140,7 @@ impl App {
         let by_draft = vec![("draft_id", tandem_core::record::Column::text(draft_id))];
         let deliveries = self.all::<Delivery>(&tenant, "updated_at_ms", by_draft, DELIVERIES_MAX).await?;
         let input = PreviewInput { destination_ids: requested.to_vec(), ..PreviewInput::default() };
-        let preview = self
-            .preview_of(ctx, &input, Some(&draft.value), incident.as_ref().map(|i| &i.value))
-            .await?;
+        let preview = self.preview_of(ctx, &input, Some(&draft.value), incident.as_ref().map(|i| &i.value)).await?;
         Ok(Loaded { draft, incident, run, deliveries, preview })
     }
 

@@ -14,8 +14,8 @@ use tandem_core::{
     redaction::{Counts, redactor},
     tenant::TenantKey,
     triage::{
-        self, ArtifactRecord, ArtifactType, DuplicateSummary, Inspection, MemoryEntry, MemoryOutcome, Node, PastFailure,
-        PhaseStatus, Proposal, Research, SummaryInput, TriageRun, Validation, WorkspaceFindings, run,
+        self, ArtifactRecord, ArtifactType, DuplicateSummary, Inspection, MemoryEntry, MemoryOutcome, Node,
+        PastFailure, PhaseStatus, Proposal, Research, SummaryInput, TriageRun, Validation, WorkspaceFindings, run,
     },
 };
 
@@ -70,9 +70,8 @@ impl App {
                 }
                 other => other?,
             };
-            let refused = |why: &str| {
-                Failure::of(Code::TriageRunCreateFailed).with("draft_id", draft_id).with("detail", why)
-            };
+            let refused =
+                |why: &str| Failure::of(Code::TriageRunCreateFailed).with("draft_id", draft_id).with("detail", why);
             let mut draft = found.value;
             if draft.status == DraftStatus::Denied {
                 return Err(refused("the draft was denied; a denial is final"));
@@ -222,10 +221,11 @@ impl App {
             let mut commit = Commit::new(ctx);
             commit = self.render_issue_draft(ctx, &mut draft, incident.as_ref(), &mut run, template.as_deref(), commit);
             let payload = json!({ "draft_id": draft_id, "run_id": run.run_id, "rendered": run.issue_draft.is_some() });
-            let commit = commit
-                .put(Put::update(&draft, found.version))
-                .put(Put::update(&run, read.version))
-                .audit(self.event_id(), "incident_monitor.issue_draft.rendered", payload);
+            let commit = commit.put(Put::update(&draft, found.version)).put(Put::update(&run, read.version)).audit(
+                self.event_id(),
+                "incident_monitor.issue_draft.rendered",
+                payload,
+            );
             self.store().commit(commit).await.map_err(store_failure)?;
             Ok(Triaged { draft, run, deduped: true, failure_pattern_memory: None, regression_signal_memory: None })
         })
@@ -293,8 +293,7 @@ impl App {
             )
         };
         let input = redacted_input(posted);
-        let summary =
-            triage::summary::settle(input, synthesise, &draft, &run, &findings.duplicates, ctx.now_ms);
+        let summary = triage::summary::settle(input, synthesise, &draft, &run, &findings.duplicates, ctx.now_ms);
         let memories = triage::memory::of_summary(
             &draft,
             &run,
@@ -315,9 +314,8 @@ impl App {
         run.summary = Some(summary);
         commit = next;
         if !run.status.is_terminal() {
-            run::transition(&mut run, run::Event::Completed, ctx.now_ms).map_err(|refusal| {
-                Failure::of(Code::TriageSynthesisFailed).with("detail", format!("{refusal:?}"))
-            })?;
+            run::transition(&mut run, run::Event::Completed, ctx.now_ms)
+                .map_err(|refusal| Failure::of(Code::TriageSynthesisFailed).with("detail", format!("{refusal:?}")))?;
         }
         let plain = incident.as_ref().map(|row| &row.value);
         let template = findings.template.as_deref();
@@ -350,10 +348,11 @@ impl App {
             "issue_draft": run.issue_draft.is_some(),
             "duplicate_matches": run.duplicates.match_count,
         });
-        let mut commit = commit
-            .put(Put::update(&draft, found.version))
-            .put(Put::update(&run, read.version))
-            .audit(self.event_id(), "incident_monitor.triage_summary.stored", payload);
+        let mut commit = commit.put(Put::update(&draft, found.version)).put(Put::update(&run, read.version)).audit(
+            self.event_id(),
+            "incident_monitor.triage_summary.stored",
+            payload,
+        );
         commit.writes.extend_from_slice(more);
         self.store().commit(commit).await.map_err(store_failure)?;
         self.wake.notify_waiters();
@@ -367,23 +366,14 @@ impl App {
         })
     }
 
-    pub(crate) async fn open_deliveries(
-        &self,
-        tenant: &TenantKey,
-        draft_id: &str,
-    ) -> Result<Vec<Delivery>, Failure> {
+    pub(crate) async fn open_deliveries(&self, tenant: &TenantKey, draft_id: &str) -> Result<Vec<Delivery>, Failure> {
         let by_draft = vec![("draft_id", Column::text(draft_id))];
         let rows = self.all::<Delivery>(tenant, "updated_at_ms", by_draft, DELIVERIES_MAX).await?;
         Ok(rows.into_iter().map(|row| row.value).filter(|d| d.state.is_open()).collect())
     }
 
     /// Reads what the phases need, and runs them.
-    async fn findings(
-        &self,
-        ctx: &OpContext,
-        draft: &Draft,
-        incident: Option<&Incident>,
-    ) -> Result<Findings, Failure> {
+    async fn findings(&self, ctx: &OpContext, draft: &Draft, incident: Option<&Incident>) -> Result<Findings, Failure> {
         let inspection = triage::inspect(draft, incident);
         let past = self.past_failures(ctx, draft).await?;
         let duplicates = triage::duplicate::find(&inspection, draft, &past);
@@ -497,7 +487,8 @@ impl App {
                 ("issue_draft_ready", commit)
             }
             Err(gate) => {
-                let (artifact, commit) = self.artifact(ctx, run, ArtifactType::ProposalQualityGate, json!(gate), commit);
+                let (artifact, commit) =
+                    self.artifact(ctx, run, ArtifactType::ProposalQualityGate, json!(gate), commit);
                 run.proposal_quality_gate = Some(gate);
                 run.proposal_quality_gate_artifact = Some(artifact);
                 ("proposal_blocked", commit)

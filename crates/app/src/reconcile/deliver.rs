@@ -45,9 +45,15 @@ enum Looked {
     /// The delivery or its draft is over; the job is done.
     Over,
     /// Not now.
-    Hold { until_ms: u64 },
+    Hold {
+        until_ms: u64,
+    },
     /// Refused before anything is sent.
-    Refuse { code: &'static str, detail: &'static str, delivery: Versioned<Delivery> },
+    Refuse {
+        code: &'static str,
+        detail: &'static str,
+        delivery: Versioned<Delivery>,
+    },
     Attempt(Box<Work>),
 }
 

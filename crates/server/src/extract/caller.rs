@@ -78,7 +78,6 @@ fn caller(parts: &Parts) -> Result<&Caller, ApiError> {
 #[derive(Clone, Debug)]
 pub struct Operator {
     pub ctx: OpContext,
-    pub credential: Credential,
     /// An intake key came along. Routes for administrators refuse then, whatever else was presented.
     pub with_intake_key: bool,
 }
@@ -90,7 +89,7 @@ impl<S: Sync> FromRequestParts<S> for Operator {
         let caller = caller(parts)?;
         let ctx = caller.context(caller.author(parts)?);
         let with_intake_key = carriers::intake_key_header(&parts.headers).is_some();
-        Ok(Self { ctx, credential: caller.credential.clone(), with_intake_key })
+        Ok(Self { ctx, with_intake_key })
     }
 }
 

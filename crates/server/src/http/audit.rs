@@ -108,7 +108,12 @@ pub async fn protected(
     };
     let found = state.app.audit_events(&tenant, &request).await?;
     let next_cursor = found.next.and_then(|seq| i64::try_from(seq).ok()).map(|seq| page::encode(seq, "audit"));
-    Ok(Json(ProtectedAnswer { count: found.events.len(), events: found.events, next_cursor, integrity: found.integrity }))
+    Ok(Json(ProtectedAnswer {
+        count: found.events.len(),
+        events: found.events,
+        next_cursor,
+        integrity: found.integrity,
+    }))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -22,7 +22,7 @@ use super::{
     document::ErrorBody,
     state::AppState,
 };
-use crate::extract::{Decider, OptionalBody, Operator};
+use crate::extract::{Decider, Operator, OptionalBody};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(get_config, patch_config)).routes(routes!(pause)).routes(routes!(resume))
@@ -65,7 +65,11 @@ fn wrapped(dialect: Dialect, snapshot: &Snapshot) -> Response {
 ///
 /// Defaults are filled in; secrets are only ever references. The `ETag` names this version.
 #[utoipa::path(get, path = "/config/incident-monitor", tag = "config", responses((status = 200, body = ConfigAnswer)))]
-pub async fn get_config(operator: Operator, State(state): State<AppState>, dialect: Dialect) -> Result<Response, ApiError> {
+pub async fn get_config(
+    operator: Operator,
+    State(state): State<AppState>,
+    dialect: Dialect,
+) -> Result<Response, ApiError> {
     let snapshot = state.app.snapshot(&operator.ctx.tenant.key()).await?;
     Ok(wrapped(dialect, &snapshot))
 }
@@ -100,9 +104,7 @@ pub async fn patch_config(
     let Some(wanted) = wanted else { return Err(ApiError::of(Code::ConfigRequired)) };
     let if_match = match headers.get(header::IF_MATCH) {
         None => None,
-        Some(value) => {
-            Some(value.to_str().map_err(|_| ApiError::unreadable(400, "`If-Match` is not an entity tag."))?)
-        }
+        Some(value) => Some(value.to_str().map_err(|_| ApiError::unreadable(400, "`If-Match` is not an entity tag."))?),
     };
     let snapshot = state.app.config_replace(&operator.ctx, wanted.clone(), if_match).await?;
     Ok(wrapped(dialect, &snapshot))

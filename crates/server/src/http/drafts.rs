@@ -182,7 +182,11 @@ pub async fn get(operator: Operator, State(state): State<AppState>, Path(id): Pa
         (status = 409, body = ErrorBody, description = "`CONFLICT`"),
     )
 )]
-pub async fn delete(Decider(operator): Decider, State(state): State<AppState>, Path(id): Path<String>) -> Answer<Deleted> {
+pub async fn delete(
+    Decider(operator): Decider,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Answer<Deleted> {
     state.app.draft_delete(&operator.ctx, &id).await?;
     Ok(Json(Deleted::count(1)))
 }
@@ -400,7 +404,11 @@ pub async fn publish(
         (status = 404, body = ErrorBody, description = "`INCIDENT_MONITOR_DRAFT_NOT_FOUND`"),
     )
 )]
-pub async fn recheck(operator: Operator, State(state): State<AppState>, Path(id): Path<String>) -> Answer<RecheckAnswer> {
+pub async fn recheck(
+    operator: Operator,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Answer<RecheckAnswer> {
     let found = state.app.recheck(&operator.ctx, &id).await?;
     Ok(Json(RecheckAnswer {
         ok: true,

@@ -3,11 +3,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 use tandem_app::wire::Evidence;
-use tandem_core::{
-    draft::Draft,
-    incident::Incident,
-    triage::RunView,
-};
+use tandem_core::{draft::Draft, incident::Incident, triage::RunView};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -103,7 +99,11 @@ pub async fn get(operator: Operator, State(state): State<AppState>, Path(id): Pa
         (status = 409, body = ErrorBody, description = "`CONFLICT`"),
     )
 )]
-pub async fn delete(Decider(operator): Decider, State(state): State<AppState>, Path(id): Path<String>) -> Answer<Deleted> {
+pub async fn delete(
+    Decider(operator): Decider,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Answer<Deleted> {
     state.app.incident_delete(&operator.ctx, &id).await?;
     Ok(Json(Deleted::count(1)))
 }
@@ -150,4 +150,3 @@ pub async fn replay(operator: Operator, State(state): State<AppState>, Path(id):
         draft: triaged.draft,
     }))
 }
-

@@ -91,6 +91,10 @@ pub async fn create(
         (status = 409, body = ErrorBody, description = "`CONFLICT`"),
     )
 )]
-pub async fn disable(Decider(operator): Decider, State(state): State<AppState>, Path(id): Path<String>) -> Answer<KeyAnswer> {
+pub async fn disable(
+    Decider(operator): Decider,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Answer<KeyAnswer> {
     Ok(Json(KeyAnswer { key: state.app.key_disable(&operator.ctx, &id).await? }))
 }

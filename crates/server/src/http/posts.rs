@@ -75,7 +75,11 @@ pub async fn list(
         (status = 409, body = ErrorBody, description = "`CONFLICT`"),
     )
 )]
-pub async fn delete(Decider(operator): Decider, State(state): State<AppState>, Path(id): Path<String>) -> Answer<Deleted> {
+pub async fn delete(
+    Decider(operator): Decider,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Answer<Deleted> {
     state.app.post_delete(&operator.ctx, &id).await?;
     Ok(Json(Deleted::count(1)))
 }

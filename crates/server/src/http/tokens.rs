@@ -186,7 +186,11 @@ pub async fn create(
         (status = 409, body = ErrorBody, description = "`CONFLICT`: it was changed at the same time."),
     )
 )]
-pub async fn revoke(Decider(operator): Decider, State(state): State<AppState>, Path(id): Path<String>) -> Answer<TokenRevoked> {
+pub async fn revoke(
+    Decider(operator): Decider,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Answer<TokenRevoked> {
     let _one_at_a_time = state.token_changes.lock().await;
     for tenant in visible(&state, &operator.ctx).await? {
         let Some(row) = state.store.get(&API_TOKENS, &tenant, &id).await? else { continue };

