@@ -7,7 +7,6 @@ use tandem_core::{
     actor::OpContext,
     draft::{self, Draft},
     error::{Code, Failure},
-    incident::Incident,
     publish::{
         Action, Delivery, DeliveryState, ExternalAction, Mode,
         plan::{self, Inputs, Plan, Start, Step},
@@ -34,7 +33,6 @@ pub(crate) const DELIVERIES_MAX: usize = 500;
 /// The rows that a publish decision is made on.
 struct Loaded {
     draft: Versioned<Draft>,
-    incident: Option<Versioned<Incident>>,
     run: Option<Versioned<TriageRun>>,
     deliveries: Vec<Versioned<Delivery>>,
     preview: RoutePreview,
@@ -141,7 +139,7 @@ impl App {
         let deliveries = self.all::<Delivery>(&tenant, "updated_at_ms", by_draft, DELIVERIES_MAX).await?;
         let input = PreviewInput { destination_ids: requested.to_vec(), ..PreviewInput::default() };
         let preview = self.preview_of(ctx, &input, Some(&draft.value), incident.as_ref().map(|i| &i.value)).await?;
-        Ok(Loaded { draft, incident, run, deliveries, preview })
+        Ok(Loaded { draft, run, deliveries, preview })
     }
 
     /// Commits the deliveries of a plan: rows, receipts, jobs, and the triage run that some of them wait for.
@@ -265,8 +263,7 @@ impl App {
             }
             Some(_) => Ok((commit, None)),
             None => {
-                let incident = loaded.incident.as_ref();
-                let (commit, run) = self.triage_start(ctx, draft, incident, commit).await?;
+                let (commit, run) = self.triage_start(ctx, draft, commit).await?;
                 Ok((commit, Some(run.deadline_ms.unwrap_or(ctx.now_ms + DAY_MS))))
             }
         }

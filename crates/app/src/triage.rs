@@ -8,7 +8,7 @@ use tandem_core::{
     actor::OpContext,
     draft::{self, Draft, DraftStatus, Event},
     error::{Code, Failure},
-    incident::{Incident, IncidentStatus},
+    incident::{Amendment, Incident},
     publish::Delivery,
     record::{Column, Commit, Job, JobKind, Put, Versioned, Write},
     redaction::{Counts, redactor},
@@ -93,8 +93,7 @@ impl App {
             {
                 return Ok(settled(draft, run.value, true));
             }
-            let incident = self.incident_of(&ctx.tenant.key(), &draft).await?;
-            let (commit, run) = self.triage_start(ctx, &mut draft, incident.as_ref(), Commit::new(ctx)).await?;
+            let (commit, run) = self.triage_start(ctx, &mut draft, Commit::new(ctx)).await?;
             let commit = commit.put(Put::update(&draft, found.version));
             self.store().commit(commit).await.map_err(store_failure)?;
             Ok(settled(draft, run, false))
@@ -109,7 +108,6 @@ impl App {
         &self,
         ctx: &OpContext,
         draft: &mut Draft,
-        incident: Option<&Versioned<Incident>>,
         commit: Commit,
     ) -> Result<(Commit, TriageRun), Failure> {
         let snapshot = self.snapshot(&ctx.tenant.key()).await?;
@@ -131,12 +129,9 @@ impl App {
             subject: run.run_id.clone(),
             due_at_ms: ctx.now_ms,
         }));
-        if let Some(incident) = incident {
-            let mut changed = incident.value.clone();
-            changed.triage_run_id = Some(run.run_id.clone());
-            changed.status = IncidentStatus::TriageQueued;
-            changed.updated_at_ms = changed.updated_at_ms.max(ctx.now_ms);
-            commit = commit.put(Put::update(&changed, incident.version));
+        if let Some(incident_id) = draft.incident_id.clone() {
+            let amendment = Amendment::TriageQueued { run_id: run.run_id.clone() };
+            commit = commit.write(Write::Amend { incident_id, amendment });
         }
         let payload = json!({
             "draft_id": draft.draft_id,
@@ -321,15 +316,12 @@ impl App {
         let template = findings.template.as_deref();
         commit = self.render_issue_draft(ctx, &mut draft, plain, &mut run, template, commit);
 
-        if let Some(incident) = incident {
-            let mut changed = incident.value;
-            if changed.status.is_pending() || changed.status == IncidentStatus::TriageTimedOut {
-                changed.status = IncidentStatus::DraftCreated;
-            }
-            changed.duplicate_summary = Some(json!(run.duplicates));
-            changed.duplicate_matches = json!(run.duplicates.matches).as_array().cloned();
-            changed.updated_at_ms = changed.updated_at_ms.max(ctx.now_ms);
-            commit = commit.put(Put::update(&changed, incident.version));
+        if let Some(incident_id) = draft.incident_id.clone() {
+            let amendment = Amendment::TriageSettled {
+                duplicate_summary: json!(run.duplicates),
+                duplicate_matches: json!(run.duplicates.matches).as_array().cloned().unwrap_or_default(),
+            };
+            commit = commit.write(Write::Amend { incident_id, amendment });
         }
         for delivery in self.open_deliveries(&tenant, draft_id).await? {
             commit = commit.write(Write::JobsWake {

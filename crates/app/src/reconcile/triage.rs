@@ -7,7 +7,7 @@ use tandem_core::{
     actor::OpContext,
     draft::{self, Draft, DraftStatus, Event},
     error::{Code, Failure},
-    incident::{Incident, IncidentStatus},
+    incident::Amendment,
     ports::Claim,
     publish::Mode,
     record::{Commit, JobKind, Put, Write},
@@ -137,15 +137,9 @@ impl App {
                     });
                 }
             }
-            if let Some(id) = &run.incident_id
-                && let Some(incident) = self.load::<Incident>(&tenant, id).await?
-                && incident.value.status == IncidentStatus::TriageQueued
-            {
-                let mut changed = incident.value;
-                changed.status = if timed_out { IncidentStatus::TriageTimedOut } else { IncidentStatus::TriageFailed };
-                changed.last_error = Some(why.to_owned());
-                changed.updated_at_ms = changed.updated_at_ms.max(ctx.now_ms);
-                commit = commit.put(Put::update(&changed, incident.version));
+            if let Some(incident_id) = run.incident_id.clone() {
+                let amendment = Amendment::TriageFailed { timed_out, why: why.to_owned() };
+                commit = commit.write(Write::Amend { incident_id, amendment });
             }
             self.store().commit(commit).await.map_err(store_failure)?;
             Ok(())

@@ -48,6 +48,7 @@ suite! {
     signals::a_blocked_signal_is_counted_without_a_draft,
     signals::a_tombstone_gives_its_draft_back,
     signals::a_signal_beside_a_conflict_is_not_counted,
+    signals::an_amendment_and_a_count_never_lose_each_other,
     signals::an_unreadable_incident_is_never_replaced,
     signals::equal_failures_of_two_tenants_are_two_incidents,
     audit::numbers_have_no_gap_under_racing_commits,

@@ -2,7 +2,7 @@
 
 use tandem_core::{
     draft::{DRAFTS, Draft, DraftStatus},
-    incident::{INCIDENTS, Incident, IncidentStatus, TOMBSTONES, Tombstone},
+    incident::{Amendment, INCIDENTS, Incident, IncidentStatus, TOMBSTONES, Tombstone},
     ports::{AuditQuery, StoreError},
     record::{Commit, Expect, Put, Write},
     signal::Submission,
@@ -161,6 +161,37 @@ pub async fn a_signal_beside_a_conflict_is_not_counted(lab: Lab) {
     let stored = load::<Incident>(&opened, &local().key(), &incident.incident_id).await.expect("stored").value;
     assert_eq!(stored.occurrence_count, 31);
     assert_eq!(opened.store().audit_size(&local().key()).await, Ok(31));
+}
+
+pub async fn an_amendment_and_a_count_never_lose_each_other(lab: Lab) {
+    let opened = lab.open().await;
+    let (incident, _) = some_draft(&opened).await;
+    let amendments = (0..40).map(|n| {
+        let (opened, id) = (opened.clone(), incident.incident_id.clone());
+        tokio::spawn(async move {
+            let amendment = Amendment::TriageQueued { run_id: format!("run-{n}") };
+            let amend = commit().write(Write::Amend { incident_id: id, amendment });
+            opened.store().commit(amend).await.expect("an amendment cannot conflict");
+        })
+    });
+    let counts = (0..40).map(|_| {
+        let (opened, key) = (opened.clone(), incident.fingerprint.clone());
+        tokio::spawn(async move {
+            send(&opened, report(&local(), &key, 2_000)).await;
+        })
+    });
+    for caller in amendments.chain(counts).collect::<Vec<_>>() {
+        caller.await.expect("no panic");
+    }
+    let stored = load::<Incident>(&opened, &local().key(), &incident.incident_id).await.expect("stored").value;
+    assert_eq!((stored.occurrence_count, stored.status), (41, IncidentStatus::TriageQueued));
+    assert!(stored.triage_run_id.is_some());
+
+    // An incident that is gone is not brought back.
+    let amendment = Amendment::Judged { approved: false };
+    let amend = commit().write(Write::Amend { incident_id: "failure-incident-none".into(), amendment });
+    opened.store().commit(amend).await.expect("nothing to change");
+    assert_eq!(count(&opened, &INCIDENTS, &local()).await, 1);
 }
 
 pub async fn an_unreadable_incident_is_never_replaced(lab: Lab) {
