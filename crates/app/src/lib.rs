@@ -13,10 +13,11 @@ mod load;
 mod posts;
 mod preview;
 mod publish;
+mod recheck;
 pub mod reconcile;
 mod report;
-mod status;
-mod triage;
+pub mod status;
+pub mod triage;
 mod waiters;
 pub mod wire;
 
@@ -33,6 +34,9 @@ use tandem_core::{
 };
 
 pub use config::Snapshot;
+pub use incidents::Bulk;
+pub use intake::IntakeRequest;
+pub use keys::NewKey;
 pub use load::{Page, PageRequest};
 
 /// The drivers that an [`App`] acts through.

@@ -73,3 +73,81 @@ fn applies(ground: Ground, i: &Inputs) -> bool {
         Ground::HighRiskDefault => i.high_risk_default && i.high_risk && !lifted,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ApprovalPolicy as P, *};
+
+    const POLICIES: [P; 4] = [P::Inherit, P::Always, P::HighRisk, P::Never];
+
+    fn every() -> impl Iterator<Item = Inputs> {
+        (0..256u32).map(|n| Inputs {
+            high_risk: n & 1 != 0,
+            destination: n & 2 != 0,
+            global: n & 4 != 0,
+            high_risk_default: n & 8 != 0,
+            route: POLICIES[(n >> 4 & 3) as usize],
+            source: POLICIES[(n >> 6 & 3) as usize],
+        })
+    }
+
+    /// Written the long way round: whoever asks, in turn.
+    fn expected(i: &Inputs) -> bool {
+        if i.destination {
+            return true;
+        }
+        let mut exempt = false;
+        for policy in [i.route, i.source] {
+            match policy {
+                P::Always => return true,
+                P::HighRisk => {
+                    if i.high_risk {
+                        return true;
+                    }
+                }
+                P::Never => exempt = true,
+                P::Inherit => {}
+            }
+        }
+        if exempt {
+            return false;
+        }
+        if i.high_risk { i.global || i.high_risk_default } else { i.global }
+    }
+
+    #[test]
+    fn the_whole_table() {
+        for inputs in every() {
+            assert_eq!(required(&inputs), expected(&inputs), "{inputs:?}");
+            assert_eq!(grounds(&inputs).is_empty(), !required(&inputs), "{inputs:?}");
+        }
+    }
+
+    #[test]
+    fn a_never_lifts_defaults_and_nothing_else() {
+        for inputs in every() {
+            for lifted in [Inputs { route: P::Never, ..inputs }, Inputs { source: P::Never, ..inputs }] {
+                // A destination's flag survives any policy.
+                assert!(required(&lifted) || !inputs.destination, "{lifted:?}");
+            }
+            // The other side's strictness survives.
+            assert!(required(&Inputs { route: P::Always, source: P::Never, ..inputs }));
+            assert!(required(&Inputs { route: P::Never, source: P::Always, ..inputs }));
+            assert!(required(&Inputs { route: P::HighRisk, source: P::Never, high_risk: true, ..inputs }));
+        }
+        let bare = Inputs { high_risk: true, global: true, high_risk_default: true, ..Inputs::default() };
+        assert!(required(&bare));
+        assert!(!required(&Inputs { route: P::Never, ..bare }));
+        assert!(!required(&Inputs { source: P::Never, ..bare }));
+    }
+
+    #[test]
+    fn more_risk_or_a_stricter_flag_never_removes_an_approval() {
+        for inputs in every().filter(required) {
+            assert!(required(&Inputs { high_risk: true, ..inputs }));
+            assert!(required(&Inputs { destination: true, ..inputs }));
+            assert!(required(&Inputs { global: true, ..inputs }));
+            assert!(required(&Inputs { high_risk_default: true, ..inputs }));
+        }
+    }
+}

@@ -145,7 +145,7 @@ pub struct Incident {
     #[serde(flatten)]
     pub classification: Classification,
     /// Hex of the identity that signals are folded by. Internal; never on the wire.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schema(ignore)]
     pub identity: String,
 }

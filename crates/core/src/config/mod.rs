@@ -8,6 +8,7 @@ mod diff;
 mod env;
 mod etag;
 mod model;
+mod path;
 mod project;
 mod read;
 mod tidy;

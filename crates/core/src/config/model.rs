@@ -114,10 +114,13 @@ impl Default for Config {
 impl Config {
     pub const TRIAGE_TIMEOUT_MS: u64 = 1_800_000;
 
-    /// The project of this id, whatever its casing.
+    /// The project of this id; where no casing fits exactly, any does.
     pub fn project(&self, project_id: &str) -> Option<&Project> {
         let wanted = project_id.trim();
-        self.monitored_projects.iter().find(|project| project.project_id.eq_ignore_ascii_case(wanted))
+        let all = &self.monitored_projects;
+        all.iter()
+            .find(|project| project.project_id == wanted)
+            .or_else(|| all.iter().find(|project| project.project_id.eq_ignore_ascii_case(wanted)))
     }
 }
 

@@ -90,9 +90,13 @@ pub struct Project {
 }
 
 impl Project {
+    /// The source of this id; where no casing fits exactly, any does.
     pub fn log_source(&self, source_id: &str) -> Option<&LogSource> {
         let wanted = source_id.trim();
-        self.log_sources.iter().find(|source| source.source_id.eq_ignore_ascii_case(wanted))
+        let all = &self.log_sources;
+        all.iter()
+            .find(|source| source.source_id == wanted)
+            .or_else(|| all.iter().find(|source| source.source_id.eq_ignore_ascii_case(wanted)))
     }
 }
 

@@ -87,3 +87,105 @@ fn snake(key: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{approval::ApprovalPolicy, config::RecurrencePolicy};
+
+    #[test]
+    fn an_empty_object_is_the_default() {
+        assert_eq!(read(json!({})), Ok(Config::default()));
+    }
+
+    #[test]
+    fn null_is_absent_everywhere() {
+        let Value::Object(mut all) = serde_json::to_value(Config::default()).unwrap_or_default() else { return };
+        for (key, value) in &mut all {
+            if key != "triage_timeout_ms" {
+                *value = Value::Null;
+            }
+        }
+        assert_eq!(read(Value::Object(all)), Ok(Config::default()));
+        let config = read(json!({
+            "safety_defaults": {"redact_secrets": null, "retention_days": null},
+            "routes": [null, {"route_id": "r", "name": "R", "priority": null, "approval_policy": null, "match_sources": null}],
+            "destinations": [{"destination_id": "d", "name": "D", "kind": null, "enabled": null, "config": null}],
+        }))
+        .unwrap_or_default();
+        assert!(config.safety_defaults.redact_secrets);
+        assert_eq!(config.routes.len(), 1);
+        assert!(config.destinations[0].enabled && config.destinations[0].config.is_none());
+    }
+
+    #[test]
+    fn the_timeout_knows_absent_from_null() {
+        for (body, expected) in [
+            (json!({}), Some(1_800_000)),
+            (json!({"triage_timeout_ms": null}), None),
+            (json!({"triageTimeoutMs": null}), None),
+            (json!({"triage_timeout_ms": 0}), Some(0)),
+            (json!({"triageTimeoutMs": 7}), Some(7)),
+        ] {
+            let config = read(body.clone()).unwrap_or_default();
+            assert_eq!(config.triage_timeout_ms, expected, "{body}");
+            // Always emitted, so that it survives the next round trip.
+            let out = serde_json::to_value(&config).unwrap_or_default();
+            assert!(out.get("triage_timeout_ms").is_some());
+            assert_eq!(read(out).as_ref(), Ok(&config));
+        }
+    }
+
+    #[test]
+    fn both_casings_and_unknown_fields_are_read() {
+        let config = read(json!({
+            "workspaceRoot": "/srv", "defaultDestinationIDs": ["d"], "unknownThing": {"a": 1},
+            "recurrence": {"policy": "new_draft", "quietPeriodMs": 5},
+            "monitoredProjects": [{"projectId": "p", "name": "P", "repo": "a/b", "workspaceRoot": "/srv",
+                "autoPublish": true, "logSources": [{"sourceID": "s", "path": "x.log", "approvalPolicy": "high_risk"}]}],
+            "destinations": [{"destinationId": "d", "name": "D", "kind": "webhook", "webhookURL": "https://x.test",
+                "webhook_url": "https://y.test", "config": {"allowedHosts": null, "maxAttempts": 3}}],
+            "model_policy": {"default_model": null, "roleModels": {}},
+        }))
+        .unwrap_or_default();
+        assert_eq!(config.workspace_root.as_deref(), Some("/srv"));
+        assert_eq!(config.default_destination_ids, ["d"]);
+        assert_eq!((config.recurrence.policy, config.recurrence.quiet_period_ms), (RecurrencePolicy::NewDraft, 5));
+        let project = &config.monitored_projects[0];
+        assert!(project.auto_publish);
+        assert_eq!(project.log_sources[0].approval_policy, ApprovalPolicy::HighRisk);
+        assert_eq!(config.destinations[0].webhook_url.as_deref(), Some("https://y.test"));
+        // Free-form objects keep their keys and nulls.
+        let free = serde_json::to_value(&config.destinations[0].config).unwrap_or_default();
+        assert_eq!(free, json!({"allowedHosts": null, "maxAttempts": 3}));
+        assert_eq!(
+            serde_json::to_value(&config.model_policy).unwrap_or_default(),
+            json!({"default_model": null, "roleModels": {}})
+        );
+    }
+
+    #[test]
+    fn an_error_names_its_field() {
+        for (body, path) in [
+            (json!([]), "."),
+            (json!("x"), "."),
+            (json!({"enabled": "yes"}), "enabled"),
+            (json!({"destinations": {}}), "destinations"),
+            (json!({"destinations": [{"destination_id": "d", "name": "D", "kind": "fax"}]}), "destinations[0].kind"),
+            (json!({"destinations": [{"destination_id": "d", "name": "D", "config": []}]}), "destinations[0].config"),
+            (json!({"destinations": [{"name": "D"}]}), "destinations[0]"),
+            (json!({"model_policy": "gpt"}), "model_policy"),
+            (json!({"routes": [{"route_id": "r", "name": "R", "priority": "high"}]}), "routes[0].priority"),
+            (json!({"triage_timeout_ms": -1}), "triage_timeout_ms"),
+            (
+                json!({"monitored_projects": [{"project_id": "p", "name": "P", "repo": "a/b", "workspace_root": "/",
+                "log_sources": [{"source_id": "s", "path": "x", "format": "xml"}]}]}),
+                "monitored_projects[0].log_sources[0].format",
+            ),
+        ] {
+            assert_eq!(read(body.clone()).err().map(|error| error.path).as_deref(), Some(path), "{body}");
+        }
+    }
+}

@@ -158,3 +158,154 @@ fn embedded(s: [u16; 8]) -> Vec<Ipv4Addr> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Reason as R, *};
+
+    fn of(text: &str) -> Option<Reason> {
+        forbidden(text.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+    }
+
+    #[test]
+    fn each_range_at_both_edges() {
+        for (first, last, reason) in [
+            ("10.0.0.0", "10.255.255.255", R::Private),
+            ("172.16.0.0", "172.31.255.255", R::Private),
+            ("192.168.0.0", "192.168.255.255", R::Private),
+            ("127.0.0.0", "127.255.255.255", R::Loopback),
+            ("169.254.0.0", "169.254.255.255", R::LinkLocal),
+            ("0.0.0.1", "0.255.255.255", R::Reserved),
+            ("224.0.0.0", "239.255.255.255", R::Multicast),
+            ("100.64.0.0", "100.127.255.255", R::Shared),
+            ("192.0.0.0", "192.0.0.255", R::Reserved),
+            ("192.0.2.0", "192.0.2.255", R::Reserved),
+            ("198.18.0.0", "198.19.255.255", R::Reserved),
+            ("198.51.100.0", "198.51.100.255", R::Reserved),
+            ("203.0.113.0", "203.0.113.255", R::Reserved),
+            ("192.88.99.0", "192.88.99.255", R::Reserved),
+            ("240.0.0.0", "255.255.255.254", R::Reserved),
+            ("255.255.255.255", "255.255.255.255", R::Broadcast),
+            ("0.0.0.0", "0.0.0.0", R::Unspecified),
+            ("::", "::", R::Unspecified),
+            ("::1", "::1", R::Loopback),
+            ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::Private),
+            ("fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::LinkLocal),
+            ("fec0::", "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::Private),
+            ("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::Multicast),
+            ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", R::Reserved),
+            ("2001:10::", "2001:2f:ffff:ffff:ffff:ffff:ffff:ffff", R::Reserved),
+            ("3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", R::Reserved),
+            ("100::", "100::ffff:ffff:ffff:ffff", R::Reserved),
+            ("5f00::", "5f00:ffff::", R::Reserved),
+            ("64:ff9b::808:808", "64:ff9b::ffff:fffe", R::Transition),
+            ("64:ff9b:1::808:808", "64:ff9b:1:ffff:ffff:ffff:808:808", R::Transition),
+            ("2002:808:808::", "2002:808:808:ffff:ffff:ffff:ffff:ffff", R::Transition),
+            ("2001:0:808:808::f7f7:f7f7", "2001:0:808:808:ffff:ffff:f7f7:f7f7", R::Transition),
+            ("::808:808", "::7f00:1", R::Transition),
+            ("::ffff:0:808:808", "::ffff:0:7f00:1", R::Transition),
+            ("2600::5efe:808:808", "2600::200:5efe:808:808", R::Transition),
+        ] {
+            for edge in [first, last] {
+                assert_eq!(of(edge), Some(reason), "{edge}");
+            }
+        }
+    }
+
+    #[test]
+    fn public_addresses_pass() {
+        for ip in [
+            "8.8.8.8",
+            "1.1.1.1",
+            "9.255.255.255",
+            "11.0.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "169.253.255.255",
+            "169.255.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "192.0.1.0",
+            "192.0.3.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "192.88.98.255",
+            "192.88.100.0",
+            "2600::1",
+            "2a00:1450:4001::200e",
+            "2001:4860:4860::8888",
+            "2001:db9::1",
+            "2003::1",
+            "::ffff:8.8.8.8",
+        ] {
+            assert_eq!(of(ip), None, "{ip}");
+        }
+    }
+
+    #[test]
+    fn metadata_is_refused_in_every_disguise_and_under_every_setting() {
+        for ip in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "100.100.100.200",
+            "192.0.0.192",
+            "168.63.129.16",
+            "fd00:ec2::254",
+            "::ffff:169.254.169.254",
+            "::169.254.169.254",
+            "::ffff:0:a9fe:a9fe",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "2001:0:a9fe:a9fe::1",
+            "2001:0:808:808::5601:5601",
+            "fe80::5efe:a9fe:a9fe",
+        ] {
+            assert_eq!(of(ip), Some(R::Metadata), "{ip}");
+            assert_eq!(refused(ip.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), true), Some(R::Metadata), "{ip}");
+        }
+    }
+
+    #[test]
+    fn a_private_setting_lifts_private_addresses_only() {
+        for (ip, allowed) in [
+            ("127.0.0.1", true),
+            ("10.1.2.3", true),
+            ("fd12::1", true),
+            ("::1", true),
+            ("64:ff9b::a00:1", true),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+            ("2002:e000:1::", false),
+        ] {
+            let ip: IpAddr = ip.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            assert!(refused(ip, false).is_some());
+            assert_eq!(refused(ip, true).is_none(), allowed, "{ip}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        for (name, reason) in [
+            ("localhost", Some(R::Loopback)),
+            ("LOCALHOST.", Some(R::Loopback)),
+            ("a.localhost", Some(R::Loopback)),
+            ("printer.local", Some(R::LocalName)),
+            ("vault.internal.", Some(R::LocalName)),
+            ("router.home.arpa", Some(R::LocalName)),
+            ("intranet", Some(R::LocalName)),
+            ("metadata.google.internal", Some(R::Metadata)),
+            ("Metadata", Some(R::Metadata)),
+            ("hooks.example.com", None),
+            ("notlocalhost.com", None),
+            ("mylocal.dev", None),
+        ] {
+            assert_eq!(forbidden_name(name), reason, "{name}");
+        }
+    }
+}

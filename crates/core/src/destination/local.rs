@@ -73,3 +73,59 @@ pub fn memory_category(destination: &Destination) -> Option<MemoryCategory> {
 pub fn memory_target(category: MemoryCategory) -> String {
     format!("memory:{category}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{destination::DestinationKind, publish::digest};
+
+    #[test]
+    fn telemetry_stays_inside_the_data_directory() {
+        for (path, expected) in [
+            (None, Ok("telemetry")),
+            (Some("incident-monitor/telemetry"), Ok("telemetry")),
+            (Some("out/./x.jsonl"), Ok("out/x.jsonl")),
+            (Some("incident-monitor"), Ok("incident-monitor")),
+            (Some("a..b"), Ok("a..b")),
+            (Some(""), Err(PathError::Blank)),
+            (Some(" "), Err(PathError::Blank)),
+            (Some("./"), Err(PathError::Blank)),
+            (Some("/var/log/x"), Err(PathError::Outside)),
+            (Some("../x"), Err(PathError::Outside)),
+            (Some("incident-monitor/../../x"), Err(PathError::Outside)),
+            (Some("a/.."), Err(PathError::Outside)),
+            (Some("..\\x"), Err(PathError::Outside)),
+            (Some("C:\\x"), Err(PathError::Outside)),
+            (Some("~/x"), Err(PathError::Outside)),
+            (Some("a\0b"), Err(PathError::Outside)),
+        ] {
+            let destination = Destination { telemetry_path: path.map(str::to_owned), ..Destination::default() };
+            assert_eq!(telemetry_path(&destination).as_deref(), expected.as_ref().map(|s| *s), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_target_is_the_one_that_record_ids_are_made_of() {
+        let digest_of = "32358ffdb077a6df9349955bb176112080b6ecba83334dc9a7a095b173cf0900";
+        let target = telemetry_target(&Destination::default());
+        assert_eq!(
+            digest::record_id("telemetry-1", DestinationKind::Telemetry, &target, "acme/platform", "fp-1", digest_of),
+            "bmtel_7cfc0688a45dd51397cab0e1"
+        );
+    }
+
+    #[test]
+    fn categories() {
+        for (word, expected) in [
+            (None, Some(MemoryCategory::FailurePattern)),
+            (Some(" "), Some(MemoryCategory::FailurePattern)),
+            (Some("Policy-Gap"), Some(MemoryCategory::PolicyGap)),
+            (Some("safety risk"), Some(MemoryCategory::SafetyRisk)),
+            (Some("RECURRENCE"), Some(MemoryCategory::Recurrence)),
+            (Some("gossip"), None),
+        ] {
+            let destination = Destination { memory_category: word.map(str::to_owned), ..Destination::default() };
+            assert_eq!(memory_category(&destination), expected, "{word:?}");
+        }
+    }
+}

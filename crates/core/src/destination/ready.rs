@@ -3,8 +3,13 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Destination, DestinationKind};
-use crate::{config::Config, wire::wire_enum};
+use super::{
+    Destination, DestinationKind,
+    local::{self, PathError},
+    secret::{self, SecretRefError},
+    webhook,
+};
+use crate::{config::Config, signal::accept::valid_repo, text::non_blank, wire::wire_enum};
 
 wire_enum! {
     /// Something that a destination lacks.
@@ -119,14 +124,46 @@ pub fn readiness(config: &Config, destination: &Destination, facts: &Facts<'_>) 
         gaps.add(Gap::DestinationDisabled, "Destination is disabled");
     }
     if facts.gone {
-        gaps.add(Gap::ReceiverGone, "The receiver answered 410 Gone; save the destination again to re-enable it");
+        gaps.add(Gap::ReceiverGone, "The receiver answered 410 Gone; save the destination again to use it");
+    }
+    match destination.kind {
+        DestinationKind::GithubIssue => {
+            repository(config, destination, &mut gaps);
+            server(own_or_global(config, destination), facts, &mut gaps);
+        }
+        DestinationKind::LinearIssue => {
+            if non_blank(destination.linear_team.as_deref()).is_none() {
+                gaps.add(Gap::LinearTeamMissing, "linear_team is not set");
+            }
+            if non_blank(destination.linear_project.as_deref()).is_none() {
+                gaps.add(Gap::LinearProjectMissing, "linear_project is not set");
+            }
+            server(own_or_global(config, destination), facts, &mut gaps);
+        }
+        DestinationKind::McpTool => mcp_tool(config, destination, facts, &mut gaps),
+        DestinationKind::Webhook => hook(destination, facts, &mut gaps),
+        DestinationKind::Telemetry => match local::telemetry_path(destination) {
+            Ok(_) => {}
+            Err(PathError::Blank) => gaps.add(Gap::TelemetryPathBlank, "telemetry_path is blank"),
+            Err(PathError::Outside) => gaps.add(
+                Gap::PathOutsideState,
+                "telemetry_path must be relative and stay inside the incident-monitor data directory",
+            ),
+        },
+        DestinationKind::InternalMemory => {
+            if local::memory_category(destination).is_none() {
+                gaps.add(
+                    Gap::MemoryCategoryUnknown,
+                    "memory_category must be failure_pattern, recurrence, policy_gap or safety_risk",
+                );
+            }
+        }
+    }
+    if !destination.kind.has_adapter() {
+        let kind = destination.kind.label();
+        gaps.add(Gap::AdapterUnavailable, format!("this server cannot deliver to {kind} destinations"));
     }
     let ready = gaps.codes.is_empty();
-    let detail = match facts.circuit {
-        Circuit::Closed => None,
-        Circuit::HalfOpen => Some("The last attempts failed; one delivery is being tried".to_owned()),
-        Circuit::Open => Some("The last attempts failed; deliveries wait".to_owned()),
-    };
     DestinationReadiness {
         destination_id: destination.destination_id.clone(),
         kind: destination.kind,
@@ -136,7 +173,11 @@ pub fn readiness(config: &Config, destination: &Destination, facts: &Facts<'_>) 
         requires_approval: config.require_approval_for_new_issues || destination.require_approval,
         missing: gaps.texts,
         missing_codes: gaps.codes,
-        detail,
+        detail: match facts.circuit {
+            Circuit::Closed => None,
+            Circuit::HalfOpen => Some("The last attempts failed; one delivery is being tried".to_owned()),
+            Circuit::Open => Some("The last attempts failed; deliveries wait".to_owned()),
+        },
         circuit: facts.circuit,
         circuit_open_until_ms: facts.circuit_open_until_ms,
     }
@@ -152,5 +193,192 @@ impl Gaps {
     fn add(&mut self, code: Gap, text: impl Into<String>) {
         self.codes.push(code);
         self.texts.push(text.into());
+    }
+}
+
+fn own_or_global<'a>(config: &'a Config, destination: &'a Destination) -> Option<&'a str> {
+    non_blank(destination.mcp_server.as_deref()).or(non_blank(config.mcp_server.as_deref()))
+}
+
+fn repository(config: &Config, destination: &Destination, gaps: &mut Gaps) {
+    match non_blank(destination.repo.as_deref()).or(non_blank(config.repo.as_deref())) {
+        None => gaps.add(Gap::RepoMissing, "repo is not set"),
+        Some(repo) if valid_repo(repo) => {}
+        Some(_) => gaps.add(Gap::RepoInvalid, "repo must be owner/repo"),
+    }
+}
+
+fn server(name: Option<&str>, facts: &Facts<'_>, gaps: &mut Gaps) {
+    let Some(name) = name else {
+        return gaps.add(Gap::McpServerMissing, "mcp_server is not set");
+    };
+    match (facts.server)(name) {
+        Server::Unregistered => gaps.add(Gap::McpServerUnregistered, format!("MCP server `{name}` is not registered")),
+        Server::Disconnected => gaps.add(Gap::McpServerDisconnected, format!("MCP server `{name}` is not connected")),
+        Server::Connected => {}
+    }
+}
+
+fn mcp_tool(config: &Config, destination: &Destination, facts: &Facts<'_>, gaps: &mut Gaps) {
+    // Only a real `true` counts: a string must not switch on an external side effect.
+    let allowed =
+        ["allow_publish", "allow_mcp_publish"].iter().any(|key| destination.setting(&[key]) == Some(&true.into()));
+    if !allowed {
+        gaps.add(Gap::McpPublishNotAllowed, "config.allow_publish is not true");
+    }
+    let tool = non_blank(destination.mcp_tool.as_deref())
+        .or_else(|| non_blank(destination.setting_text(&["mcp_tool", "tool", "tool_name"])));
+    if tool.is_none() {
+        gaps.add(Gap::McpToolMissing, "mcp_tool is not set");
+    }
+    let payload = destination.setting(&["payload", "arguments"]).and_then(|value| value.as_object());
+    if payload.is_none_or(|map| map.is_empty()) {
+        gaps.add(Gap::McpPayloadMissing, "config.payload must be a non-empty object");
+    }
+    let name =
+        own_or_global(config, destination).or_else(|| non_blank(destination.setting_text(&["mcp_server", "server"])));
+    server(name, facts, gaps);
+}
+
+fn hook(destination: &Destination, facts: &Facts<'_>, gaps: &mut Gaps) {
+    match webhook::Settings::of(destination) {
+        // Without readable settings the URL cannot be judged.
+        Err(error) => gaps.add(Gap::SettingInvalid, format!("config.{} cannot be read", error.key)),
+        Ok(settings) => {
+            if let Err(problem) = webhook::Target::of(destination, &settings) {
+                let (code, text) = url_gap(problem);
+                gaps.add(code, text);
+            }
+        }
+    }
+    match secret::signing(destination, facts.now_ms) {
+        Err(SecretRefError::Missing) => gaps.add(Gap::SecretRefMissing, "webhook_secret_ref is not set"),
+        Err(SecretRefError::Malformed(_)) => {
+            gaps.add(Gap::SecretRefInvalid, "webhook_secret_ref must be env:NAME with NAME made of A-Z, 0-9 and _");
+        }
+        // The current secret is needed. An older one that is gone only ends its rotation early.
+        Ok(refs) => {
+            let current = refs.first().map(|rotating| rotating.reference.to_string()).unwrap_or_default();
+            if !(facts.secret_available)(&current) {
+                gaps.add(Gap::SecretUnavailable, format!("the secret {current} is not set or blank"));
+            }
+        }
+    }
+}
+
+fn url_gap(problem: webhook::UrlProblem) -> (Gap, &'static str) {
+    use webhook::UrlProblem as P;
+    match problem {
+        P::Missing => (Gap::UrlMissing, "webhook_url is not set"),
+        P::Invalid => (Gap::UrlInvalid, "webhook_url is not a URL"),
+        P::Scheme => (Gap::UrlScheme, "webhook_url must be https"),
+        P::Userinfo => (Gap::UrlUserinfo, "webhook_url must not hold a user or password"),
+        P::HostNotAllowed => (Gap::HostNotAllowed, "the host of webhook_url is not in config.allowed_hosts"),
+        P::PrivateAddress => (Gap::PrivateAddress, "webhook_url points to a private or internal address"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn config() -> Config {
+        Config { enabled: true, repo: Some("acme/app".into()), mcp_server: Some("gh".into()), ..Config::default() }
+    }
+
+    fn codes(destination: Value) -> Vec<&'static str> {
+        let mut body = json!({"destination_id": "d", "name": "D"});
+        if let (Some(body), Value::Object(more)) = (body.as_object_mut(), destination) {
+            body.extend(more);
+        }
+        let destination: Destination = serde_json::from_value(body).unwrap_or_default();
+        let facts = Facts {
+            server: &|name| match name {
+                "gh" => Server::Connected,
+                "off" => Server::Disconnected,
+                _ => Server::Unregistered,
+            },
+            ..Facts::new(1_000, &|reference| reference == "env:SET")
+        };
+        let row = readiness(&config(), &destination, &facts);
+        assert_eq!(row.missing.len(), row.missing_codes.len());
+        assert_eq!(row.ready, row.missing.is_empty());
+        assert_eq!(row.ready, row.publish_ready);
+        row.missing_codes.into_iter().map(Gap::word).collect()
+    }
+
+    #[test]
+    fn each_kind_names_what_it_lacks() {
+        let hook = |more: Value| {
+            let mut body = json!({"kind": "webhook", "webhook_url": "https://hooks.example.com/", "webhook_secret_ref": "env:SET"});
+            if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+                body.extend(more);
+            }
+            body
+        };
+        let none: Vec<&str> = vec![];
+        for (destination, expected) in [
+            (hook(json!({})), none.clone()),
+            (hook(json!({"webhook_url": null})), vec!["url_missing"]),
+            (hook(json!({"webhook_url": "http://hooks.example.com"})), vec!["url_scheme"]),
+            (hook(json!({"webhook_url": "https://10.0.0.1"})), vec!["private_address"]),
+            (hook(json!({"webhook_url": "https://u:p@x.com"})), vec!["url_userinfo"]),
+            (hook(json!({"config": {"allowed_hosts": ["other.com"]}})), vec!["host_not_allowed"]),
+            (hook(json!({"config": {"allowed_hosts": "other.com"}})), vec!["setting_invalid"]),
+            (hook(json!({"webhook_secret_ref": "env:UNSET"})), vec!["secret_unavailable"]),
+            (hook(json!({"webhook_secret_ref": "lower"})), vec!["secret_ref_invalid"]),
+            (hook(json!({"webhook_secret_ref": null})), vec!["secret_ref_missing"]),
+            (hook(json!({"config": {"webhook_secret_refs": ["env:UNSET"]}})), none.clone()),
+            (hook(json!({"enabled": false})), vec!["destination_disabled"]),
+            (json!({"kind": "telemetry"}), none.clone()),
+            (json!({"kind": "telemetry", "telemetry_path": ""}), vec!["telemetry_path_blank"]),
+            (json!({"kind": "telemetry", "telemetry_path": "../x"}), vec!["path_outside_state"]),
+            (json!({"kind": "internal_memory"}), none.clone()),
+            (json!({"kind": "internal_memory", "memory_category": "x"}), vec!["memory_category_unknown"]),
+            (json!({"kind": "github_issue"}), vec!["adapter_unavailable"]),
+            (
+                json!({"repo": "nope", "mcp_server": "off"}),
+                vec!["repo_invalid", "mcp_server_disconnected", "adapter_unavailable"],
+            ),
+            (
+                json!({"kind": "linear_issue", "mcp_server": "none"}),
+                vec!["linear_team_missing", "linear_project_missing", "mcp_server_unregistered", "adapter_unavailable"],
+            ),
+            (
+                json!({"kind": "mcp_tool", "config": {"allow_publish": "true"}}),
+                vec!["mcp_publish_not_allowed", "mcp_tool_missing", "mcp_payload_missing", "adapter_unavailable"],
+            ),
+            (
+                json!({"kind": "mcp_tool", "mcp_tool": "t", "config": {"allow_publish": true, "payload": {"a": 1}}}),
+                vec!["adapter_unavailable"],
+            ),
+        ] {
+            assert_eq!(codes(destination.clone()), expected, "{destination}");
+        }
+    }
+
+    #[test]
+    fn the_common_entries_come_first_with_their_exact_texts() {
+        let config = Config { paused: true, require_approval_for_new_issues: true, ..Config::default() };
+        let destination = Destination { kind: DestinationKind::Telemetry, enabled: false, ..Destination::default() };
+        let facts = Facts { gone: true, ..Facts::new(0, &|_| true) };
+        let row = readiness(&config, &destination, &facts);
+        assert_eq!(
+            row.missing[..3],
+            ["Incident Monitor is disabled", "Incident Monitor is paused", "Destination is disabled"]
+        );
+        assert_eq!(row.missing_codes[3], Gap::ReceiverGone);
+        assert!(row.requires_approval);
+    }
+
+    #[test]
+    fn an_open_circuit_delays_and_does_not_refuse() {
+        let destination = Destination { kind: DestinationKind::Telemetry, enabled: true, ..Destination::default() };
+        let facts = Facts { circuit: Circuit::Open, circuit_open_until_ms: Some(9), ..Facts::new(0, &|_| true) };
+        let row = readiness(&config(), &destination, &facts);
+        assert!(row.ready && row.detail.is_some());
+        assert_eq!(serde_json::to_value(&row).unwrap_or_default()["circuit"], "open");
     }
 }

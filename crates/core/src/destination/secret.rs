@@ -93,3 +93,65 @@ pub fn signing(destination: &Destination, now_ms: u64) -> Result<Vec<Rotating>, 
     }
     if found.is_empty() { Err(SecretRefError::Missing) } else { Ok(found) }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn syntax() {
+        for (text, name) in [
+            ("env:HOOK_1", Some("HOOK_1")),
+            ("env://HOOK", Some("HOOK")),
+            ("${env:HOOK}", Some("HOOK")),
+            (" HOOK ", Some("HOOK")),
+            ("hook", None),
+            ("env:", None),
+            ("env:HOOK-1", None),
+            ("${env:HOOK", None),
+            ("env:///etc/passwd", None),
+            ("s3cr3t", None),
+            ("", None),
+        ] {
+            assert_eq!(Reference::parse(text).as_ref().map(Reference::name), name, "{text:?}");
+        }
+    }
+
+    fn destination(current: Option<&str>, refs: Value) -> Destination {
+        let config = json!({ "webhook_secret_refs": refs });
+        Destination {
+            webhook_secret_ref: current.map(str::to_owned),
+            config: config.as_object().cloned(),
+            ..Destination::default()
+        }
+    }
+
+    #[test]
+    fn the_current_secret_comes_first_and_expired_ones_do_not_sign() {
+        let refs = json!(["env:B", {"ref": "C", "expires_at_ms": 100}, {"ref": "D", "expires_at_ms": 101}, "A"]);
+        let names = |now| {
+            signing(&destination(Some("env:A"), refs.clone()), now)
+                .map(|list| list.iter().map(|r| r.reference.to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(names(99), Ok(vec!["env:A".into(), "env:B".into(), "env:C".into(), "env:D".into()]));
+        assert_eq!(names(100), Ok(vec!["env:A".into(), "env:B".into(), "env:D".into()]));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        for (current, refs, error) in [
+            (None, json!(null), SecretRefError::Missing),
+            (Some(" "), json!([]), SecretRefError::Missing),
+            (None, json!([{"ref": "A", "expires_at_ms": 1}]), SecretRefError::Missing),
+            (Some("oops"), json!([]), SecretRefError::Malformed(0)),
+            (Some("A"), json!("B"), SecretRefError::Malformed(1)),
+            (Some("A"), json!(["B", "c"]), SecretRefError::Malformed(2)),
+            (Some("A"), json!([{"ref": "B", "expires_at_ms": "soon"}]), SecretRefError::Malformed(1)),
+        ] {
+            assert_eq!(signing(&destination(current, refs), 50).err(), Some(error));
+        }
+        assert_eq!(signing(&destination(None, json!(["B"])), 0).map(|list| list.len()), Ok(1));
+    }
+}

@@ -194,3 +194,143 @@ fn target_ref(url: &Url) -> String {
     let full = format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path());
     text::truncate(&full, 500)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{UrlProblem as U, *};
+
+    fn with(config: Value) -> Destination {
+        Destination { config: config.as_object().cloned(), ..Destination::default() }
+    }
+
+    #[test]
+    fn settings_have_defaults_aliases_and_clamps() {
+        assert_eq!(Settings::of(&Destination::default()), Ok(Settings::default()));
+        let low =
+            with(json!({"timeout_ms": 1, "max_attempts": 0, "payload_byte_limit": "5", "max_response_bytes": -3}));
+        let low = Settings::of(&low).unwrap_or_default();
+        assert_eq!(
+            (low.timeout_ms, low.max_attempts, low.payload_byte_limit, low.response_byte_limit),
+            (250, 1, 1_024, 512)
+        );
+        let high = with(json!({
+            "timeout_ms": 99_999, "retry_max_attempts": "77", "max_payload_bytes": 1e12, "response_byte_limit": 1 << 30,
+            "allow_private_networks": "true", "allow_insecure_http": true,
+            "host_allowlist": ["Hooks.Example.com.", " ", "*.exämple.com"],
+        }));
+        let high = Settings::of(&high).unwrap_or_default();
+        assert_eq!(
+            (high.timeout_ms, high.max_attempts, high.payload_byte_limit, high.response_byte_limit),
+            (30_000, 10, 262_144, 16_384)
+        );
+        assert!(high.allow_private_networks && high.allow_insecure_http);
+        assert_eq!(high.allowed_hosts, ["hooks.example.com", "*.xn--exmple-cua.com"]);
+    }
+
+    #[test]
+    fn a_setting_that_cannot_be_read_is_named() {
+        for (config, key) in [
+            (json!({"allowed_hosts": "example.com"}), "allowed_hosts"),
+            (json!({"allowed_hosts": [1]}), "allowed_hosts"),
+            (json!({"allowed_hosts": ["https://example.com/"]}), "allowed_hosts"),
+            (json!({"allow_private_networks": 1}), "allow_private_networks"),
+            (json!({"allow_insecure_http": "yes"}), "allow_insecure_http"),
+            (json!({"max_attempts": "many"}), "max_attempts"),
+            (json!({"timeout_ms": []}), "timeout_ms"),
+        ] {
+            assert_eq!(Settings::of(&with(config)).err().map(|e| e.key), Some(key));
+        }
+    }
+
+    #[test]
+    fn urls() {
+        let http = Settings { allow_insecure_http: true, ..Settings::default() };
+        let plain = Settings::default();
+        for (url, settings, problem) in [
+            ("", &plain, Some(U::Missing)),
+            ("   ", &plain, Some(U::Missing)),
+            ("not a url", &plain, Some(U::Invalid)),
+            ("https://", &plain, Some(U::Invalid)),
+            ("https://hooks.example.com/in", &plain, None),
+            ("http://hooks.example.com/in", &plain, Some(U::Scheme)),
+            ("http://hooks.example.com/in", &http, None),
+            ("ftp://hooks.example.com/in", &http, Some(U::Scheme)),
+            ("file:///etc/passwd", &http, Some(U::Scheme)),
+            ("https://user@hooks.example.com/", &plain, Some(U::Userinfo)),
+            ("https://:pw@hooks.example.com/", &plain, Some(U::Userinfo)),
+            ("https://localhost/", &plain, Some(U::PrivateAddress)),
+            ("https://LocalHost./", &plain, Some(U::PrivateAddress)),
+            ("https://127.0.0.1/", &plain, Some(U::PrivateAddress)),
+            ("https://127.0.0.1./", &plain, Some(U::PrivateAddress)),
+            ("https://0x7f.1/", &plain, Some(U::PrivateAddress)),
+            ("https://2130706433/", &plain, Some(U::PrivateAddress)),
+            ("https://017700000001/", &plain, Some(U::PrivateAddress)),
+            ("https://0/", &plain, Some(U::PrivateAddress)),
+            ("https://%31%32%37.0.0.1/", &plain, Some(U::PrivateAddress)),
+            ("https://１２７.0.0.1/", &plain, Some(U::PrivateAddress)),
+            ("https://[::1]/", &plain, Some(U::PrivateAddress)),
+            ("https://[::ffff:10.0.0.1]/", &plain, Some(U::PrivateAddress)),
+            ("https://[64:ff9b::7f00:1]/", &plain, Some(U::PrivateAddress)),
+            ("https://metadata.google.internal/", &plain, Some(U::PrivateAddress)),
+            ("https://8.8.8.8/", &plain, None),
+            ("https://[2600::1]:8443/", &plain, None),
+        ] {
+            assert_eq!(Target::parse(url, settings).err(), problem, "{url}");
+        }
+    }
+
+    #[test]
+    fn private_networks_may_be_allowed_but_metadata_never() {
+        let private = Settings { allow_private_networks: true, allow_insecure_http: true, ..Settings::default() };
+        for (url, allowed) in [
+            ("http://127.0.0.1:9000/in", true),
+            ("http://localhost:9000/in", true),
+            ("http://receiver:9000/in", true),
+            ("http://[fd00::5]/in", true),
+            ("http://169.254.169.254/latest", false),
+            ("http://2852039166/latest", false),
+            ("http://[fd00:ec2::254]/", false),
+            ("http://100.100.100.200/", false),
+            ("http://metadata.google.internal./", false),
+        ] {
+            assert_eq!(Target::parse(url, &private).is_ok(), allowed, "{url}");
+        }
+    }
+
+    #[test]
+    fn host_lists() {
+        let settings =
+            Settings::of(&with(json!({"allowed_hosts": ["api.example.com", "*.hooks.dev", "8.8.8.8", "[2600::1]"]})))
+                .unwrap_or_default();
+        for (host, expected) in [
+            ("api.example.com", true),
+            ("API.example.com.", true),
+            ("example.com", false),
+            ("evil-api.example.com", false),
+            ("a.hooks.dev", true),
+            ("a.b.hooks.dev", true),
+            ("hooks.dev", false),
+            ("evilhooks.dev", false),
+            ("api.example.com.evil.net", false),
+            ("8.8.8.8", true),
+            ("[2600::1]", true),
+            ("[2600::2]", false),
+        ] {
+            let result = Target::parse(&format!("https://{host}/"), &settings);
+            assert_eq!(result.is_ok(), expected, "{host}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn the_reference_names_no_query_and_is_bounded() {
+        let of =
+            |url: &str| Target::parse(url, &Settings::default()).map(|target| target.target_ref).unwrap_or_default();
+        assert_eq!(of("https://Hooks.example.com/in?token=x#y"), "https://hooks.example.com/in");
+        assert_eq!(of("https://hooks.example.com:8443"), "https://hooks.example.com:8443/");
+        assert_eq!(of("https://[2600::1]:8443/a"), "https://[2600::1]:8443/a");
+        let long = of(&format!("https://hooks.example.com/{}", "a".repeat(900)));
+        assert_eq!(long.len(), 500 + text::TRUNCATED.len());
+    }
+}

@@ -91,3 +91,6 @@ impl Route {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests;

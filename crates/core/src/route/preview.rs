@@ -180,8 +180,14 @@ fn source_block(decision: &Decision<'_>, row: Option<&SourceReadiness>) -> Optio
         return None;
     }
     let name = row.source_id.as_deref().unwrap_or(&row.project_id);
-    let why = if !row.findings.is_empty() {
-        row.findings.iter().map(|finding| finding.rule_id.as_str()).collect::<Vec<_>>().join(", ")
+    let mut rules: Vec<&str> = Vec::new();
+    for rule in row.findings.iter().map(|finding| finding.rule_id.as_str()) {
+        if !rules.contains(&rule) {
+            rules.push(rule);
+        }
+    }
+    let why = if !rules.is_empty() {
+        rules.join(", ")
     } else if !row.missing.is_empty() {
         row.missing.join(", ")
     } else {

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{Accepted, context::merge_bounded};
+use super::{Accepted, QualityGate, context::merge_bounded};
 use crate::{
     actor::OpContext,
     audit::event::Draft as AuditDraft,
@@ -27,8 +27,8 @@ pub struct Outcome {
     pub draft: Option<Draft>,
     /// This signal created the incident.
     pub created: bool,
-    /// The quality gate blocked it: it is counted, and gets no draft of its own.
-    pub blocked: bool,
+    /// The quality gate that blocked it: such a signal is counted, and gets no draft of its own.
+    pub blocked: Option<QualityGate>,
 }
 
 /// What one signal adds beside the rows in [`Existing`].
@@ -110,7 +110,8 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
         subject: signal.ids.draft_id.clone(),
         due_at_ms: signal.at_ms,
     });
-    let outcome = Outcome { incident: incident.clone(), draft: existing.draft.clone(), created, blocked };
+    let gate = blocked.then(|| signal.gate.clone());
+    let outcome = Outcome { incident: incident.clone(), draft: existing.draft.clone(), created, blocked: gate };
     Folded { outcome, audit, job }
 }
 

@@ -203,3 +203,81 @@ pub fn binding(config: &Config, project_id: &str, source_id: Option<&str>) -> Op
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::read;
+
+    fn config() -> Config {
+        read(json!({"monitored_projects": [
+            {"project_id": "App", "name": "App", "repo": "acme/app", "workspace_root": "/srv/app", "source_kind": "ci",
+             "allowed_destination_ids": ["a", "b"], "default_destination_ids": ["a"], "default_route_tags": ["x", "y"],
+             "tenant_id": "t1", "workspace_id": "w1", "approval_policy": "always",
+             "data_readiness": {"source_owner": "team", "allowed_use": "ops"},
+             "log_sources": [
+                {"source_id": "plain", "path": "a.log"},
+                {"source_id": "own", "path": "b.log", "source_kind": "external_app", "allowed_destination_ids": ["b", "c"],
+                 "default_destination_ids": ["b"], "default_route_tags": ["y", "z"], "tenant_id": "t2",
+                 "approval_policy": "never", "data_readiness": {"source_owner": "me"}},
+                {"source_id": "disjoint", "path": "c.log", "allowed_destination_ids": ["c"]},
+             ]},
+            {"project_id": "bare", "name": "Bare", "repo": "acme/bare", "workspace_root": "/srv/bare",
+             "require_approval_for_new_issues": true},
+        ]}))
+        .unwrap_or_default()
+    }
+
+    #[test]
+    fn who_is_found() {
+        let config = config();
+        for (project, source, found) in [
+            ("App", None, Some(None)),
+            ("aPP", Some(" "), Some(None)),
+            ("app", Some("OWN"), Some(Some("own"))),
+            ("App", Some("unknown"), None),
+            ("nobody", None, None),
+            ("bare", Some("caller"), Some(Some("caller"))),
+            ("bare", None, Some(None)),
+        ] {
+            let binding = binding(&config, project, source);
+            assert_eq!(binding.as_ref().map(|b| b.source_id.as_deref()), found, "{project} {source:?}");
+        }
+    }
+
+    #[test]
+    fn the_source_says_before_the_project() {
+        let config = config();
+        let of = |source| binding(&config, "App", Some(source)).map(|b| (b.source_kind, b.admits_nothing, b.routing));
+        let (kind, nothing, routing) = of("own").unwrap_or_default();
+        assert_eq!((kind, nothing), (SourceKind::ExternalApp, false));
+        assert_eq!(routing.allowed_destination_ids, ["b"]);
+        assert_eq!(routing.default_destination_ids, ["b"]);
+        assert_eq!(routing.route_tags, ["x", "y", "z"]);
+        assert_eq!((routing.tenant_id.as_deref(), routing.workspace_id.as_deref()), (Some("t2"), Some("w1")));
+        assert_eq!(routing.source_approval_policy, Some(ApprovalPolicy::Never));
+
+        let (kind, nothing, routing) = of("plain").unwrap_or_default();
+        assert_eq!((kind, nothing), (SourceKind::Ci, false));
+        assert_eq!(routing.allowed_destination_ids, ["a", "b"]);
+        assert_eq!(routing.default_destination_ids, ["a"]);
+        assert_eq!(routing.source_approval_policy, Some(ApprovalPolicy::Always));
+
+        let (_, nothing, routing) = of("disjoint").unwrap_or_default();
+        assert!(nothing && routing.allowed_destination_ids.is_empty());
+
+        let bare = binding(&config, "bare", None);
+        assert!(bare.is_some_and(|b| b.require_approval
+            && !b.admits_nothing
+            && b.routing.source_approval_policy == Some(ApprovalPolicy::Inherit)));
+    }
+
+    #[test]
+    fn data_readiness_merges_field_by_field() {
+        let config = config();
+        let merged = Scope::find(&config, "App", Some("own")).map(|scope| scope.data_readiness()).unwrap_or_default();
+        assert_eq!((merged.source_owner.as_deref(), merged.allowed_use.as_deref()), (Some("me"), Some("ops")));
+    }
+}

@@ -5,6 +5,7 @@
 
 mod binding;
 mod ready;
+mod rules;
 
 pub use binding::{Binding, Scope, SourceKind, binding};
-pub use ready::{Finding, Severity, SourceReadiness, WatcherFact, readiness};
+pub use ready::{Category, Finding, Severity, SourceReadiness, WatcherFact, readiness};

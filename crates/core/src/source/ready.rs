@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::SourceKind;
+use super::{
+    Scope, SourceKind,
+    rules::{Judge, rules},
+};
 use crate::{config::Config, wire::wire_enum};
 
 /// What the tailer knows of a log source.
@@ -25,11 +28,23 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    pub enum Category {
+        Governance = "source_governance",
+        Boundary = "source_boundary",
+        Lineage = "source_lineage",
+        Freshness = "source_freshness",
+        Schema = "source_schema",
+        Protection = "source_protection",
+        Quality = "source_quality",
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     pub finding_id: String,
     pub rule_id: String,
-    pub category: String,
+    pub category: Category,
     pub severity: Severity,
     pub title: String,
     pub detail: String,
@@ -63,7 +78,192 @@ pub struct SourceReadiness {
     pub detail: Option<String>,
 }
 
-/// One row for each project and one for each of its sources, in configured order.
-pub fn readiness(_config: &Config, _watchers: &[WatcherFact], _now_ms: u64) -> Vec<SourceReadiness> {
-    Vec::new()
+/// One row for each project, followed by one for each of its sources.
+pub fn readiness(config: &Config, watchers: &[WatcherFact], now_ms: u64) -> Vec<SourceReadiness> {
+    let mut rows = Vec::new();
+    for project in &config.monitored_projects {
+        rows.push(row(Scope { project, source: None }, watchers, now_ms));
+        for source in &project.log_sources {
+            rows.push(row(Scope { project, source: Some(source) }, watchers, now_ms));
+        }
+    }
+    rows
+}
+
+fn row(scope: Scope<'_>, watchers: &[WatcherFact], now_ms: u64) -> SourceReadiness {
+    let Scope { project, source } = scope;
+    let facts = scope.data_readiness();
+    let own: Vec<&WatcherFact> = watchers
+        .iter()
+        .filter(|w| w.project_id == project.project_id && source.is_none_or(|source| w.source_id == source.source_id))
+        .collect();
+    let last_observed_at_ms =
+        own.iter().filter_map(|watcher| watcher.last_observed_ms).chain(facts.last_observed_at_ms).max();
+    let sla = facts.freshness_sla_ms.filter(|sla| *sla > 0);
+    let stale_after_ms = last_observed_at_ms.zip(sla).map(|(seen, sla)| seen.saturating_add(sla));
+    let enabled = project.enabled && source.is_none_or(|source| source.enabled);
+    let paused = project.paused || source.is_some_and(|source| source.paused);
+    let mut row = SourceReadiness {
+        project_id: project.project_id.clone(),
+        source_id: source.map(|source| source.source_id.clone()),
+        source_kind: scope.source_kind(),
+        enabled,
+        ready: false,
+        governance_ready: false,
+        lineage_ready: false,
+        freshness_ready: false,
+        schema_ready: false,
+        protection_ready: false,
+        missing: Vec::new(),
+        warnings: Vec::new(),
+        findings: Vec::new(),
+        last_observed_at_ms,
+        stale_after_ms,
+        detail: None,
+    };
+    if !enabled || paused {
+        row.detail = Some(if enabled { "The source is paused" } else { "The source is disabled" }.to_owned());
+        return row;
+    }
+    let reference = match source {
+        Some(source) => format!("{}/{}", project.project_id, source.source_id),
+        None => project.project_id.clone(),
+    };
+    let unhealthy = source.is_some() && own.iter().any(|watcher| !watcher.healthy || watcher.consecutive_errors > 0);
+    let stale = stale_after_ms.is_some_and(|at| now_ms > at);
+    let mut judge = Judge { reference, missing: Vec::new(), findings: Vec::new() };
+    rules(&mut judge, &scope, &facts, last_observed_at_ms.is_some(), stale, unhealthy);
+    let Judge { missing, findings, .. } = judge;
+    let clean = |categories: &[Category]| !findings.iter().any(|finding| categories.contains(&finding.category));
+    row.governance_ready = clean(&[Category::Governance, Category::Boundary]);
+    row.lineage_ready = clean(&[Category::Lineage]);
+    row.freshness_ready = clean(&[Category::Freshness]);
+    row.schema_ready = clean(&[Category::Schema]);
+    row.protection_ready = clean(&[Category::Protection]);
+    row.ready = findings.is_empty();
+    row.warnings = findings
+        .iter()
+        .filter(|finding| finding.severity != Severity::High)
+        .map(|finding| format!("{}: {}", finding.rule_id, finding.detail))
+        .collect();
+    row.missing = missing;
+    row.findings = findings;
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::read;
+
+    /// A project that satisfies every rule, with changes.
+    fn project(change: Value, facts: Value) -> Config {
+        let mut readiness = json!({
+            "source_owner": "o", "system_of_record": "s", "data_classification": "internal", "allowed_use": "ops",
+            "source_of_truth": "t", "freshness_sla_ms": 1_000, "last_observed_at_ms": 10_000,
+            "expected_schema_version": "1", "schema_drift_status": "stable", "quality_notes": "q", "legal_basis": "l",
+        });
+        let mut body = json!({
+            "project_id": "p", "name": "P", "repo": "a/b", "workspace_root": "/srv", "tenant_id": "t",
+            "workspace_id": "w", "event_schema_version": "1", "redaction_profile": "r", "retention_profile": "r",
+        });
+        for (into, from) in [(&mut readiness, facts), (&mut body, change)] {
+            if let (Some(into), Value::Object(from)) = (into.as_object_mut(), from) {
+                into.extend(from);
+            }
+        }
+        body["data_readiness"] = readiness;
+        read(json!({ "monitored_projects": [body] })).unwrap_or_default()
+    }
+
+    fn rules_of(config: &Config, watchers: &[WatcherFact], now: u64) -> Vec<Vec<String>> {
+        readiness(config, watchers, now)
+            .into_iter()
+            .map(|row| {
+                assert_eq!(row.ready, row.enabled && row.findings.is_empty() && row.detail.is_none());
+                row.findings.into_iter().map(|finding| finding.rule_id).collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_rule_alone() {
+        let none = json!({});
+        for (change, facts, rule, flag) in [
+            (none.clone(), json!({"source_owner": "local"}), "source_governance_metadata_missing", "governance_ready"),
+            (none.clone(), json!({"allowed_use": null}), "source_governance_metadata_missing", "governance_ready"),
+            (json!({"tenant_id": "local"}), none.clone(), "source_boundary_context_missing", "governance_ready"),
+            (none.clone(), json!({"legal_basis": "null"}), "source_authorization_missing", "governance_ready"),
+            (none.clone(), json!({"source_of_truth": null}), "source_lineage_missing", "lineage_ready"),
+            (none.clone(), json!({"freshness_sla_ms": 0}), "source_freshness_sla_missing", "freshness_ready"),
+            (
+                none.clone(),
+                json!({"last_observed_at_ms": null}),
+                "source_freshness_observation_missing",
+                "freshness_ready",
+            ),
+            (none.clone(), json!({"freshness_sla_ms": 400}), "source_stale", "freshness_ready"),
+            (json!({"event_schema_version": null}), none.clone(), "source_schema_version_missing", "schema_ready"),
+            (json!({"event_schema_version": "2"}), none.clone(), "source_schema_version_mismatch", "schema_ready"),
+            (
+                none.clone(),
+                json!({"schema_drift_status": "Drift-Detected"}),
+                "source_schema_drift_detected",
+                "schema_ready",
+            ),
+            (none.clone(), json!({"schema_drift_status": null}), "source_schema_drift_status_missing", "schema_ready"),
+            (none.clone(), json!({"schema_drift_status": "odd"}), "source_schema_drift_unknown", "schema_ready"),
+            (json!({"redaction_profile": null}), none.clone(), "source_redaction_profile_missing", "protection_ready"),
+            (json!({"retention_profile": null}), none.clone(), "source_retention_profile_missing", "protection_ready"),
+            (none.clone(), json!({"quality_notes": null}), "source_quality_notes_missing", ""),
+        ] {
+            let config = project(change, facts);
+            assert_eq!(rules_of(&config, &[], 10_500), [[rule]]);
+            let row = serde_json::to_value(readiness(&config, &[], 10_500)).unwrap_or_default();
+            for name in ["governance_ready", "lineage_ready", "freshness_ready", "schema_ready", "protection_ready"] {
+                assert_eq!(row[0][name], name != flag, "{rule} {name}");
+            }
+        }
+        assert_eq!(rules_of(&project(none.clone(), none), &[], 10_500), [Vec::<String>::new()]);
+    }
+
+    #[test]
+    fn a_delivery_refreshes_and_a_poll_does_not() {
+        let config = project(json!({"log_sources": [{"source_id": "s", "path": "x.log"}]}), json!({}));
+        let watcher = |last_observed_ms, healthy, consecutive_errors| {
+            [WatcherFact {
+                project_id: "p".into(),
+                source_id: "s".into(),
+                healthy,
+                consecutive_errors,
+                last_observed_ms,
+            }]
+        };
+        let stale = vec!["source_stale".to_owned()];
+        assert_eq!(rules_of(&config, &watcher(None, true, 0), 20_000), [stale.clone(), stale]);
+        assert_eq!(rules_of(&config, &watcher(Some(19_500), true, 0), 20_000), [vec![], Vec::<String>::new()]);
+        for broken in [watcher(Some(19_500), false, 0), watcher(Some(19_500), true, 1)] {
+            assert_eq!(rules_of(&config, &broken, 20_000)[1], ["source_runtime_unhealthy"]);
+        }
+    }
+
+    #[test]
+    fn a_stopped_source_is_not_ready_and_not_judged() {
+        for change in [json!({"enabled": false}), json!({"paused": true})] {
+            let rows = readiness(&project(change, json!({"source_owner": null})), &[], 10_500);
+            assert!(!rows[0].ready && rows[0].findings.is_empty());
+        }
+    }
+
+    #[test]
+    fn finding_ids_are_stable_and_differ_by_field() {
+        let config = project(json!({}), json!({"source_owner": null, "allowed_use": null}));
+        let ids = |now| -> Vec<String> {
+            readiness(&config, &[], now)[0].findings.iter().map(|finding| finding.finding_id.clone()).collect()
+        };
+        assert_eq!(ids(10_100), ids(10_200));
+        assert!(ids(10_100)[0] != ids(10_100)[1] && ids(10_100)[0].len() == 20 && ids(10_100)[0].starts_with("srf_"));
+    }
 }

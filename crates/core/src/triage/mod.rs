@@ -2,7 +2,7 @@
 //!
 //! Four phases, each a pure function of the one before: [`inspect`](inspect::inspect) reads the report,
 //! [`research`] plans a bounded search and judges what came back, [`validate`](validate::validate) states the scope,
-//! [`propose`](propose::propose) names fix points and checks. [`synthesise`](summary::synthesise) turns them into the
+//! [`propose`](propose::propose) names fix points and checks. [`synthesise`](synthesise::synthesise) turns them into the
 //! same [`SummaryInput`] that an outside agent may post, so both take one way from there: normalised, judged by the
 //! gates of [`gate`], rendered by [`issue_draft`].
 //!
@@ -10,6 +10,7 @@
 //! `low`, and the texts say so. Deliberately absent: the search itself (a [`Workspace`] does it), models, the clock,
 //! and any decision to publish.
 
+pub mod artifact;
 pub mod duplicate;
 mod failure_type;
 pub mod gate;
@@ -24,19 +25,24 @@ mod report;
 pub mod research;
 pub mod run;
 pub mod summary;
+pub mod synthesise;
 mod terms;
 mod trace;
 pub mod validate;
+pub mod view;
 
+pub use artifact::{Artifact, ArtifactRecord, ArtifactType};
 pub use duplicate::{DuplicateMatch, DuplicateSummary, PastFailure};
 pub use inspect::{FailureType, Inspection, inspect};
 pub use issue_draft::{IssueDraft, issue_draft};
 pub use memory::{MemoryCategory, MemoryEntry, MemoryOutcome};
 pub use propose::{Proposal, propose};
 pub use research::{Research, ResearchPlan, Workspace, WorkspaceFindings, conclude_research, plan_research};
-pub use run::{Artifact, ArtifactRecord, ArtifactType, Node, Phase, PhaseStatus, RunStatus, RunView, TriageRun};
-pub use summary::{SummaryFields, SummaryInput, TriageSummary, synthesise};
+pub use run::{Node, Phase, PhaseStatus, RunStatus, TriageRun};
+pub use summary::{SummaryFields, SummaryInput, TriageSummary, settle};
+pub use synthesise::{backfill, synthesise};
 pub use validate::{Validation, validate};
+pub use view::RunView;
 
 #[cfg(test)]
 mod tests;

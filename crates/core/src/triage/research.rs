@@ -179,16 +179,16 @@ fn sources(
     }];
     sources.push(if searched {
         let (frames, terms) = (plan.frame_files.len(), plan.terms.len());
-        format!("Workspace: {files} source files searched for {frames} files of the stack and {terms} terms")
+        format!("Workspace, {files} files read; searched for: files of the stack {frames}, terms {terms}")
     } else {
         "No workspace was available to search".to_owned()
     });
     if !commits.is_empty() {
-        sources.push(format!("Version history of the files found: {} recent commits", commits.len()));
+        sources.push(format!("Version history of the files found; recent commits: {}", commits.len()));
     }
     sources.push(match duplicates.match_count {
-        0 => "Past failures: none is similar".to_owned(),
-        n => format!("Past failures: {n} similar"),
+        0 => "Past failures; similar: none".to_owned(),
+        n => format!("Past failures; similar: {n}"),
     });
     sources
 }

@@ -1,12 +1,9 @@
 //! The triage run: four phases in order, and the only place that changes its state.
-//!
-//! One shape answers every route that shows a run ([`RunView`]); steps, tasks and checkpoint are derived from the
-//! phases, never stored beside them. Artifacts are named by opaque references, never by a path of the server.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+pub use super::artifact::{Artifact, ArtifactRecord, ArtifactType};
 use super::{duplicate::DuplicateSummary, issue_draft::IssueDraft, summary::TriageSummary};
 use crate::{
     record::{Collection, Column, Record},
@@ -66,7 +63,7 @@ impl Node {
         }
     }
 
-    fn task_kind(self) -> &'static str {
+    pub(super) fn task_kind(self) -> &'static str {
         match self {
             Self::Inspect => "inspection",
             Self::Research => "research",
@@ -75,7 +72,7 @@ impl Node {
         }
     }
 
-    fn title(self) -> &'static str {
+    pub(super) fn title(self) -> &'static str {
         match self {
             Self::Inspect => "Inspect the failure report",
             Self::Research => "Research the likely root cause",
@@ -84,7 +81,7 @@ impl Node {
         }
     }
 
-    fn previous(self) -> Option<Self> {
+    pub(super) fn previous(self) -> Option<Self> {
         match self {
             Self::Inspect => None,
             Self::Research => Some(Self::Inspect),
@@ -100,95 +97,6 @@ wire_enum! {
         Running = "running",
         Completed = "completed",
         Failed = "failed",
-    }
-}
-
-wire_enum! {
-    pub enum ArtifactType {
-        Inspection = "incident_monitor_inspection",
-        Research = "incident_monitor_research",
-        Validation = "incident_monitor_validation",
-        FixProposal = "incident_monitor_fix_proposal",
-        TriageSummary = "incident_monitor_triage_summary",
-        IssueDraft = "incident_monitor_issue_draft",
-        ProposalQualityGate = "incident_monitor_proposal_quality_gate",
-        DuplicateMatches = "failure_duplicate_matches",
-        FailurePatternMemory = "incident_monitor_failure_pattern_memory",
-        RegressionSignalMemory = "incident_monitor_regression_signal_memory",
-    }
-}
-
-impl ArtifactType {
-    fn file(self) -> &'static str {
-        match self {
-            Self::Inspection => "incident_monitor.inspection.json",
-            Self::Research => "incident_monitor.research.json",
-            Self::Validation => "incident_monitor.validation.json",
-            Self::FixProposal => "incident_monitor.fix_proposal.json",
-            Self::TriageSummary => "incident_monitor.triage_summary.json",
-            Self::IssueDraft => "incident_monitor.issue_draft.json",
-            Self::ProposalQualityGate => "incident_monitor.proposal_quality_gate.json",
-            Self::DuplicateMatches => "failure_duplicate_matches.json",
-            Self::FailurePatternMemory => "incident_monitor.failure_pattern_memory.json",
-            Self::RegressionSignalMemory => "incident_monitor.regression_signal_memory.json",
-        }
-    }
-}
-
-/// A reference to an artifact, as answers carry it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Artifact {
-    pub id: String,
-    pub ts_ms: u64,
-    /// Opaque: `tandem://triage/<run id>/artifacts/<name>`.
-    pub path: String,
-    pub artifact_type: ArtifactType,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source_event_id: Option<String>,
-}
-
-/// The stored artifact: its reference and its body, which is redacted before it comes here.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct ArtifactRecord {
-    pub run_id: String,
-    pub draft_id: String,
-    pub artifact: Artifact,
-    #[schema(value_type = Object)]
-    pub body: Value,
-}
-
-pub static ARTIFACTS: Collection =
-    Collection { name: "artifacts", columns: &["run_id", "artifact_type", "created_at_ms"] };
-
-impl Record for ArtifactRecord {
-    const COLLECTION: &'static Collection = &ARTIFACTS;
-    fn id(&self) -> &str {
-        &self.artifact.id
-    }
-    fn columns(&self) -> Vec<Column> {
-        vec![
-            Column::text(&self.run_id),
-            Column::text(self.artifact.artifact_type.word()),
-            Column::ms(self.artifact.ts_ms),
-        ]
-    }
-}
-
-impl ArtifactRecord {
-    /// `id` must be fresh. A phase's artifact names its phase as the step.
-    pub fn new(run: &TriageRun, artifact_type: ArtifactType, id: String, body: Value, now_ms: u64) -> Self {
-        let step = Node::ALL.iter().find(|node| node.artifact_type() == artifact_type);
-        let artifact = Artifact {
-            id,
-            ts_ms: now_ms,
-            path: format!("tandem://triage/{}/artifacts/{}", run.run_id, artifact_type.file()),
-            artifact_type,
-            step_id: step.map(|node| node.word().to_owned()),
-            source_event_id: None,
-        };
-        Self { run_id: run.run_id.clone(), draft_id: run.draft_id.clone(), artifact, body }
     }
 }
 
@@ -417,103 +325,5 @@ pub fn transition(run: &mut TriageRun, event: Event, now_ms: u64) -> Result<(), 
 fn advance(run: &mut TriageRun) {
     if let Some(next) = run.phases.iter_mut().find(|phase| phase.status != PhaseStatus::Completed) {
         next.status = PhaseStatus::Running;
-    }
-}
-
-/// The run on the wire, the same on every route.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct RunView {
-    pub run_id: String,
-    pub automation_run_id: String,
-    pub automation_id: String,
-    pub run_type: String,
-    pub trigger_type: String,
-    pub draft_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub incident_id: Option<String>,
-    pub status: RunStatus,
-    pub objective: String,
-    /// What is searched, by name; never a path of the server.
-    #[schema(value_type = Object)]
-    pub workspace: Value,
-    pub phases: Vec<Phase>,
-    #[schema(value_type = Vec<Object>)]
-    pub steps: Vec<Value>,
-    #[schema(value_type = Vec<Object>)]
-    pub tasks: Vec<Value>,
-    #[schema(value_type = Object)]
-    pub checkpoint: Value,
-    pub revision: u64,
-    pub last_event_seq: u64,
-    pub created_at_ms: u64,
-    pub updated_at_ms: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
-}
-
-impl TriageRun {
-    pub fn view(&self) -> RunView {
-        let nodes = |wanted: fn(PhaseStatus) -> bool| -> Vec<&str> {
-            self.phases.iter().filter(|p| wanted(p.status)).map(|p| p.node_id.word()).collect()
-        };
-        let outputs: serde_json::Map<String, Value> = self
-            .phases
-            .iter()
-            .filter_map(|p| Some((p.node_id.word().to_owned(), json!({ "artifact": p.artifact.as_ref()?.path }))))
-            .collect();
-        RunView {
-            run_id: self.run_id.clone(),
-            automation_run_id: self.automation_run_id.clone(),
-            automation_id: self.automation_id.clone(),
-            run_type: RUN_TYPE.to_owned(),
-            trigger_type: RUN_TYPE.to_owned(),
-            draft_id: self.draft_id.clone(),
-            incident_id: self.incident_id.clone(),
-            status: self.status,
-            objective: self.objective.clone(),
-            workspace: json!({ "repo": self.repo }),
-            phases: self.phases.clone(),
-            steps: self
-                .phases
-                .iter()
-                .map(|p| json!({ "step_id": p.node_id, "title": p.node_id.title(), "status": p.status }))
-                .collect(),
-            tasks: self
-                .phases
-                .iter()
-                .map(|p| {
-                    json!({
-                        "id": p.node_id,
-                        "task_type": p.node_id.task_kind(),
-                        "status": p.status,
-                        "payload": { "task_kind": p.node_id.task_kind(), "title": p.node_id.title() },
-                        "depends_on_task_ids": p.node_id.previous().into_iter().collect::<Vec<_>>(),
-                    })
-                })
-                .collect(),
-            checkpoint: json!({
-                "completed_nodes": nodes(|s| s == PhaseStatus::Completed),
-                "pending_nodes": nodes(|s| matches!(s, PhaseStatus::Pending | PhaseStatus::Running)),
-                "failed_nodes": nodes(|s| s == PhaseStatus::Failed),
-                "node_outputs": outputs,
-            }),
-            revision: self.revision,
-            last_event_seq: self.revision,
-            created_at_ms: self.created_at_ms,
-            updated_at_ms: self.updated_at_ms,
-            started_at_ms: self.started_at_ms,
-            finished_at_ms: self.finished_at_ms,
-            ended_at_ms: self.finished_at_ms,
-            deadline_ms: self.deadline_ms,
-            last_error: self.last_error.clone(),
-        }
     }
 }

@@ -4,19 +4,10 @@
 //! Without substance the phases' own findings take its place; flags and notes that came along are kept.
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{
-    duplicate::DuplicateSummary,
-    gate,
-    inspect::FailureType,
-    inspect::Inspection,
-    propose::Proposal,
-    research::Research,
-    run::{Node, TriageRun},
-    validate::Validation,
-};
+use super::{duplicate::DuplicateSummary, gate, inspect::FailureType, run::TriageRun};
 use crate::{
     draft::Draft,
     signal::QualityGate,
@@ -93,11 +84,11 @@ fn values<'de, D: Deserializer<'de>>(de: D) -> Result<Vec<Value>, D::Error> {
 }
 
 // Bounds in bytes and entries. A summary comes from outside and is kept with the run.
-const TEXT: usize = 8_000;
+const TEXT: usize = 6_000;
 const TITLE: usize = 240;
-const LINE: usize = 2_000;
-const VALUES: usize = 50;
-const VALUE: usize = 4_000;
+const LINE: usize = 1_000;
+const VALUES: usize = 30;
+const VALUE: usize = 2_000;
 
 /// What is expected when nobody says it.
 pub const EXPECTED: &str = "The operation completes without this failure.";
@@ -151,7 +142,7 @@ impl SummaryInput {
             likely_files_to_edit: tidy(&self.likely_files_to_edit, 30),
             steps_to_reproduce: tidy(&self.steps_to_reproduce, 8),
             environment: tidy(&self.environment, 12),
-            logs: tidy(&self.logs, 20),
+            logs: indented(&self.logs, 20),
             acceptance_criteria: tidy(&self.acceptance_criteria, 20),
             verification_steps: tidy(&self.verification_steps, 20),
             required_tool_scopes: tidy(&self.required_tool_scopes, 20),
@@ -182,6 +173,12 @@ fn one_line(text: &str) -> String {
 
 fn tidy(list: &[String], cap: usize) -> Vec<String> {
     list.iter().map(|l| l.trim()).filter(|l| !l.is_empty()).take(cap).map(|l| truncate(l, LINE)).collect()
+}
+
+/// Logs keep their indentation, which is half of what a stack trace says.
+fn indented(list: &[String], cap: usize) -> Vec<String> {
+    let lines = list.iter().filter(|l| !l.trim().is_empty()).take(cap);
+    lines.map(|l| truncate(l.trim_end().trim_start_matches(['\n', '\r']), LINE)).collect()
 }
 
 fn tidy_values(list: &[Value]) -> Vec<Value> {
@@ -282,106 +279,4 @@ fn over(posted: SummaryInput, synthesised: SummaryInput) -> SummaryInput {
         permissions_available: posted.permissions_available,
         ..synthesised
     }
-}
-
-/// Writes the summary from what the phases found.
-pub fn synthesise(
-    draft: &Draft,
-    inspection: &Inspection,
-    research: &Research,
-    validation: &Validation,
-    proposal: &Proposal,
-) -> SummaryInput {
-    let kept = |value: serde_json::Result<Value>| value.ok();
-    let mut files: Vec<String> = Vec::new();
-    for hit in &research.file_references {
-        if !files.contains(&hit.path) {
-            files.push(hit.path.clone());
-        }
-    }
-    let mut what = draft.title.clone().unwrap_or_else(|| "A failure was reported.".to_owned());
-    if let Some(headline) = inspection.headline().filter(|headline| !what.contains(headline.as_str())) {
-        what.push_str("\n");
-        what.push_str(&headline);
-    }
-    what.push_str("\n");
-    what.push_str(&validation.scope);
-    SummaryInput {
-        suggested_title: draft.title.clone(),
-        what_happened: Some(what),
-        why_it_likely_happened: Some(research.likely_cause.clone()),
-        root_cause_confidence: Some(research.confidence.word().to_owned()),
-        failure_type: Some(inspection.failure_type.word().to_owned()),
-        expected_behavior: None,
-        recommended_fix: Some(proposal.recommended_fix.clone()),
-        risk_level: Some(proposal.risk_level.clone()),
-        notes: Some(proposal.notes.clone()),
-        affected_components: validation.affected_components.clone(),
-        likely_files_to_edit: files,
-        steps_to_reproduce: validation.steps_to_reproduce.clone(),
-        environment: validation.environment.clone(),
-        logs: validation.logs.clone(),
-        acceptance_criteria: proposal.acceptance_criteria.clone(),
-        verification_steps: proposal.verification_steps.clone(),
-        required_tool_scopes: Vec::new(),
-        missing_tool_scopes: Vec::new(),
-        related_existing_issues: research
-            .duplicates
-            .linked_issue_numbers
-            .iter()
-            .map(|number| json!({ "number": number }))
-            .collect(),
-        related_failure_patterns: research
-            .duplicates
-            .matches
-            .iter()
-            .filter_map(|found| kept(serde_json::to_value(found)))
-            .collect(),
-        research_sources: research
-            .sources
-            .iter()
-            .map(|source| Value::String(source.clone()))
-            .chain(research.recent_commits.iter().filter_map(|commit| kept(serde_json::to_value(commit))))
-            .collect(),
-        file_references: research.file_references.iter().filter_map(|hit| kept(serde_json::to_value(hit))).collect(),
-        fix_points: proposal.fix_points.iter().filter_map(|point| kept(serde_json::to_value(point))).collect(),
-        coder_ready: None,
-        permissions_available: None,
-    }
-}
-
-/// A phase's artifact out of a posted summary, where the phase itself left none.
-pub fn backfill(node: Node, summary: &TriageSummary) -> Value {
-    let f = &summary.fields;
-    let mut body = match node {
-        Node::Inspect => json!({
-            "what_happened": f.what_happened,
-            "failure_type": f.failure_type,
-            "affected_components": f.affected_components,
-            "logs": f.logs,
-        }),
-        Node::Research => json!({
-            "why_it_likely_happened": f.why_it_likely_happened,
-            "root_cause_confidence": f.root_cause_confidence,
-            "likely_files_to_edit": f.likely_files_to_edit,
-            "research_sources": f.research_sources,
-            "file_references": f.file_references,
-            "related_existing_issues": f.related_existing_issues,
-            "related_failure_patterns": f.related_failure_patterns,
-        }),
-        Node::Validate => json!({
-            "steps_to_reproduce": f.steps_to_reproduce,
-            "environment": f.environment,
-            "logs": f.logs,
-        }),
-        Node::Propose => json!({
-            "recommended_fix": f.recommended_fix,
-            "fix_points": f.fix_points,
-            "acceptance_criteria": f.acceptance_criteria,
-            "verification_steps": f.verification_steps,
-            "risk_level": f.risk_level,
-        }),
-    };
-    body["origin"] = Value::from("triage_summary");
-    body
 }

@@ -118,14 +118,20 @@ impl Terms {
     }
 }
 
-/// The last name of a qualified one: `a::b::charge` → `charge`, `com.acme.Bill.pay` → `pay`, `(*T).Run` → `Run`.
+/// The last name of a qualified one: `a::b::charge` → `charge`, `com.acme.Bill.pay` → `pay`, `pkg.(*T).Run` → `Run`.
 fn last_name(name: &str) -> Option<&str> {
-    let name = name.split('(').next().filter(|head| !head.trim().is_empty()).unwrap_or(name);
-    let is_name = |part: &&str| {
-        let word = part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '?' || c == '!');
-        word && part.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
+    // Arguments at the end are no part of the name; a receiver in the middle is.
+    let name = match name.rfind('(') {
+        Some(at) if name.ends_with(')') && at > 0 => &name[..at],
+        Some(_) | None => name,
     };
-    name.split(['.', ':', '#', '/', ' ', ')']).rev().find(|part| !part.is_empty() && is_name(part))
+    let is_name = |part: &&str| {
+        let word = part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '?' | '!'));
+        let numbered =
+            part.strip_prefix("func").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        word && !numbered && part.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
+    };
+    name.split(['.', ':', '#', '/', ' ', ')', '(', '*']).rev().find(is_name)
 }
 
 /// The parts of a message that hold still: no digits, quotes, paths or values.

@@ -57,6 +57,7 @@ fn scope(draft: &Draft, components: &[String], count: u64, research: &Research) 
     };
     let past = match research.duplicates.match_count {
         0 => " No similar failure is known.".to_owned(),
+        1 => " One similar failure is known.".to_owned(),
         n => format!(" {n} similar failures are known."),
     };
     format!("Seen {times} in {place}.{reach}{past}")

@@ -55,10 +55,11 @@ pub fn search(files: &[Found], plan: &ResearchPlan, reader: &mut Reader<'_>) -> 
 
 /// A name inside a longer name is another name.
 fn whole(bytes: &[u8], start: usize, end: usize) -> bool {
-    let word = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
-    let before = start.checked_sub(1).and_then(|i| bytes.get(i));
-    !(word(before) && word(bytes.get(start)))
-        && !(word(bytes.get(end)) && word(end.checked_sub(1).and_then(|i| bytes.get(i))))
+    let word =
+        |at: Option<usize>| at.and_then(|i| bytes.get(i)).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
+    let joined_before = word(start.checked_sub(1)) && word(Some(start));
+    let joined_after = word(Some(end)) && word(end.checked_sub(1));
+    !joined_before && !joined_after
 }
 
 fn rank(files: &[Found], plan: &ResearchPlan, places: Vec<Place>, files_of: &[usize]) -> Vec<FileHit> {

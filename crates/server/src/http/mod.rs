@@ -5,16 +5,26 @@
 
 pub mod alias;
 pub mod answer;
+mod audit;
+mod config;
 pub mod cors;
 pub mod document;
+mod drafts;
 mod fallback;
 pub mod gate;
 pub mod health;
+mod incidents;
+mod keys;
 pub mod limit;
+mod lists;
+mod log_sources;
 mod meta;
 mod observe;
+mod posts;
+mod reports;
 pub mod request_id;
 pub mod state;
+mod status;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -32,6 +42,15 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(health::health))
         .routes(routes!(meta::metrics))
         .routes(routes!(meta::openapi))
+        .merge(reports::router())
+        .merge(keys::router())
+        .merge(incidents::router())
+        .merge(drafts::router())
+        .merge(posts::router())
+        .merge(status::router())
+        .merge(config::router())
+        .merge(log_sources::router())
+        .merge(audit::router())
         .merge(tokens::router())
 }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use tandem_app::App;
 use tandem_core::ports::{Ids, Store};
 
 use super::gate::Gate;
 
 #[derive(Clone)]
 pub struct AppState {
+    pub app: Arc<App>,
     pub store: Arc<dyn Store>,
     pub gate: Arc<Gate>,
     /// Serialises changes of full tokens in this process, so that their number stays bounded.
@@ -15,8 +17,8 @@ pub struct AppState {
 }
 
 impl AppState {
-    pub fn new(store: Arc<dyn Store>, gate: Arc<Gate>) -> Self {
-        Self { store, gate, token_changes: Arc::default() }
+    pub fn new(app: Arc<App>, store: Arc<dyn Store>, gate: Arc<Gate>) -> Self {
+        Self { app, store, gate, token_changes: Arc::default() }
     }
 
     pub fn ids(&self) -> &dyn Ids {

@@ -1,0 +1,75 @@
+//! Recheck: what a draft was published as. Needs neither approval nor readiness, and never posts.
+
+use serde_json::json;
+use tandem_core::{
+    actor::OpContext,
+    destination::DestinationKind,
+    error::{Code, Failure},
+    publish::{Action, Delivery, DeliveryState},
+    receipt::Post,
+    record::{Column, Commit},
+    route::PreviewInput,
+};
+
+use crate::{
+    App,
+    publish::{DELIVERIES_MAX, publish_failure},
+    store_failure,
+    wire::{DeliveryResult, Evidence, Published},
+};
+
+impl App {
+    pub async fn recheck(&self, ctx: &OpContext, draft_id: &str) -> Result<Published, Failure> {
+        let tenant = ctx.tenant.key();
+        let draft = self.draft(ctx, draft_id).await?.value;
+        let incident = self.incident_of(&tenant, &draft).await?.map(|row| row.value);
+        let run = self.run_of(&tenant, &draft).await?;
+        let evidence = Evidence::of(run.as_ref().map(|found| &found.value));
+        let preview = self.preview_of(ctx, &PreviewInput::default(), Some(&draft), incident.as_ref()).await?;
+        let Some(destination) = preview.destinations.first() else {
+            let detail = preview.blocked_reasons.join("; ");
+            return Err(publish_failure(Code::RecheckFailed, &draft, &evidence, &detail));
+        };
+        let by_draft = vec![("draft_id", Column::text(draft_id))];
+        let deliveries = self.all::<Delivery>(&tenant, "updated_at_ms", by_draft, DELIVERIES_MAX).await?;
+        let posted = deliveries
+            .into_iter()
+            .map(|row| row.value)
+            .find(|d| d.destination_id == destination.destination_id && d.state == DeliveryState::Posted);
+        let action = match destination.kind {
+            DestinationKind::Telemetry | DestinationKind::InternalMemory if posted.is_some() => Action::LocalRecordFound,
+            DestinationKind::McpTool if posted.is_some() => Action::McpToolRecordFound,
+            // A webhook receiver cannot be asked, and no tracker is connected in this build.
+            DestinationKind::Webhook
+            | DestinationKind::Telemetry
+            | DestinationKind::InternalMemory
+            | DestinationKind::McpTool
+            | DestinationKind::GithubIssue
+            | DestinationKind::LinearIssue => Action::NoMatch,
+        };
+        let result = match posted.filter(|_| action != Action::NoMatch) {
+            Some(delivery) => vec![DeliveryResult {
+                destination_id: delivery.destination_id.clone(),
+                destination_kind: delivery.destination_kind,
+                action,
+                status: delivery.state,
+                post: self.load::<Post>(&tenant, &delivery.post_id).await?.map(|row| row.value),
+                delivery_id: Some(delivery.delivery_id),
+                error_code: None,
+                detail: None,
+                retry_at_ms: None,
+            }],
+            None => Vec::new(),
+        };
+        let payload = json!({
+            "draft_id": draft_id,
+            "mode": tandem_core::publish::Mode::Recheck,
+            "selected_destination_id": destination.destination_id,
+            "selected_destination_kind": destination.kind,
+            "action": action,
+        });
+        let commit = Commit::new(ctx).audit(self.event_id(), "incident_monitor.publish.rechecked", payload);
+        self.store().commit(commit).await.map_err(store_failure)?;
+        Ok(Published::new(draft, action, evidence, result, None))
+    }
+}

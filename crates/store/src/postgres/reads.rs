@@ -1,0 +1,52 @@
+//! The reading connections. A connection carries many questions at once, so none is ever handed out alone.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::Mutex;
+use tokio_postgres::Config;
+
+use super::connection::Connection;
+use crate::{
+    error::Fault,
+    session::{Cells, Stmt, Value},
+    sql::Select,
+};
+
+const CONNECTIONS: usize = 4;
+
+pub struct Reads {
+    config: Config,
+    next: AtomicUsize,
+    slots: [Mutex<Option<Arc<Connection>>>; CONNECTIONS],
+}
+
+impl Reads {
+    pub fn new(config: Config) -> Self {
+        Self { config, next: AtomicUsize::new(0), slots: std::array::from_fn(|_| Mutex::new(None)) }
+    }
+
+    pub async fn rows(&self, select: Select) -> Result<Vec<Cells>, Fault> {
+        let slot = &self.slots[self.next.fetch_add(1, Ordering::Relaxed) % CONNECTIONS];
+        let statement = [Stmt::new(&select.sql, select.params.iter().map(Value::from).collect::<Vec<_>>())];
+        let (connection, fresh) = self.connection(slot).await?;
+        let mut answer = connection.query_all(&statement).await;
+        // A connection that was lost while idle shows it only when it is used. A read may simply be asked again.
+        if connection.is_closed() && !fresh && matches!(answer, Err(Fault::Unavailable(_))) {
+            answer = self.connection(slot).await?.0.query_all(&statement).await;
+        }
+        Ok(answer?.pop().unwrap_or_default())
+    }
+
+    async fn connection(&self, slot: &Mutex<Option<Arc<Connection>>>) -> Result<(Arc<Connection>, bool), Fault> {
+        let mut slot = slot.lock().await;
+        if let Some(connection) = slot.as_ref().filter(|connection| !connection.is_closed()) {
+            return Ok((Arc::clone(connection), false));
+        }
+        let connection = Arc::new(Connection::open(&self.config).await?);
+        *slot = Some(Arc::clone(&connection));
+        Ok((connection, true))
+    }
+}

@@ -1,0 +1,172 @@
+//! Reads: each is one statement, and what its rows mean.
+
+use tandem_core::{
+    ports::{AuditQuery, AuditRow, Checkpoint, PageRow, Row},
+    record::{Collection, Column, JobKind},
+    tenant::TenantKey,
+};
+
+use crate::{
+    error::Fault,
+    schema::{COMMON_EVENTS, IS_RARE},
+    session::Cells,
+    sql::{self, Select},
+};
+
+type Rows = Vec<Cells>;
+
+fn text(value: &str) -> Column {
+    Column::text(value)
+}
+
+fn int(value: u64) -> Column {
+    Column::ms(value)
+}
+
+pub fn first<T>(rows: Rows, decode: impl FnOnce(&mut Cells) -> Result<T, Fault>) -> Result<Option<T>, Fault> {
+    rows.into_iter().next().map(|mut cells| decode(&mut cells)).transpose()
+}
+
+pub fn all<T>(rows: Rows, mut decode: impl FnMut(&mut Cells) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
+    rows.into_iter().map(|mut cells| decode(&mut cells)).collect()
+}
+
+/// A single number, 0 when there is none.
+pub fn number(rows: Rows) -> Result<u64, Fault> {
+    Ok(first(rows, Cells::maybe_uint)?.flatten().unwrap_or_default())
+}
+
+pub fn row(cells: &mut Cells) -> Result<Row, Fault> {
+    Ok(Row { id: cells.text()?, version: cells.uint()?, body: cells.text()? })
+}
+
+pub fn page_row(cells: &mut Cells) -> Result<PageRow, Fault> {
+    Ok(PageRow { order: cells.int()?, row: row(cells)? })
+}
+
+pub fn tenant(cells: &mut Cells) -> Result<TenantKey, Fault> {
+    cells.text().map(TenantKey)
+}
+
+pub fn get(collection: &'static Collection, tenant: &TenantKey, id: &str) -> Select {
+    Select::new(&sql::of(collection).get, [text(tenant.as_str()), text(id)])
+}
+
+pub fn tenants(collection: &Collection) -> Select {
+    Select::new(sql::distinct(collection.name, "tenant"), [])
+}
+
+pub fn credential(collection: &Collection, hash: &str) -> Select {
+    let sql = format!("SELECT tenant, id, version, body FROM {} WHERE secret_hash = ?1", collection.name);
+    Select::new(sql, [text(hash)])
+}
+
+pub fn last_used(collection: &Collection, tenant: &TenantKey, id: &str) -> Select {
+    Select::new(
+        "SELECT at_ms FROM last_used WHERE collection = ?1 AND tenant = ?2 AND id = ?3",
+        [text(collection.name), text(tenant.as_str()), text(id)],
+    )
+}
+
+/// Steps from lane to lane, so the cost is the number of lanes and not of jobs.
+const LANES: &str = "WITH RECURSIVE lanes(lane) AS (SELECT (SELECT MIN(lane) FROM jobs WHERE kind = ?1) \
+    UNION ALL SELECT (SELECT MIN(lane) FROM jobs WHERE kind = ?1 AND lane > lanes.lane) FROM lanes \
+    WHERE lanes.lane IS NOT NULL) ";
+
+pub fn due_lanes(kind: JobKind, now_ms: u64) -> Select {
+    let due = "SELECT lane FROM lanes WHERE lane IS NOT NULL AND EXISTS \
+               (SELECT 1 FROM jobs WHERE kind = ?1 AND lane = lanes.lane AND ready_at_ms <= ?2)";
+    Select::new(format!("{LANES}{due}"), [text(kind.label()), int(now_ms)])
+}
+
+pub fn next_due(kind: JobKind) -> Select {
+    let next = "SELECT MIN(ready) FROM (SELECT (SELECT MIN(ready_at_ms) FROM jobs WHERE kind = ?1 \
+                AND lane = lanes.lane) AS ready FROM lanes WHERE lane IS NOT NULL) AS due";
+    Select::new(format!("{LANES}{next}"), [text(kind.label())])
+}
+
+pub fn job_count(kind: JobKind) -> Select {
+    Select::new("SELECT COUNT(*) FROM jobs WHERE kind = ?1", [text(kind.label())])
+}
+
+pub fn audit_size(tenant: &TenantKey) -> Select {
+    Select::new("SELECT size FROM audit_head WHERE tenant = ?1", [text(tenant.as_str())])
+}
+
+pub fn audit_rows(tenant: &TenantKey, query: AuditQuery) -> Select {
+    let mut select = Select::new("SELECT seq, canonical, leaf FROM audit_events WHERE tenant = ", []);
+    select.and("?", [text(tenant.as_str())]);
+    if let Some(event_type) = &query.event_type {
+        select.and(" AND event_type = ?", [text(event_type)]);
+        if !COMMON_EVENTS.contains(&event_type.as_str()) {
+            select.and(&format!(" AND {IS_RARE}"), []);
+        }
+    }
+    let direction = match (query.after_seq, query.before_seq) {
+        (Some(after), _) => {
+            select.and(" AND seq > ?", [int(after)]);
+            "ASC"
+        }
+        (None, Some(before)) => {
+            select.and(" AND seq < ?", [int(before)]);
+            "DESC"
+        }
+        (None, None) => "DESC",
+    };
+    if let Some(since) = query.since_ms {
+        select.and(" AND created_at_ms >= ?", [int(since)]);
+    }
+    if let Some(until) = query.until_ms {
+        select.and(" AND created_at_ms <= ?", [int(until)]);
+    }
+    select.and(&format!(" ORDER BY seq {direction} LIMIT ?"), [int(query.limit as u64)]);
+    select
+}
+
+pub fn audit_row(cells: &mut Cells) -> Result<AuditRow, Fault> {
+    Ok(AuditRow { seq: cells.uint()?, canonical: cells.text()?, leaf: cells.hash()? })
+}
+
+pub fn audit_hashes(tenant: &TenantKey, level: u8, start: u64, count: u64) -> Select {
+    // Leaves are counted from 0 and rows from 1; the difference is taken here so that both answer with leaf indexes.
+    let end = start.saturating_add(count);
+    if level == 0 {
+        let sql = "SELECT seq - 1, leaf FROM audit_events WHERE tenant = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
+        return Select::new(sql, [text(tenant.as_str()), int(start), int(end)]);
+    }
+    let sql =
+        "SELECT idx, hash FROM audit_nodes WHERE tenant = ?1 AND level = ?2 AND idx >= ?3 AND idx < ?4 ORDER BY idx";
+    Select::new(sql, [text(tenant.as_str()), int(level.into()), int(start), int(end)])
+}
+
+/// The hashes from `start` on. Fewer than asked for when the log ends; a gap is corruption, never an end.
+pub fn hashes(rows: Rows, start: u64) -> Result<Vec<[u8; 32]>, Fault> {
+    let numbered = all(rows, |cells| Ok((cells.uint()?, cells.hash()?)))?;
+    if let Some(expected) = (start..).zip(&numbered).find(|(n, row)| *n != row.0).map(|(n, _)| n) {
+        return Err(Fault::Corrupt(format!("the audit tree has no hash {expected}")));
+    }
+    Ok(numbered.into_iter().map(|(_, hash)| hash).collect())
+}
+
+pub fn audit_tenants() -> Select {
+    Select::new("SELECT tenant FROM audit_head WHERE size > 0 ORDER BY tenant", [])
+}
+
+pub fn checkpoint(tenant: &TenantKey) -> Select {
+    let sql = "SELECT size, root, note, frontier, created_at_ms FROM checkpoints WHERE tenant = ?1";
+    Select::new(sql, [text(tenant.as_str())])
+}
+
+pub fn checkpoint_row(cells: &mut Cells) -> Result<Checkpoint, Fault> {
+    Ok(Checkpoint {
+        size: cells.uint()?,
+        root: cells.hash()?,
+        note: cells.text()?,
+        frontier: cells.text()?,
+        created_at_ms: cells.uint()?,
+    })
+}
+
+pub fn meta(key: &str) -> Select {
+    Select::new("SELECT value FROM meta WHERE key = ?1", [text(key)])
+}

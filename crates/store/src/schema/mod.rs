@@ -1,0 +1,154 @@
+//! Versions of the schema. A migration is never edited once it has been released; a change is a new entry.
+//!
+//! Opening runs what is missing in one transaction. A schema newer than this release is refused, untouched.
+
+mod tables;
+
+pub use tables::{COMMON_EVENTS, IS_RARE};
+use tables::{SYSTEM, TABLES, Table};
+
+use crate::{
+    error::OpenError,
+    session::{Dialect, Session, Stmt},
+};
+
+/// One step: whole tables, and statements in which `{text}`, `{int}` and `{bytes}` name the dialect's types.
+struct Migration {
+    version: u64,
+    tables: &'static [Table],
+    statements: &'static [&'static str],
+}
+
+const MIGRATIONS: &[Migration] = &[Migration { version: 1, tables: TABLES, statements: SYSTEM }];
+
+/// The newest schema version that this release can read.
+pub const KNOWN_VERSION: u64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+
+/// Any number; it only has to be the same in every engine.
+const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(7232404823512)";
+
+/// Whether the database may be one that nobody has written to yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Blank {
+    Accept,
+    Refuse,
+}
+
+/// Brings the schema up to [`KNOWN_VERSION`].
+pub async fn migrate<S: Session>(session: &mut S, blank: Blank) -> Result<(), OpenError> {
+    session.begin().await?;
+    let outcome = run(session, blank).await;
+    match outcome {
+        Ok(()) => Ok(session.commit().await?),
+        Err(error) => {
+            session.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+async fn run<S: Session>(session: &mut S, blank: Blank) -> Result<(), OpenError> {
+    let exists = match S::DIALECT {
+        Dialect::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'",
+        Dialect::Postgres => {
+            session.control(MIGRATION_LOCK).await?;
+            "SELECT table_name::text FROM information_schema.tables \
+             WHERE table_schema = current_schema() AND table_name = 'schema_version'"
+        }
+    };
+    let found = if session.query(Stmt::new(exists, [])).await?.is_empty() {
+        if blank == Blank::Refuse {
+            return Err(OpenError::Unreadable("it is a database, but not one of Tandem's".into()));
+        }
+        0
+    } else {
+        let mut rows = session.query(Stmt::new("SELECT version FROM schema_version", [])).await?;
+        match (rows.pop(), rows.is_empty()) {
+            (Some(mut row), true) => row.uint()?,
+            _ => return Err(OpenError::Unreadable("the schema version is missing".into())),
+        }
+    };
+    if found > KNOWN_VERSION {
+        return Err(OpenError::NewerSchema { found, known: KNOWN_VERSION });
+    }
+    if found == KNOWN_VERSION {
+        return Ok(());
+    }
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
+        for statement in statements(migration, S::DIALECT) {
+            session.control(&statement).await?;
+        }
+    }
+    if found == 0 {
+        session.control(&format!("INSERT INTO schema_version (version) VALUES ({KNOWN_VERSION})")).await?;
+    } else {
+        session.control(&format!("UPDATE schema_version SET version = {KNOWN_VERSION}")).await?;
+    }
+    Ok(())
+}
+
+fn statements(migration: &Migration, dialect: Dialect) -> Vec<String> {
+    let tables = migration.tables.iter().flat_map(Table::statements);
+    let rest = migration.statements.iter().map(|statement| (*statement).to_owned());
+    tables.chain(rest).map(|statement| typed(&statement, dialect)).collect()
+}
+
+/// PostgreSQL compares text by byte, as SQLite does, so that both order ids alike and indexes need no locale.
+fn typed(statement: &str, dialect: Dialect) -> String {
+    let (text, int, bytes, strict) = match dialect {
+        Dialect::Sqlite => ("TEXT", "INTEGER", "BLOB", " STRICT"),
+        Dialect::Postgres => ("TEXT COLLATE \"C\"", "BIGINT", "BYTEA", ""),
+    };
+    statement.replace("{text}", text).replace("{int}", int).replace("{bytes}", bytes).replace("{strict}", strict)
+}
+
+/// Every table of the current schema.
+pub fn table_names() -> impl Iterator<Item = &'static str> {
+    let system =
+        ["schema_version", "meta", "audit_head", "audit_events", "audit_nodes", "checkpoints", "last_used", "jobs"];
+    TABLES.iter().map(|table| table.name).chain(system)
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_core::{credential, draft, incident, publish, receipt, record::Collection};
+
+    use super::*;
+
+    #[test]
+    fn every_collection_has_its_table_with_its_columns() {
+        let collections: [&'static Collection; 7] = [
+            &incident::INCIDENTS,
+            &incident::TOMBSTONES,
+            &draft::DRAFTS,
+            &receipt::POSTS,
+            &publish::delivery::DELIVERIES,
+            &credential::API_TOKENS,
+            &credential::INTAKE_KEYS,
+        ];
+        for collection in collections {
+            let table = TABLES.iter().find(|table| table.name == collection.name);
+            let mut columns: Vec<_> = table.map(|t| t.columns.iter().map(|c| c.0).collect()).unwrap_or_default();
+            let mut wanted = collection.columns.to_vec();
+            columns.sort_unstable();
+            wanted.sort_unstable();
+            assert!(table.is_some(), "{} has no table", collection.name);
+            assert_eq!(columns, wanted, "{}", collection.name);
+        }
+    }
+
+    #[test]
+    fn versions_rise_by_one() {
+        let versions: Vec<u64> = MIGRATIONS.iter().map(|m| m.version).collect();
+        assert_eq!(versions, (1..=MIGRATIONS.len() as u64).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_type_is_left_open() {
+        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+            for statement in MIGRATIONS.iter().flat_map(|m| statements(m, dialect)) {
+                assert!(!statement.contains('{'), "{statement}");
+            }
+        }
+    }
+}

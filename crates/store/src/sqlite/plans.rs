@@ -1,0 +1,107 @@
+//! Every list, lookup and worker question is answered by an index, in the index's order.
+
+use tandem_core::{
+    draft::DRAFTS,
+    incident::INCIDENTS,
+    ports::{AuditQuery, Query},
+    publish::delivery::DELIVERIES,
+    receipt::POSTS,
+    record::{Collection, Column, JobKind},
+    tenant::TenantKey,
+};
+
+use super::{
+    files,
+    session::{SqliteSession, connect, rows},
+};
+use crate::{read, session::Value, sql, sql::Select, sqlite::session::Role};
+
+fn tenant() -> TenantKey {
+    TenantKey("local/local".into())
+}
+
+/// The bounds that a page may have: a lower one, a cursor, both or neither.
+const BOUNDS: [(bool, bool); 4] = [(false, false), (true, false), (false, true), (true, true)];
+
+fn page(
+    collection: &'static Collection,
+    order: &'static str,
+    filters: &[&'static str],
+    bounds: (bool, bool),
+) -> Select {
+    sql::page(Query {
+        collection,
+        tenant: tenant(),
+        equals: filters.iter().map(|name| (*name, Column::text("x"))).collect(),
+        order,
+        since: bounds.0.then_some(5),
+        after: bounds.1.then(|| (9, "x".into())),
+        limit: 50,
+    })
+}
+
+#[test]
+fn questions_are_index_seeks() {
+    let directory = std::env::temp_dir().join(format!("tandem-plans-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let path = directory.join("tandem.db");
+    files::prepare(&path).expect("a database");
+    drop(SqliteSession::open(&path).expect("it opens"));
+    let connection = connect(&path, Role::Reader).expect("a connection");
+
+    let audit = |query: AuditQuery| read::audit_rows(&tenant(), AuditQuery { limit: 50, ..query });
+    let typed = |kind: &str| audit(AuditQuery { event_type: Some(kind.into()), ..AuditQuery::default() });
+    let mut questions = vec![
+        (sql::count(&INCIDENTS, &tenant(), vec![("status", Column::text("x"))]), "incidents_list_1"),
+        (read::tenants(&INCIDENTS), "incidents"),
+        (read::credential(&tandem_core::credential::API_TOKENS, "x"), "api_tokens_by_secret_hash"),
+        (read::due_lanes(JobKind::Deliver, 5), "jobs_ready"),
+        (read::next_due(JobKind::Deliver), "jobs_ready"),
+        (audit(AuditQuery::default()), "sqlite_autoindex_audit_events"),
+        (audit(AuditQuery { after_seq: Some(3), ..AuditQuery::default() }), "sqlite_autoindex_audit_events"),
+        (typed("incident_monitor.incident.detected"), "sqlite_autoindex_audit_events"),
+        (typed("test.rare"), "audit_events_rare"),
+        (read::audit_hashes(&tenant(), 0, 0, 256), "sqlite_autoindex_audit_events"),
+        (read::audit_hashes(&tenant(), 1, 0, 256), "sqlite_autoindex_audit_nodes"),
+    ];
+    let lists: [(&'static Collection, &'static str, &[&'static str], &str); 14] = [
+        (&INCIDENTS, "updated_at_ms", &[], "incidents_list_0"),
+        (&INCIDENTS, "updated_at_ms", &["status"], "incidents_list_1"),
+        (&INCIDENTS, "updated_at_ms", &["project_id"], "incidents_list_2"),
+        (&INCIDENTS, "updated_at_ms", &["status", "project_id"], "incidents_list_"),
+        (&DRAFTS, "created_at_ms", &[], "drafts_list_0"),
+        (&DRAFTS, "created_at_ms", &["status"], "drafts_list_1"),
+        (&DRAFTS, "created_at_ms", &["project_id"], "drafts_list_2"),
+        (&POSTS, "updated_at_ms", &[], "posts_list_0"),
+        (&POSTS, "updated_at_ms", &["destination_id"], "posts_list_1"),
+        (&POSTS, "updated_at_ms", &["draft_id"], "posts_list_2"),
+        (&DELIVERIES, "updated_at_ms", &["draft_id"], "deliveries_list_0"),
+        (&DELIVERIES, "updated_at_ms", &["state"], "deliveries_list_1"),
+        (&DELIVERIES, "updated_at_ms", &["destination_id"], "deliveries_list_2"),
+        (&DELIVERIES, "updated_at_ms", &[], "deliveries_list_3"),
+    ];
+    for (collection, order, filters, index) in lists {
+        questions.extend(BOUNDS.map(|bounds| (page(collection, order, filters, bounds), index)));
+    }
+    for (select, index) in questions {
+        let params: Vec<Value<'_>> = select.params.iter().map(Value::from).collect();
+        let plan = rows(&connection, &format!("EXPLAIN QUERY PLAN {}", select.sql), &params).expect("a plan");
+        let steps: Vec<String> = plan
+            .into_iter()
+            .map(|mut row| {
+                let _ids = (row.int(), row.int(), row.int());
+                row.text().expect("a step")
+            })
+            .collect();
+        let plan = steps.join("\n");
+        assert!(plan.contains(index), "{}\n{plan}", select.sql);
+        assert!(!plan.contains("TEMP B-TREE"), "sorts: {}\n{plan}", select.sql);
+        // The steps over our own recursion are walks by design.
+        let walks = |step: &&String| {
+            step.starts_with("SCAN") && !["walk", "lanes", "CONSTANT", "due"].iter().any(|own| step.contains(own))
+        };
+        assert_eq!(steps.iter().find(walks), None, "walks: {}\n{plan}", select.sql);
+    }
+    std::fs::remove_dir_all(directory).expect("ours");
+}

@@ -1,0 +1,82 @@
+//! The reading threads. Each has a connection of its own and takes the next question from one queue.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::session::{Role, connect, rows};
+use crate::{
+    error::{Fault, OpenError},
+    session::{Cells, Value},
+    sql::Select,
+};
+
+struct Question {
+    select: Select,
+    reply: oneshot::Sender<Result<Vec<Cells>, Fault>>,
+}
+
+pub struct Readers(Option<mpsc::Sender<Question>>);
+
+impl Readers {
+    pub fn start(path: &Path, threads: usize) -> Result<Self, OpenError> {
+        let (sender, receiver) = mpsc::channel();
+        let receiver = Arc::new(Mutex::new(receiver));
+        for n in 0..threads {
+            let mut reader = Reader { path: path.to_owned(), connection: Some(connect(path, Role::Reader)?) };
+            let questions = Arc::clone(&receiver);
+            std::thread::Builder::new()
+                .name(format!("tandem-read-{n}"))
+                .spawn(move || {
+                    while let Some(Question { select, reply }) = next(&questions) {
+                        // The caller may have gone away.
+                        let _ = reply.send(reader.answer(&select));
+                    }
+                })
+                .map_err(|error| OpenError::Unavailable(format!("no thread to read with: {error}")))?;
+        }
+        Ok(Self(Some(sender)))
+    }
+
+    pub async fn rows(&self, select: Select) -> Result<Vec<Cells>, Fault> {
+        let closed = || Fault::Unavailable("the store is closed".into());
+        let (reply, answer) = oneshot::channel();
+        self.0.as_ref().ok_or_else(closed)?.send(Question { select, reply }).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// The threads end when they have answered what is queued.
+    pub fn stop(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// One thread at a time waits in the queue, the others wait for their turn to.
+fn next(questions: &Mutex<mpsc::Receiver<Question>>) -> Option<Question> {
+    questions.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+struct Reader {
+    path: PathBuf,
+    connection: Option<Connection>,
+}
+
+impl Reader {
+    fn answer(&mut self, select: &Select) -> Result<Vec<Cells>, Fault> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(&self.path, Role::Reader)?,
+        };
+        let params: Vec<Value<'_>> = select.params.iter().map(Value::from).collect();
+        let answer = rows(&connection, &select.sql, &params);
+        // A connection under which the file system failed is not asked again.
+        if !matches!(answer, Err(Fault::Unavailable(_) | Fault::Corrupt(_))) {
+            self.connection = Some(connection);
+        }
+        answer
+    }
+}

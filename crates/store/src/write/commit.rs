@@ -1,0 +1,80 @@
+//! Applying one commit: its rows and jobs, then its signals, then its audit rows.
+
+use tandem_core::{
+    record::{Commit, Committed, Expect, Write},
+    tenant::TenantKey,
+};
+
+use super::{fold, jobs, log::Log};
+use crate::{
+    error::Fault,
+    session::{Session, Stmt, Value},
+    sql,
+};
+
+/// What a statement must have changed for the commit to stand.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Need {
+    OneRow,
+    NoRow,
+    Nothing,
+}
+
+pub async fn apply<S: Session>(session: &mut S, log: &mut Log, commit: &Commit) -> Result<Committed, Fault> {
+    let tenant = commit.ctx.tenant.key();
+    let (statements, needs): (Vec<_>, Vec<_>) =
+        commit.writes.iter().filter_map(|write| statement(&tenant, write)).unzip();
+    if !statements.is_empty() {
+        let changed = session.execute_all(&statements).await?;
+        for (changed, need) in changed.into_iter().zip(needs) {
+            let met = match need {
+                Need::OneRow => changed == 1,
+                Need::NoRow => changed == 0,
+                Need::Nothing => true,
+            };
+            if !met {
+                return Err(Fault::Conflict);
+            }
+        }
+    }
+    // Rows can conflict and signals cannot, so the signals' work is not begun for a commit that will not stand.
+    fold::apply(session, log, &[commit]).await?.pop().unwrap_or(Err(Fault::Refused("not applied".into())))
+}
+
+fn statement<'a>(tenant: &'a TenantKey, write: &'a Write) -> Option<(Stmt<'a>, Need)> {
+    let tenant = Value::Text(tenant.as_str());
+    Some(match write {
+        Write::Put(put) => {
+            let sql = sql::of(put.collection);
+            let mut params = Vec::with_capacity(4 + put.columns.len());
+            params.extend([tenant, Value::Text(&put.id)]);
+            let (sql, need) = match put.expect {
+                Expect::Absent => (&sql.insert, Need::OneRow),
+                Expect::Any => (&sql.upsert, Need::OneRow),
+                Expect::Version(version) => {
+                    params.push(Value::uint(version));
+                    (&sql.update, Need::OneRow)
+                }
+            };
+            params.push(Value::Text(&put.body));
+            params.extend(put.columns.iter().map(Value::from));
+            (Stmt { sql, params }, need)
+        }
+        Write::Delete { collection, id, expect } => {
+            let sql = sql::of(collection);
+            let id = Value::Text(id);
+            match expect {
+                Expect::Absent => (Stmt::new(&sql.delete, [tenant, id]), Need::NoRow),
+                Expect::Any => (Stmt::new(&sql.delete, [tenant, id]), Need::Nothing),
+                Expect::Version(version) => {
+                    (Stmt::new(&sql.delete_version, [tenant, id, Value::uint(*version)]), Need::OneRow)
+                }
+            }
+        }
+        Write::Signal(_) => return None,
+        Write::Job(job) => (jobs::insert(tenant, job), Need::OneRow),
+        Write::JobDone { job_id, lease } => (jobs::done(job_id, lease), Need::OneRow),
+        Write::JobRetry { job_id, lease, due_at_ms } => (jobs::retry(job_id, lease, *due_at_ms), Need::OneRow),
+        Write::JobsWake { kind, subject, due_at_ms } => (jobs::wake(tenant, *kind, subject, *due_at_ms), Need::Nothing),
+    })
+}

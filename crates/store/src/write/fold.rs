@@ -1,0 +1,244 @@
+//! Signals into incidents, a whole batch at once: every identity's rows are read once, every signal is folded in order
+//! of arrival, and every row is written once, however many signals it took in.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use tandem_core::{
+    audit::event::Draft as AuditDraft,
+    draft::{DRAFTS, Draft},
+    incident::{INCIDENTS, Incident, TOMBSTONES, Tombstone},
+    record::{Commit, Committed, Put, Record, Write},
+    signal::{Accepted, Outcome, fold, fold::Existing},
+    tenant::TenantKey,
+};
+
+use super::log::Log;
+use crate::{
+    error::Fault,
+    session::{Cells, Session, Stmt, Value},
+    sql,
+};
+
+const BY_IDENTITY: &str = "SELECT id, version, body FROM incidents WHERE identity = ?1 AND tenant = ?2";
+
+/// The columns that a further signal may change. The others, and their indexes, are not touched.
+const INCIDENT_CHANGES: &[&str] = &["status", "updated_at_ms"];
+const DRAFT_CHANGES: &[&str] = &["status", "updated_at_ms", "incident_id"];
+static TOUCH_INCIDENT: LazyLock<String> = LazyLock::new(|| sql::update(INCIDENTS.name, INCIDENT_CHANGES));
+static TOUCH_DRAFT: LazyLock<String> = LazyLock::new(|| sql::update(DRAFTS.name, DRAFT_CHANGES));
+
+/// The rows of one identity.
+struct Slot<'a> {
+    tenant: &'a TenantKey,
+    identity: [u8; 16],
+    existing: Existing,
+    incident_version: Option<u64>,
+    /// The draft's version and its body as read, to see whether it changed.
+    draft: Option<(u64, String)>,
+    tombstone: bool,
+    unreadable: Option<String>,
+}
+
+/// Folds the signals of all `commits`, and appends the audit rows of each. A commit fails alone when a row that it needs
+/// is unreadable.
+pub async fn apply<S: Session>(
+    session: &mut S,
+    log: &mut Log,
+    commits: &[&Commit],
+) -> Result<Vec<Result<Committed, Fault>>, Fault> {
+    let tenants: Vec<TenantKey> = commits.iter().map(|commit| commit.ctx.tenant.key()).collect();
+    let mut slots: Vec<Slot<'_>> = Vec::new();
+    let mut by_identity: HashMap<(&TenantKey, [u8; 16]), usize> = HashMap::new();
+    // For each commit, its signals with the slot that each belongs to.
+    let mut plan: Vec<Vec<(usize, &Accepted)>> = Vec::with_capacity(commits.len());
+    for (commit, tenant) in commits.iter().zip(&tenants) {
+        let mut signals = Vec::new();
+        for write in &commit.writes {
+            if let Write::Signal(signal) = write {
+                let slot = *by_identity.entry((tenant, signal.identity)).or_insert_with(|| {
+                    slots.push(Slot::new(tenant, signal.identity));
+                    slots.len() - 1
+                });
+                signals.push((slot, signal.as_ref()));
+            }
+        }
+        plan.push(signals);
+    }
+    load(session, &mut slots).await?;
+
+    let mut settled = Vec::with_capacity(commits.len());
+    for ((commit, tenant), signals) in commits.iter().zip(&tenants).zip(plan) {
+        if let Some(why) = signals.iter().find_map(|(slot, _)| slots[*slot].unreadable.clone()) {
+            settled.push(Err(Fault::Corrupt(why)));
+            continue;
+        }
+        let (outcomes, mut audit): (Vec<Outcome>, Vec<AuditDraft>) =
+            signals.into_iter().map(|(slot, signal)| fold(&mut slots[slot].existing, signal, &commit.ctx)).unzip();
+        audit.extend_from_slice(&commit.audit);
+        let audit_seq = log.append(tenant, &audit)?;
+        settled.push(Ok(Committed { signals: outcomes, audit_seq }));
+    }
+    save(session, &slots).await?;
+    Ok(settled)
+}
+
+impl<'a> Slot<'a> {
+    fn new(tenant: &'a TenantKey, identity: [u8; 16]) -> Self {
+        Self {
+            tenant,
+            identity,
+            existing: Existing::default(),
+            incident_version: None,
+            draft: None,
+            tombstone: false,
+            unreadable: None,
+        }
+    }
+
+    /// Reads a body, or remembers that it cannot be read.
+    fn parse<T: Record>(&mut self, what: &str, id: &str, body: &str) -> Option<T> {
+        match serde_json::from_str(body) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.unreadable = Some(format!("{what} {id}: {error}"));
+                None
+            }
+        }
+    }
+}
+
+fn row(rows: Vec<Cells>) -> Result<Option<(String, u64, String)>, Fault> {
+    let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
+    Ok(Some((row.text()?, row.uint()?, row.text()?)))
+}
+
+/// Three rounds for all identities together: the incidents, the tombstones of those without one, and the drafts.
+async fn load<S: Session>(session: &mut S, slots: &mut [Slot<'_>]) -> Result<(), Fault> {
+    if slots.is_empty() {
+        return Ok(());
+    }
+    let identities: Vec<[u8; 16]> = slots.iter().map(|slot| slot.identity).collect();
+    let statements: Vec<_> = slots
+        .iter()
+        .zip(&identities)
+        .map(|(slot, identity)| Stmt::new(BY_IDENTITY, [Value::Bytes(identity), Value::Text(slot.tenant.as_str())]))
+        .collect();
+    let found = session.query_all(&statements).await?;
+    let mut drafts: Vec<(usize, String)> = Vec::new();
+    let mut new: Vec<(usize, String)> = Vec::new();
+    for (n, rows) in found.into_iter().enumerate() {
+        let slot = &mut slots[n];
+        match row(rows)? {
+            None => new.push((n, hex(&slot.identity))),
+            Some((id, version, body)) => {
+                slot.incident_version = Some(version);
+                slot.existing.incident = slot.parse::<Incident>("incident", &id, &body);
+                drafts.extend(slot.existing.incident.as_ref().and_then(|i| i.draft_id.clone()).map(|id| (n, id)));
+            }
+        }
+    }
+    for ((n, hex), rows) in new.iter().zip(get_all(session, &sql::of(&TOMBSTONES).get, slots, &new).await?) {
+        if let Some((_, _, body)) = row(rows)? {
+            let slot = &mut slots[*n];
+            slot.tombstone = true;
+            drafts.extend(slot.parse::<Tombstone>("tombstone", hex, &body).map(|tombstone| (*n, tombstone.draft_id)));
+        }
+    }
+    for ((n, id), rows) in drafts.iter().zip(get_all(session, &sql::of(&DRAFTS).get, slots, &drafts).await?) {
+        if let Some((_, version, body)) = row(rows)? {
+            let slot = &mut slots[*n];
+            slot.existing.draft = slot.parse::<Draft>("draft", id, &body);
+            slot.draft = Some((version, body));
+        }
+    }
+    Ok(())
+}
+
+async fn get_all<S: Session>(
+    session: &mut S,
+    sql: &str,
+    slots: &[Slot<'_>],
+    wanted: &[(usize, String)],
+) -> Result<Vec<Vec<Cells>>, Fault> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let statements: Vec<_> = wanted
+        .iter()
+        .map(|(n, id)| Stmt::new(sql, [Value::Text(slots[*n].tenant.as_str()), Value::Text(id)]))
+        .collect();
+    session.query_all(&statements).await
+}
+
+/// A row to be written, with the statement's fixed part.
+enum Row<'a> {
+    Insert { sql: &'a str, tenant: &'a TenantKey, put: Put },
+    Touch { sql: &'a str, tenant: &'a TenantKey, put: Put, version: u64, changes: &'static [&'static str] },
+    Bury { tenant: &'a TenantKey, id: String },
+}
+
+async fn save<S: Session>(session: &mut S, slots: &[Slot<'_>]) -> Result<(), Fault> {
+    let mut rows: Vec<Row<'_>> = Vec::with_capacity(2 * slots.len());
+    for slot in slots.iter().filter(|slot| slot.unreadable.is_none()) {
+        // Without an incident no signal was folded: every commit that had one met an unreadable row elsewhere.
+        let Some(incident) = &slot.existing.incident else { continue };
+        let tenant = slot.tenant;
+        let put = Put::insert(incident);
+        rows.push(match slot.incident_version {
+            None => Row::Insert { sql: &sql::of(&INCIDENTS).insert, tenant, put },
+            Some(version) => Row::Touch { sql: &TOUCH_INCIDENT, tenant, put, version, changes: INCIDENT_CHANGES },
+        });
+        if let Some(draft) = &slot.existing.draft {
+            let put = Put::insert(draft);
+            match &slot.draft {
+                None => rows.push(Row::Insert { sql: &sql::of(&DRAFTS).insert, tenant, put }),
+                Some((version, body)) if *body != put.body => {
+                    let version = *version;
+                    rows.push(Row::Touch { sql: &TOUCH_DRAFT, tenant, put, version, changes: DRAFT_CHANGES });
+                }
+                Some(_) => {}
+            }
+        }
+        if slot.tombstone {
+            // Its draft belongs to an incident again.
+            rows.push(Row::Bury { tenant, id: hex(&slot.identity) });
+        }
+    }
+    let statements: Vec<_> = rows.iter().map(Row::statement).collect();
+    if statements.is_empty() {
+        return Ok(());
+    }
+    let changed = session.execute_all(&statements).await?;
+    // The tenant's lock is held, so nothing can have changed since the load; an id that was used twice can be in the way.
+    if changed.iter().all(|n| *n == 1) { Ok(()) } else { Err(Fault::Conflict) }
+}
+
+impl Row<'_> {
+    fn statement(&self) -> Stmt<'_> {
+        match self {
+            Self::Insert { sql, tenant, put } => {
+                let mut params = Vec::with_capacity(3 + put.columns.len());
+                params.extend([Value::Text(tenant.as_str()), Value::Text(&put.id), Value::Text(&put.body)]);
+                params.extend(put.columns.iter().map(Value::from));
+                Stmt { sql, params }
+            }
+            Self::Touch { sql, tenant, put, version, changes } => {
+                let mut params = Vec::with_capacity(4 + changes.len());
+                let [tenant, id] = [Value::Text(tenant.as_str()), Value::Text(&put.id)];
+                params.extend([tenant, id, Value::uint(*version), Value::Text(&put.body)]);
+                let column = |name| put.collection.columns.iter().position(|column| column == name);
+                let value = |name| column(name).and_then(|n| put.columns.get(n)).map_or(Value::Null, Value::from);
+                params.extend(changes.iter().map(value));
+                Stmt { sql, params }
+            }
+            Self::Bury { tenant, id } => {
+                Stmt::new(&sql::of(&TOMBSTONES).delete, [Value::Text(tenant.as_str()), Value::Text(id)])
+            }
+        }
+    }
+}
+
+/// The id under which a tombstone of this identity is kept.
+fn hex(identity: &[u8; 16]) -> String {
+    identity.iter().map(|byte| format!("{byte:02x}")).collect()
+}
