@@ -176,11 +176,11 @@ fn listen_to(pipe: Option<impl Read + Send + 'static>, output: Arc<Mutex<String>
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines() {
             let Ok(line) = line else { break };
-            if let Ok(mut text) = output.lock() {
-                if text.len() < 4 << 20 {
-                    text.push_str(&line);
-                    text.push('\n');
-                }
+            if let Ok(mut text) = output.lock()
+                && text.len() < 4 << 20
+            {
+                text.push_str(&line);
+                text.push('\n');
             }
             if let Some(tell) = &tell {
                 let _ = tell.send(line);

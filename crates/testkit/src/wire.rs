@@ -1,6 +1,6 @@
 //! HTTP/1.1 messages as bytes: what both the client and the receiver read. Bounded by the test's patience only.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 
 pub type Headers = Vec<(String, String)>;
 
