@@ -60,9 +60,12 @@ pub struct App {
     key_cache: keys::KeyCache,
     pub(crate) breakers: reconcile::Breakers,
     pub(crate) waiters: waiters::Waiters,
-    pub(crate) wake: tokio::sync::Notify,
+    /// Rung when a commit left work to do.
+    pub wake: tokio::sync::Notify,
     /// Checks of the audit log that have been made, per tenant.
     pub(crate) checks: audit::Checks,
+    /// Tenants whose log was found tampered with.
+    pub(crate) tampered: RwLock<std::collections::BTreeSet<TenantKey>>,
     signer: tokio::sync::OnceCell<tandem_core::audit::note::NoteSigner>,
     initial_config: tandem_core::config::Config,
 }
@@ -80,6 +83,7 @@ impl App {
             waiters: waiters::Waiters::default(),
             wake: tokio::sync::Notify::new(),
             checks: audit::Checks::default(),
+            tampered: RwLock::default(),
             signer: tokio::sync::OnceCell::new(),
             initial_config,
         })

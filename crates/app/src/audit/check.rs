@@ -6,18 +6,18 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tandem_core::{
     actor::{ActorKind, OpContext},
     audit::{
+        acknowledge::Acknowledgement,
         checkpoint::Checkpoint as Head,
         integrity::{self, Acknowledged, Break, Check, Integrity, Reason, Status},
         merkle::{TILE_LEVEL, TILE_ROWS},
     },
     error::{Code, Failure},
     ports::AuditQuery,
-    record::{Collection, Column, Commit, Put, Record},
+    record::{Commit, Put},
     tenant::TenantKey,
 };
 
@@ -42,28 +42,6 @@ impl Checks {
     fn of(&self, tenant: &TenantKey) -> Arc<tokio::sync::Mutex<Option<Progress>>> {
         let mut held = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         Arc::clone(held.entry(tenant.clone()).or_default())
-    }
-}
-
-/// An operator's note of a break.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Acknowledgement {
-    pub ack_id: String,
-    pub range: Acknowledged,
-    pub reason: Option<Reason>,
-    pub note: String,
-    pub at_ms: u64,
-}
-
-pub static INTEGRITY_ACKS: Collection = Collection { name: "integrity_acks", columns: &["at_ms"] };
-
-impl Record for Acknowledgement {
-    const COLLECTION: &'static Collection = &INTEGRITY_ACKS;
-    fn id(&self) -> &str {
-        &self.ack_id
-    }
-    fn columns(&self) -> Vec<Column> {
-        vec![Column::ms(self.at_ms)]
     }
 }
 
@@ -105,17 +83,12 @@ impl App {
         Ok(())
     }
 
-    /// The worst state of all logs.
-    pub async fn integrity_worst(&self) -> Result<Status, Failure> {
-        let mut worst = Status::Empty;
+    /// Looks at every log as a read does: small ones whole, large ones where they grew.
+    pub async fn look_at_all(&self) -> Result<(), Failure> {
         for tenant in self.store().audit_tenants().await.map_err(store_failure)? {
-            match self.integrity(&tenant).await?.status {
-                Status::Tampered => return Ok(Status::Tampered),
-                Status::Verified => worst = Status::Verified,
-                Status::Empty => {}
-            }
+            self.integrity(&tenant).await?;
         }
-        Ok(worst)
+        Ok(())
     }
 
     async fn check_on(&self, tenant: &TenantKey, held: &mut Option<Progress>) -> Result<Integrity, Failure> {
@@ -170,7 +143,18 @@ impl App {
             }
         }
         *held = Some(progress);
+        let mut tampered = self.tampered.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if state.status == Status::Tampered {
+            tampered.insert(tenant.clone());
+        } else {
+            tampered.remove(tenant);
+        }
         Ok(state)
+    }
+
+    /// Whether the latest look at any log found it tampered with.
+    pub fn is_tampered(&self) -> bool {
+        !self.tampered.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
     }
 
     async fn check_start(&self, tenant: &TenantKey) -> Result<Progress, Failure> {

@@ -10,6 +10,7 @@
 //!
 //! Deliberately absent: storage, the clock, the choice of when to sign, and keys at rest.
 
+pub mod acknowledge;
 pub mod bundle;
 pub mod checkpoint;
 pub mod event;

@@ -4,15 +4,20 @@
 //! (a taken port, a held directory, a newer schema) ends the process with the reason; it never starts empty.
 
 mod listen;
+mod outbound;
 mod refusal;
 pub mod settings;
 pub mod state_dir;
 pub mod store;
 pub mod system;
 pub mod token;
+mod workers;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use tandem_app::{App, Ports};
+use tandem_core::config;
+use tandem_outbound::{secrets::EnvSecrets, workspace::LocalWorkspace};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -21,7 +26,9 @@ use tokio::{
 use self::{
     settings::Settings,
     state_dir::StateDir,
+    outbound::Drivers,
     system::{SystemClock, SystemIds},
+    workers::Workers,
 };
 use crate::{
     cli::{Fault, say},
@@ -39,6 +46,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub gate: Arc<Gate>,
     listening: listen::Listening,
+    workers: Workers,
     // Held for as long as the server lives.
     _state_dir: StateDir,
 }
@@ -66,17 +74,33 @@ impl Server {
         let listening = listen::start(listener, http::front(Arc::clone(&gate)), gate.stopping());
         say(&format!("tandem {} listening on http://{address}", env!("CARGO_PKG_VERSION")));
         say(&token.notice());
-        let store = store::open(&settings.backend, &state_dir.path).await?;
-        gate.auth.attach(Arc::clone(&store));
-        gate.open(http::handlers(AppState::new(store, Arc::clone(&gate))));
+        let opened = store::open(&settings.backend, &state_dir.path).await?;
+        gate.auth.attach(Arc::clone(&opened.store));
+        let app = App::new(
+            Ports {
+                store: Arc::clone(&opened.store),
+                clock: Arc::new(SystemClock),
+                ids: Arc::new(SystemIds),
+                secrets: Arc::new(EnvSecrets),
+                outbound: Arc::new(Drivers::new(&state_dir.path, Arc::new(SystemClock))),
+                workspace: Arc::new(LocalWorkspace::default()),
+                audit_seed: None,
+            },
+            config::initial_from_env(|name| std::env::var(name).ok()),
+        );
+        let workers = Workers::start(&app, &opened.wakes, &gate.stopping());
+        gate.open(http::handlers(AppState::new(app, opened.store, Arc::clone(&gate))));
         tracing::info!(%address, "ready");
-        Ok(Self { address, gate, listening, _state_dir: state_dir })
+        Ok(Self { address, gate, listening, workers, _state_dir: state_dir })
     }
 
     /// Stops accepting and waits, within the deadline, for what is in flight.
     pub async fn stop(self) {
+        // Ten seconds is the promise; what the workers leave undone has a lease and a row.
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(9);
         self.gate.stop();
         self.listening.finish().await;
+        self.workers.finish(deadline).await;
         tracing::info!("stopped");
     }
 }

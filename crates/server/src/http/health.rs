@@ -49,7 +49,10 @@ pub struct HealthAnswer {
 /// Is the server ready?
 #[utoipa::path(get, path = "/global/health", tag = "server", responses((status = 200, body = HealthAnswer)))]
 pub async fn health(_: Anyone, State(state): State<AppState>) -> Answer<HealthAnswer> {
-    let reasons = state.gate.health.reasons();
+    let mut reasons = state.gate.health.reasons();
+    if state.app.is_tampered() {
+        reasons.push("audit_tampered");
+    }
     let status = if reasons.is_empty() { "ok" } else { "degraded" };
     Ok(Json(HealthAnswer { healthy: true, ready: true, status, reasons, version: env!("CARGO_PKG_VERSION") }))
 }

@@ -111,13 +111,13 @@ pub fn table_names() -> impl Iterator<Item = &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use tandem_core::{credential, draft, incident, publish, receipt, record::Collection};
+    use tandem_core::{audit, config, credential, draft, incident, publish, receipt, record::Collection, triage};
 
     use super::*;
 
     #[test]
     fn every_collection_has_its_table_with_its_columns() {
-        let collections: [&'static Collection; 7] = [
+        let collections: [&'static Collection; 13] = [
             &incident::INCIDENTS,
             &incident::TOMBSTONES,
             &draft::DRAFTS,
@@ -125,6 +125,12 @@ mod tests {
             &publish::delivery::DELIVERIES,
             &credential::API_TOKENS,
             &credential::INTAKE_KEYS,
+            &config::CONFIGS,
+            &triage::run::TRIAGE_RUNS,
+            &triage::artifact::ARTIFACTS,
+            &triage::memory::MEMORY_ENTRIES,
+            &publish::external_action::EXTERNAL_ACTIONS,
+            &audit::acknowledge::INTEGRITY_ACKS,
         ];
         for collection in collections {
             let table = TABLES.iter().find(|table| table.name == collection.name);

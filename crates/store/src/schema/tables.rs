@@ -65,7 +65,12 @@ pub const TABLES: &[Table] = &[
         name: "posts",
         columns: &[("draft_id", TEXT), ("destination_id", TEXT), ("status", TEXT), ("updated_at_ms", INT)],
         unique: &[],
-        lists: &["updated_at_ms, id", "destination_id, updated_at_ms, id", "draft_id, updated_at_ms, id"],
+        lists: &[
+            "updated_at_ms, id",
+            "status, updated_at_ms, id",
+            "destination_id, updated_at_ms, id",
+            "draft_id, updated_at_ms, id",
+        ],
     },
     Table {
         name: "deliveries",
@@ -96,6 +101,32 @@ pub const TABLES: &[Table] = &[
         unique: &["secret_hash"],
         lists: &["created_at_ms, id", "project_id, created_at_ms, id"],
     },
+    Table { name: "configs", columns: &[], unique: &[], lists: &[] },
+    Table {
+        name: "triage_runs",
+        columns: &[("draft_id", TEXT), ("status", TEXT), ("updated_at_ms", INT)],
+        unique: &[],
+        lists: &["draft_id, updated_at_ms, id"],
+    },
+    Table {
+        name: "artifacts",
+        columns: &[("run_id", TEXT), ("artifact_type", TEXT), ("created_at_ms", INT)],
+        unique: &[],
+        lists: &["run_id, created_at_ms, id"],
+    },
+    Table {
+        name: "memory_entries",
+        columns: &[("category", TEXT), ("repo", TEXT), ("fingerprint", TEXT), ("created_at_ms", INT)],
+        unique: &[],
+        lists: &["repo, created_at_ms, id", "fingerprint, created_at_ms, id"],
+    },
+    Table {
+        name: "external_actions",
+        columns: &[("idempotency_key", TEXT), ("updated_at_ms", INT)],
+        unique: &[],
+        lists: &["updated_at_ms, id"],
+    },
+    Table { name: "integrity_acks", columns: &[("at_ms", INT)], unique: &[], lists: &["at_ms, id"] },
 ];
 
 /// The audit rows that every signal writes. They are most of the log, so the index by type leaves them out: a page of

@@ -4,15 +4,14 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use tandem_core::{
-    audit::event::Draft as AuditDraft,
     draft::{DRAFTS, Draft},
     incident::{INCIDENTS, Incident, TOMBSTONES, Tombstone},
-    record::{Commit, Committed, Put, Record, Write},
-    signal::{Accepted, Outcome, fold, fold::Existing},
+    record::{Commit, Committed, Job, Put, Record, Write},
+    signal::{Accepted, fold, fold::Existing},
     tenant::TenantKey,
 };
 
-use super::log::Log;
+use super::{jobs, log::Log};
 use crate::{
     error::Fault,
     session::{Cells, Session, Stmt, Value},
@@ -67,18 +66,24 @@ pub async fn apply<S: Session>(
     load(session, &mut slots).await?;
 
     let mut settled = Vec::with_capacity(commits.len());
+    let mut jobs: Vec<(&TenantKey, Job)> = Vec::new();
     for ((commit, tenant), signals) in commits.iter().zip(&tenants).zip(plan) {
         if let Some(why) = signals.iter().find_map(|(slot, _)| slots[*slot].unreadable.clone()) {
             settled.push(Err(Fault::Corrupt(why)));
             continue;
         }
-        let (outcomes, mut audit): (Vec<Outcome>, Vec<AuditDraft>) =
-            signals.into_iter().map(|(slot, signal)| fold(&mut slots[slot].existing, signal, &commit.ctx)).unzip();
+        let (mut outcomes, mut audit) = (Vec::with_capacity(signals.len()), Vec::with_capacity(signals.len()));
+        for (slot, signal) in signals {
+            let folded = fold(&mut slots[slot].existing, signal, &commit.ctx);
+            outcomes.push(folded.outcome);
+            audit.push(folded.audit);
+            jobs.extend(folded.job.map(|job| (tenant, job)));
+        }
         audit.extend_from_slice(&commit.audit);
         let audit_seq = log.append(tenant, &audit)?;
         settled.push(Ok(Committed { signals: outcomes, audit_seq }));
     }
-    save(session, &slots).await?;
+    save(session, &slots, &jobs).await?;
     Ok(settled)
 }
 
@@ -177,7 +182,11 @@ enum Row<'a> {
     Bury { tenant: &'a TenantKey, id: String },
 }
 
-async fn save<S: Session>(session: &mut S, slots: &[Slot<'_>]) -> Result<(), Fault> {
+async fn save<S: Session>(
+    session: &mut S,
+    slots: &[Slot<'_>],
+    jobs: &[(&TenantKey, Job)],
+) -> Result<(), Fault> {
     let mut rows: Vec<Row<'_>> = Vec::with_capacity(2 * slots.len());
     for slot in slots.iter().filter(|slot| slot.unreadable.is_none()) {
         // Without an incident no signal was folded: every commit that had one met an unreadable row elsewhere.
@@ -204,7 +213,9 @@ async fn save<S: Session>(session: &mut S, slots: &[Slot<'_>]) -> Result<(), Fau
             rows.push(Row::Bury { tenant, id: hex(&slot.identity) });
         }
     }
-    let statements: Vec<_> = rows.iter().map(Row::statement).collect();
+    let rows = rows.iter().map(Row::statement);
+    let jobs = jobs.iter().map(|(tenant, job)| jobs::insert(Value::Text(tenant.as_str()), job));
+    let statements: Vec<_> = rows.chain(jobs).collect();
     if statements.is_empty() {
         return Ok(());
     }

@@ -87,7 +87,7 @@ impl Log {
             self.entries.push(Entry {
                 head,
                 seq,
-                event_type: draft.event_type.clone(),
+                event_type: draft.event_type.clone().into_owned(),
                 created_at_ms: draft.created_at_ms,
                 sealed: seal(draft, seq),
             });

@@ -1,0 +1,83 @@
+//! Connects the use cases to the drivers that leave the process.
+
+use std::{path::Path, sync::Arc};
+
+use tandem_app::reconcile::{Outbound, WebhookCall};
+use tandem_core::{
+    destination::address,
+    ports::{BoxFuture, Clock},
+    publish::settle::Outcome,
+};
+use tandem_outbound::{
+    egress::{Egress, SystemLookup},
+    telemetry::Telemetry,
+    webhook::{self, Webhook},
+};
+
+pub struct Drivers {
+    webhook: Webhook,
+    telemetry: Arc<Telemetry>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Drivers {
+    pub fn new(state_dir: &Path, clock: Arc<dyn Clock>) -> Self {
+        let rules = |ip, private| address::refused(ip, private).map_or(Ok(()), |reason| Err(reason.word()));
+        let egress = Egress::new(Arc::new(rules), Arc::new(SystemLookup));
+        Self {
+            webhook: Webhook::new(Arc::new(egress), env!("CARGO_PKG_VERSION")),
+            telemetry: Arc::new(Telemetry::new(state_dir.join("incident-monitor"))),
+            clock,
+        }
+    }
+}
+
+impl Outbound for Drivers {
+    fn webhook(&self, call: WebhookCall) -> BoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            let target = webhook::Target {
+                url: call.target.url.clone(),
+                allow_private_networks: call.settings.allow_private_networks,
+                timeout_ms: call.settings.timeout_ms,
+                payload_byte_limit: call.settings.payload_byte_limit,
+                response_byte_limit: call.settings.response_byte_limit,
+            };
+            let delivery = webhook::Delivery {
+                target: &target,
+                event: call.event,
+                delivery_id: &call.delivery_id,
+                idempotency_key: &call.idempotency_key,
+                body: call.body.into(),
+                secrets: &call.secrets,
+                redaction_profile: call.redaction_profile.as_deref(),
+                at_ms: self.clock.now_ms(),
+            };
+            let told = self.webhook.send(&delivery).await;
+            Outcome {
+                accepted: told.succeeded(),
+                status_code: told.status_code,
+                retryable: told.retryable,
+                error_code: told.error_code.map(|code| code.word().to_owned()),
+                error: told.error,
+                response_excerpt: told.response_excerpt,
+                response_truncated: told.response_truncated,
+                retry_after_ms: told.retry_after_ms,
+                duration_ms: Some(told.duration_ms),
+                gone: told.disabled,
+                ..Outcome::default()
+            }
+        })
+    }
+
+    fn telemetry(&self, path: String, line: String) -> BoxFuture<'_, Result<(), String>> {
+        let sink = Arc::clone(&self.telemetry);
+        Box::pin(async move {
+            let written = tokio::task::spawn_blocking(move || sink.append(&path, &line)).await;
+            match written {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("the write ended abnormally".into()),
+            }
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! The workers: each rings a step of the use cases when there may be work, and now and then in any case. They hold no
+//! state that matters; the store does.
+
+use std::{
+    collections::HashSet,
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tandem_app::App;
+use tandem_core::{error::Failure, record::JobKind};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
+
+/// The longest sleep of a worker that was not rung: the net for work that another engine left.
+const NET: Duration = Duration::from_secs(1);
+
+pub struct Workers {
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    pub fn start(app: &Arc<App>, wakes: &watch::Receiver<u64>, stopping: &watch::Receiver<bool>) -> Self {
+        let every = |name, period, step| tokio::spawn(timed(name, period, Arc::clone(app), stopping.clone(), step));
+        let tasks = vec![
+            tokio::spawn(deliver(Arc::clone(app), wakes.clone(), stopping.clone())),
+            tokio::spawn(triage(Arc::clone(app), wakes.clone(), stopping.clone())),
+            every("checkpoint", Duration::from_secs(1), |app| Box::pin(async move { app.checkpoint_all().await })),
+            every("key use", Duration::from_secs(5), |app| Box::pin(async move { app.flush_uses().await })),
+            every("audit look", Duration::from_secs(20), |app| Box::pin(async move { app.look_at_all().await })),
+            every("audit check", Duration::from_secs(600), |app| Box::pin(async move { app.check_all().await })),
+            every("retention", Duration::from_secs(60), |app| {
+                Box::pin(async move { app.retain().await.map(|_| ()) })
+            }),
+        ];
+        Self { tasks }
+    }
+
+    /// Waits for what is under way, at most until the deadline; what is left is claimed again after its lease.
+    pub async fn finish(self, deadline: Instant) {
+        for task in self.tasks {
+            let abort = task.abort_handle();
+            if tokio::time::timeout_at(deadline, task).await.is_err() {
+                abort.abort();
+            }
+        }
+    }
+}
+
+type Step = fn(Arc<App>) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+
+fn report(name: &str, result: Result<(), Failure>) {
+    if let Err(failure) = result {
+        tracing::warn!(worker = name, code = failure.code.word(), "a worker's step failed; it is tried again");
+    }
+}
+
+/// Runs `step` at once and then every `period`, and once more before the end.
+async fn timed(name: &'static str, period: Duration, app: Arc<App>, mut stopping: watch::Receiver<bool>, step: Step) {
+    loop {
+        report(name, step(Arc::clone(&app)).await);
+        let _ = tokio::time::timeout(period, stopping.wait_for(|stop| *stop)).await;
+        if *stopping.borrow() {
+            report(name, step(app).await);
+            return;
+        }
+    }
+}
+
+/// Sleeps until something rings, the next job is due, or the net catches.
+async fn rest(app: &App, kind: JobKind, wakes: &mut watch::Receiver<u64>, stopping: &mut watch::Receiver<bool>) {
+    let now_ms = app.now_ms();
+    let due = app.store().next_due(kind).await.ok().flatten();
+    let sleep = due.map_or(NET, |at| Duration::from_millis(at.saturating_sub(now_ms)).clamp(FLOOR, NET));
+    tokio::select! {
+        () = app.wake.notified() => {}
+        _ = wakes.changed() => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
+        () = tokio::time::sleep(sleep) => {}
+    }
+}
+
+/// A lane that is busy is due all the time; looking at it more often than this would only burn the processor.
+const FLOOR: Duration = Duration::from_millis(5);
+
+/// One task per lane with due deliveries.
+async fn deliver(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
+    let active: Arc<Mutex<HashSet<String>>> = Arc::default();
+    let mut lanes = tokio::task::JoinSet::new();
+    while !*stopping.borrow() {
+        wakes.mark_unchanged();
+        match app.store().due_lanes(JobKind::Deliver, app.now_ms()).await {
+            Ok(due) => {
+                for lane in due {
+                    let free = active.lock().is_ok_and(|mut held| held.insert(lane.clone()));
+                    if free {
+                        let (app, active) = (Arc::clone(&app), Arc::clone(&active));
+                        lanes.spawn(async move {
+                            let done = app.deliver_lane(&lane).await;
+                            if let Ok(mut held) = active.lock() {
+                                held.remove(&lane);
+                            }
+                            report("deliver", done.map(|_| ()));
+                        });
+                    }
+                }
+            }
+            Err(error) => report("deliver", Err(error.into())),
+        }
+        while lanes.try_join_next().is_some() {}
+        rest(&app, JobKind::Deliver, &mut wakes, &mut stopping).await;
+    }
+    while lanes.join_next().await.is_some() {}
+}
+
+async fn triage(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
+    while !*stopping.borrow() {
+        wakes.mark_unchanged();
+        report("triage", app.triage_until_idle().await.map(|_| ()));
+        rest(&app, JobKind::Triage, &mut wakes, &mut stopping).await;
+    }
+}
