@@ -75,6 +75,11 @@ fn nothing_but_the_public_paths_answers_without_a_full_token() {
                 reply.enveloped();
             }
         }
+        if template == "/audit/stream" {
+            // It has no end to wait for.
+            assert_eq!(server.client().stream(&path).expect("the stream begins").status, 200);
+            continue;
+        }
         let reply = server.client().must(&method, &path, &[], Some(json!({})));
         assert!(reply.status != 401 && reply.status < 500, "full token: {method} {path}: {}", reply.text());
     }
