@@ -5,9 +5,9 @@ use tandem_core::{
     actor::{ActorKind, OpContext},
     draft::{self, Draft, DraftStatus, Event, Refusal},
     error::{Code, Failure},
-    incident::IncidentStatus,
+    incident::Amendment,
     publish::Mode,
-    record::{Commit, Put},
+    record::{Commit, Put, Write},
     redaction::{Counts, redactor},
     text::truncate,
 };
@@ -69,11 +69,8 @@ impl App {
             let kind = if approve { "incident_monitor.draft.approved" } else { "incident_monitor.draft.denied" };
             let mut commit =
                 Commit::new(ctx).put(Put::update(&draft, found.version)).audit(self.event_id(), kind, payload);
-            if let Some(incident) = self.incident_of(&ctx.tenant.key(), &draft).await? {
-                let mut changed = incident.value;
-                changed.status = if approve { IncidentStatus::Approved } else { IncidentStatus::Denied };
-                changed.updated_at_ms = changed.updated_at_ms.max(ctx.now_ms);
-                commit = commit.put(Put::update(&changed, incident.version));
+            if let Some(incident_id) = draft.incident_id.clone() {
+                commit = commit.write(Write::Amend { incident_id, amendment: Amendment::Judged { approved: approve } });
             }
             self.store().commit(commit).await.map_err(store_failure)?;
             Ok(draft)

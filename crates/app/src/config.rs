@@ -58,13 +58,15 @@ impl App {
         if_match: Option<&str>,
     ) -> Result<Arc<Snapshot>, Failure> {
         let mut wanted = config::read(body).map_err(|error| {
-            Failure::new(Code::ValidationFailed, "the configuration has a wrong shape").with("detail", error.to_string())
+            Failure::new(Code::ValidationFailed, "the configuration has a wrong shape")
+                .with("detail", error.to_string())
         })?;
         if let Err(violations) = config::validate(&mut wanted, None) {
             let detail: Vec<String> = violations.iter().map(|v| format!("{}: {}", v.path, v.message)).collect();
-            return Err(Failure::of(Code::ConfigInvalid)
-                .with("detail", detail.join("; "))
-                .with("violations", violations.iter().map(|v| json!({ "path": v.path, "message": v.message })).collect::<Vec<_>>()));
+            return Err(Failure::of(Code::ConfigInvalid).with("detail", detail.join("; ")).with(
+                "violations",
+                violations.iter().map(|v| json!({ "path": v.path, "message": v.message })).collect::<Vec<_>>(),
+            ));
         }
         self.config_write(ctx, if_match, |_| Ok(wanted.clone())).await
     }

@@ -9,12 +9,7 @@ use tandem_core::{
     record::{Commit, Job, JobKind, Put},
 };
 
-use crate::{
-    App, Page, PageRequest, decide_again,
-    publish::lane,
-    store_failure,
-    wire::delivery_view,
-};
+use crate::{App, Page, PageRequest, decide_again, publish::lane, store_failure, wire::delivery_view};
 
 impl App {
     pub async fn deliveries(&self, ctx: &OpContext, request: &PageRequest) -> Result<Page<Delivery>, Failure> {

@@ -5,8 +5,8 @@ use tandem_core::{
     actor::OpContext,
     draft::{DRAFTS, Draft},
     error::{Code, Failure},
-    incident::Incident,
-    record::{Commit, Expect, Put, Versioned, Write},
+    incident::{Amendment, Incident},
+    record::{Commit, Expect, Versioned, Write},
     tenant::TenantKey,
 };
 
@@ -84,7 +84,6 @@ impl App {
         if rows.is_empty() {
             return Ok(0);
         }
-        let tenant = ctx.tenant.key();
         let ids: Vec<&str> = rows.iter().map(|row| row.value.draft_id.as_str()).collect();
         let payload = json!({ "draft_ids": ids });
         let mut commit = Commit::new(ctx);
@@ -95,11 +94,9 @@ impl App {
                 expect: Expect::Version(row.version),
             });
             // The incident forgets the draft, so that the next occurrence opens a new one.
-            if let Some(mut incident) = self.incident_of(&tenant, &row.value).await?
-                && incident.value.draft_id.as_deref() == Some(&row.value.draft_id)
-            {
-                incident.value.draft_id = None;
-                commit = commit.put(Put::update(&incident.value, incident.version));
+            if let Some(incident_id) = row.value.incident_id.clone() {
+                let amendment = Amendment::DraftForgotten { draft_id: row.value.draft_id.clone() };
+                commit = commit.write(Write::Amend { incident_id, amendment });
             }
         }
         let commit = commit.audit(self.event_id(), "incident_monitor.draft.deleted", payload);

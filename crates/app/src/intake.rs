@@ -105,10 +105,7 @@ impl App {
         Ok(ctx)
     }
 
-    async fn credential_row(
-        &self,
-        hash: &str,
-    ) -> Result<Option<(tandem_core::tenant::TenantKey, IntakeKey)>, Failure> {
+    async fn credential_row(&self, hash: &str) -> Result<Option<(tandem_core::tenant::TenantKey, IntakeKey)>, Failure> {
         if let Some(found) = self.key_cache.get(hash) {
             return Ok(Some(found));
         }

@@ -7,7 +7,6 @@ use tandem_core::{
     actor::OpContext,
     draft::{self, Draft},
     error::{Code, Failure},
-    incident::Incident,
     publish::{
         Action, Delivery, DeliveryState, ExternalAction, Mode,
         plan::{self, Inputs, Plan, Start, Step},
@@ -34,7 +33,6 @@ pub(crate) const DELIVERIES_MAX: usize = 500;
 /// The rows that a publish decision is made on.
 struct Loaded {
     draft: Versioned<Draft>,
-    incident: Option<Versioned<Incident>>,
     run: Option<Versioned<TriageRun>>,
     deliveries: Vec<Versioned<Delivery>>,
     preview: RoutePreview,
@@ -103,18 +101,16 @@ impl App {
             deliveries: &deliveries,
         });
         let facts = |action: &str, detail: Option<&str>| audit_facts(&loaded, requested, mode, action, detail);
-        let attempted = Commit::new(ctx).audit(
-            self.event_id(),
-            "incident_monitor.publish.attempted",
-            facts("attempted", None),
-        );
+        let attempted =
+            Commit::new(ctx).audit(self.event_id(), "incident_monitor.publish.attempted", facts("attempted", None));
         match plan {
             Plan::Refuse { action, code, detail } => {
                 let payload = facts(action, Some(&detail));
                 let commit = attempted.audit(self.event_id(), "incident_monitor.publish.failed", payload);
                 self.store().commit(commit).await.map_err(store_failure)?;
                 let evidence = Evidence::of(loaded.run.as_ref().map(|r| &r.value));
-                Err(publish_failure(Code::PublishFailed, &loaded.draft.value, &evidence, &detail).with("error_code", code))
+                Err(publish_failure(Code::PublishFailed, &loaded.draft.value, &evidence, &detail)
+                    .with("error_code", code))
             }
             Plan::DemandApproval => {
                 let mut draft = loaded.draft.value.clone();
@@ -122,9 +118,11 @@ impl App {
                 draft::transition(&mut draft, draft::Event::ApprovalDemanded, ctx.now_ms)
                     .map_err(|_| Failure::of(Code::Conflict))?;
                 let payload = facts(Action::ApprovalRequired.word(), None);
-                let commit = attempted
-                    .put(Put::update(&draft, version))
-                    .audit(self.event_id(), "incident_monitor.publish.completed", payload);
+                let commit = attempted.put(Put::update(&draft, version)).audit(
+                    self.event_id(),
+                    "incident_monitor.publish.completed",
+                    payload,
+                );
                 self.store().commit(commit).await.map_err(store_failure)?;
                 Ok((Decided::ApprovalDemanded(Box::new(draft)), Vec::new()))
             }
@@ -140,10 +138,8 @@ impl App {
         let by_draft = vec![("draft_id", tandem_core::record::Column::text(draft_id))];
         let deliveries = self.all::<Delivery>(&tenant, "updated_at_ms", by_draft, DELIVERIES_MAX).await?;
         let input = PreviewInput { destination_ids: requested.to_vec(), ..PreviewInput::default() };
-        let preview = self
-            .preview_of(ctx, &input, Some(&draft.value), incident.as_ref().map(|i| &i.value))
-            .await?;
-        Ok(Loaded { draft, incident, run, deliveries, preview })
+        let preview = self.preview_of(ctx, &input, Some(&draft.value), incident.as_ref().map(|i| &i.value)).await?;
+        Ok(Loaded { draft, run, deliveries, preview })
     }
 
     /// Commits the deliveries of a plan: rows, receipts, jobs, and the triage run that some of them wait for.
@@ -267,8 +263,7 @@ impl App {
             }
             Some(_) => Ok((commit, None)),
             None => {
-                let incident = loaded.incident.as_ref();
-                let (commit, run) = self.triage_start(ctx, draft, incident, commit).await?;
+                let (commit, run) = self.triage_start(ctx, draft, commit).await?;
                 Ok((commit, Some(run.deadline_ms.unwrap_or(ctx.now_ms + DAY_MS))))
             }
         }

@@ -37,7 +37,9 @@ impl App {
             .map(|row| row.value)
             .find(|d| d.destination_id == destination.destination_id && d.state == DeliveryState::Posted);
         let action = match destination.kind {
-            DestinationKind::Telemetry | DestinationKind::InternalMemory if posted.is_some() => Action::LocalRecordFound,
+            DestinationKind::Telemetry | DestinationKind::InternalMemory if posted.is_some() => {
+                Action::LocalRecordFound
+            }
             DestinationKind::McpTool if posted.is_some() => Action::McpToolRecordFound,
             // A webhook receiver cannot be asked, and no tracker is connected in this build.
             DestinationKind::Webhook

@@ -50,8 +50,8 @@ impl App {
             draft_id: self.id("failure-draft-"),
             event_id: self.event_id(),
         };
-        let mut accepted =
-            accept(submission, door, &settings, &ctx.tenant.key(), ids, &ctx.request_id, ctx.now_ms).map_err(refused)?;
+        let mut accepted = accept(submission, door, &settings, &ctx.tenant.key(), ids, &ctx.request_id, ctx.now_ms)
+            .map_err(refused)?;
         let context = route::Context::of_signal(&accepted.submission);
         let decision = route::decide(config, &context);
         let (approval_required, auto_publish) = (decision.approval_required, decision.auto_publish);

@@ -8,14 +8,14 @@ use tandem_core::{
     actor::OpContext,
     draft::{self, Draft, DraftStatus, Event},
     error::{Code, Failure},
-    incident::{Incident, IncidentStatus},
+    incident::{Amendment, Incident},
     publish::Delivery,
     record::{Column, Commit, Job, JobKind, Put, Versioned, Write},
     redaction::{Counts, redactor},
     tenant::TenantKey,
     triage::{
-        self, ArtifactRecord, ArtifactType, DuplicateSummary, Inspection, MemoryEntry, MemoryOutcome, Node, PastFailure,
-        PhaseStatus, Proposal, Research, SummaryInput, TriageRun, Validation, WorkspaceFindings, run,
+        self, ArtifactRecord, ArtifactType, DuplicateSummary, Inspection, MemoryEntry, MemoryOutcome, Node,
+        PastFailure, PhaseStatus, Proposal, Research, SummaryInput, TriageRun, Validation, WorkspaceFindings, run,
     },
 };
 
@@ -70,9 +70,8 @@ impl App {
                 }
                 other => other?,
             };
-            let refused = |why: &str| {
-                Failure::of(Code::TriageRunCreateFailed).with("draft_id", draft_id).with("detail", why)
-            };
+            let refused =
+                |why: &str| Failure::of(Code::TriageRunCreateFailed).with("draft_id", draft_id).with("detail", why);
             let mut draft = found.value;
             if draft.status == DraftStatus::Denied {
                 return Err(refused("the draft was denied; a denial is final"));
@@ -94,8 +93,7 @@ impl App {
             {
                 return Ok(settled(draft, run.value, true));
             }
-            let incident = self.incident_of(&ctx.tenant.key(), &draft).await?;
-            let (commit, run) = self.triage_start(ctx, &mut draft, incident.as_ref(), Commit::new(ctx)).await?;
+            let (commit, run) = self.triage_start(ctx, &mut draft, Commit::new(ctx)).await?;
             let commit = commit.put(Put::update(&draft, found.version));
             self.store().commit(commit).await.map_err(store_failure)?;
             Ok(settled(draft, run, false))
@@ -110,7 +108,6 @@ impl App {
         &self,
         ctx: &OpContext,
         draft: &mut Draft,
-        incident: Option<&Versioned<Incident>>,
         commit: Commit,
     ) -> Result<(Commit, TriageRun), Failure> {
         let snapshot = self.snapshot(&ctx.tenant.key()).await?;
@@ -132,12 +129,9 @@ impl App {
             subject: run.run_id.clone(),
             due_at_ms: ctx.now_ms,
         }));
-        if let Some(incident) = incident {
-            let mut changed = incident.value.clone();
-            changed.triage_run_id = Some(run.run_id.clone());
-            changed.status = IncidentStatus::TriageQueued;
-            changed.updated_at_ms = changed.updated_at_ms.max(ctx.now_ms);
-            commit = commit.put(Put::update(&changed, incident.version));
+        if let Some(incident_id) = draft.incident_id.clone() {
+            let amendment = Amendment::TriageQueued { run_id: run.run_id.clone() };
+            commit = commit.write(Write::Amend { incident_id, amendment });
         }
         let payload = json!({
             "draft_id": draft.draft_id,
@@ -222,10 +216,11 @@ impl App {
             let mut commit = Commit::new(ctx);
             commit = self.render_issue_draft(ctx, &mut draft, incident.as_ref(), &mut run, template.as_deref(), commit);
             let payload = json!({ "draft_id": draft_id, "run_id": run.run_id, "rendered": run.issue_draft.is_some() });
-            let commit = commit
-                .put(Put::update(&draft, found.version))
-                .put(Put::update(&run, read.version))
-                .audit(self.event_id(), "incident_monitor.issue_draft.rendered", payload);
+            let commit = commit.put(Put::update(&draft, found.version)).put(Put::update(&run, read.version)).audit(
+                self.event_id(),
+                "incident_monitor.issue_draft.rendered",
+                payload,
+            );
             self.store().commit(commit).await.map_err(store_failure)?;
             Ok(Triaged { draft, run, deduped: true, failure_pattern_memory: None, regression_signal_memory: None })
         })
@@ -280,8 +275,7 @@ impl App {
             )
         };
         let input = redacted_input(posted);
-        let summary =
-            triage::summary::settle(input, synthesise, &draft, &run, &findings.duplicates, ctx.now_ms);
+        let summary = triage::summary::settle(input, synthesise, &draft, &run, &findings.duplicates, ctx.now_ms);
         let memories = triage::memory::of_summary(
             &draft,
             &run,
@@ -302,23 +296,19 @@ impl App {
         run.summary = Some(summary);
         commit = next;
         if !run.status.is_terminal() {
-            run::transition(&mut run, run::Event::Completed, ctx.now_ms).map_err(|refusal| {
-                Failure::of(Code::TriageSynthesisFailed).with("detail", format!("{refusal:?}"))
-            })?;
+            run::transition(&mut run, run::Event::Completed, ctx.now_ms)
+                .map_err(|refusal| Failure::of(Code::TriageSynthesisFailed).with("detail", format!("{refusal:?}")))?;
         }
         let plain = incident.as_ref().map(|row| &row.value);
         let template = findings.template.as_deref();
         commit = self.render_issue_draft(ctx, &mut draft, plain, &mut run, template, commit);
 
-        if let Some(incident) = incident {
-            let mut changed = incident.value;
-            if changed.status.is_pending() || changed.status == IncidentStatus::TriageTimedOut {
-                changed.status = IncidentStatus::DraftCreated;
-            }
-            changed.duplicate_summary = Some(json!(run.duplicates));
-            changed.duplicate_matches = json!(run.duplicates.matches).as_array().cloned();
-            changed.updated_at_ms = changed.updated_at_ms.max(ctx.now_ms);
-            commit = commit.put(Put::update(&changed, incident.version));
+        if let Some(incident_id) = draft.incident_id.clone() {
+            let amendment = Amendment::TriageSettled {
+                duplicate_summary: json!(run.duplicates),
+                duplicate_matches: json!(run.duplicates.matches).as_array().cloned().unwrap_or_default(),
+            };
+            commit = commit.write(Write::Amend { incident_id, amendment });
         }
         for delivery in self.open_deliveries(&tenant, draft_id).await? {
             commit = commit.write(Write::JobsWake {
@@ -337,10 +327,11 @@ impl App {
             "issue_draft": run.issue_draft.is_some(),
             "duplicate_matches": run.duplicates.match_count,
         });
-        let mut commit = commit
-            .put(Put::update(&draft, found.version))
-            .put(Put::update(&run, read.version))
-            .audit(self.event_id(), "incident_monitor.triage_summary.stored", payload);
+        let mut commit = commit.put(Put::update(&draft, found.version)).put(Put::update(&run, read.version)).audit(
+            self.event_id(),
+            "incident_monitor.triage_summary.stored",
+            payload,
+        );
         commit.writes.extend_from_slice(more);
         self.store().commit(commit).await.map_err(store_failure)?;
         self.wake.notify_waiters();
@@ -354,23 +345,14 @@ impl App {
         })
     }
 
-    pub(crate) async fn open_deliveries(
-        &self,
-        tenant: &TenantKey,
-        draft_id: &str,
-    ) -> Result<Vec<Delivery>, Failure> {
+    pub(crate) async fn open_deliveries(&self, tenant: &TenantKey, draft_id: &str) -> Result<Vec<Delivery>, Failure> {
         let by_draft = vec![("draft_id", Column::text(draft_id))];
         let rows = self.all::<Delivery>(tenant, "updated_at_ms", by_draft, DELIVERIES_MAX).await?;
         Ok(rows.into_iter().map(|row| row.value).filter(|d| d.state.is_open()).collect())
     }
 
     /// Reads what the phases need, and runs them.
-    async fn findings(
-        &self,
-        ctx: &OpContext,
-        draft: &Draft,
-        incident: Option<&Incident>,
-    ) -> Result<Findings, Failure> {
+    async fn findings(&self, ctx: &OpContext, draft: &Draft, incident: Option<&Incident>) -> Result<Findings, Failure> {
         let inspection = triage::inspect(draft, incident);
         let past = self.past_failures(ctx, draft).await?;
         let duplicates = triage::duplicate::find(&inspection, draft, &past);
@@ -484,7 +466,8 @@ impl App {
                 ("issue_draft_ready", commit)
             }
             Err(gate) => {
-                let (artifact, commit) = self.artifact(ctx, run, ArtifactType::ProposalQualityGate, json!(gate), commit);
+                let (artifact, commit) =
+                    self.artifact(ctx, run, ArtifactType::ProposalQualityGate, json!(gate), commit);
                 run.proposal_quality_gate = Some(gate);
                 run.proposal_quality_gate_artifact = Some(artifact);
                 ("proposal_blocked", commit)

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     fingerprint::Grouping,
-    publish::Action,
+    publish::{Action, Delivery, settle},
     record::{Collection, Column, Record},
     signal::{Classification, QualityGate, SafetyContext, SourceRouting},
     source::SourceKind,
@@ -188,4 +188,63 @@ impl Record for Tombstone {
     fn columns(&self) -> Vec<Column> {
         Vec::new()
     }
+}
+
+/// A change of an incident that does not depend on how often the failure was seen. The store applies it by [`amend`]
+/// inside the write transaction, so that it cannot lose against the signals that keep counting on the same row.
+#[derive(Clone, Debug)]
+pub enum Amendment {
+    TriageQueued {
+        run_id: String,
+    },
+    TriageSettled {
+        duplicate_summary: Value,
+        duplicate_matches: Vec<Value>,
+    },
+    TriageFailed {
+        timed_out: bool,
+        why: String,
+    },
+    Judged {
+        approved: bool,
+    },
+    Delivered(Box<Delivery>),
+    /// Its draft was deleted: the next signal opens a new one.
+    DraftForgotten {
+        draft_id: String,
+    },
+}
+
+/// Applies an amendment.
+pub fn amend(incident: &mut Incident, amendment: &Amendment, now_ms: u64) {
+    match amendment {
+        Amendment::TriageQueued { run_id } => {
+            incident.triage_run_id = Some(run_id.clone());
+            incident.status = IncidentStatus::TriageQueued;
+        }
+        Amendment::TriageSettled { duplicate_summary, duplicate_matches } => {
+            if incident.status.is_pending() || incident.status == IncidentStatus::TriageTimedOut {
+                incident.status = IncidentStatus::DraftCreated;
+            }
+            incident.duplicate_summary = Some(duplicate_summary.clone());
+            incident.duplicate_matches = Some(duplicate_matches.clone());
+        }
+        Amendment::TriageFailed { timed_out, why } => {
+            if incident.status != IncidentStatus::TriageQueued {
+                return;
+            }
+            incident.status = if *timed_out { IncidentStatus::TriageTimedOut } else { IncidentStatus::TriageFailed };
+            incident.last_error = Some(why.clone());
+        }
+        Amendment::Judged { approved } => {
+            incident.status = if *approved { IncidentStatus::Approved } else { IncidentStatus::Denied };
+        }
+        Amendment::Delivered(delivery) => settle::incident(incident, delivery, now_ms),
+        Amendment::DraftForgotten { draft_id } => {
+            if incident.draft_id.as_deref() == Some(draft_id.as_str()) {
+                incident.draft_id = None;
+            }
+        }
+    }
+    incident.updated_at_ms = incident.updated_at_ms.max(now_ms);
 }

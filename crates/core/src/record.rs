@@ -6,7 +6,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{actor::OpContext, audit::event::Draft as AuditDraft, signal};
+use crate::{actor::OpContext, audit::event::Draft as AuditDraft, incident::Amendment, signal};
 
 /// A kind of stored record: a table, the columns that are searched or constrained, and a JSON body for the rest.
 #[derive(Debug, PartialEq, Eq)]
@@ -103,6 +103,11 @@ pub enum Write {
     /// A signal to be folded into its incident by [`signal::fold`] inside the write transaction, so that any number of
     /// equal signals at once create exactly one incident and lose no count.
     Signal(Box<signal::Accepted>),
+    /// A change of an incident that holds whatever else happened to it; nothing when it was deleted.
+    Amend {
+        incident_id: String,
+        amendment: Amendment,
+    },
     /// Work for a worker.
     Job(Job),
     /// Ends a claimed job. Refused (as a conflict of the whole commit) when the lease was lost.

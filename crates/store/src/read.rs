@@ -114,7 +114,13 @@ pub fn audit_rows(tenant: &TenantKey, query: AuditQuery) -> Select {
         (None, None) => "DESC",
     };
     if let Some(since) = query.since_ms {
+        // Exact, and then as few rows as can be: nothing up to the sampled row is as late as `since`.
         select.and(" AND created_at_ms >= ?", [int(since)]);
+        select.and(
+            " AND seq > COALESCE((SELECT e.seq FROM audit_events AS e WHERE e.tenant = ? AND e.clock_ms < ? \
+             AND e.seq % 64 = 0 ORDER BY e.clock_ms DESC, e.seq DESC LIMIT 1), 0)",
+            [text(tenant.as_str()), int(since)],
+        );
     }
     if let Some(until) = query.until_ms {
         select.and(" AND created_at_ms <= ?", [int(until)]);

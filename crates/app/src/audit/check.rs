@@ -97,11 +97,7 @@ impl App {
             None => self.check_start(tenant).await?,
         };
         loop {
-            let query = AuditQuery {
-                after_seq: Some(progress.next_seq - 1),
-                limit: PAGE,
-                ..AuditQuery::default()
-            };
+            let query = AuditQuery { after_seq: Some(progress.next_seq - 1), limit: PAGE, ..AuditQuery::default() };
             let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
             let Some(last) = rows.last().map(|row| row.seq) else { break };
             let first_tile = (progress.next_seq - 1) / TILE_ROWS;

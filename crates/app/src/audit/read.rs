@@ -137,7 +137,12 @@ impl App {
     }
 
     /// Rows after `after_seq`, oldest first, in the stream's shape.
-    pub async fn audit_stream(&self, tenant: &TenantKey, after_seq: u64, limit: usize) -> Result<Vec<StreamRow>, Failure> {
+    pub async fn audit_stream(
+        &self,
+        tenant: &TenantKey,
+        after_seq: u64,
+        limit: usize,
+    ) -> Result<Vec<StreamRow>, Failure> {
         let query = AuditQuery { after_seq: Some(after_seq), limit, ..AuditQuery::default() };
         let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
         Ok(rows.iter().map(|row| StreamRow { seq: row.seq, line: stream_line(row) }).collect())

@@ -42,7 +42,8 @@ impl App {
                 };
                 let name = format!("tandem-{}", &self.ports.ids.fresh()[20..]);
                 let name = self.store().meta_init("audit_log_name", &name).await.map_err(store_failure)?;
-                let seed = tandem_core::audit::merkle::parse_hex(&seed).ok_or_else(|| Failure::of(Code::StoreCorrupt))?;
+                let seed =
+                    tandem_core::audit::merkle::parse_hex(&seed).ok_or_else(|| Failure::of(Code::StoreCorrupt))?;
                 NoteSigner::new(&name, &seed).map_err(|_| Failure::of(Code::StoreCorrupt))
             })
             .await

@@ -11,7 +11,7 @@ use tandem_core::{
     destination::{self, Destination},
     draft::{Draft, DraftStatus},
     error::{Code, Failure},
-    incident::Incident,
+    incident::{Amendment, Incident},
     ports::Claim,
     publish::{Delivery, DeliveryState, external_action, settle, settle::Outcome, target},
     receipt::Post,
@@ -45,9 +45,15 @@ enum Looked {
     /// The delivery or its draft is over; the job is done.
     Over,
     /// Not now.
-    Hold { until_ms: u64 },
+    Hold {
+        until_ms: u64,
+    },
     /// Refused before anything is sent.
-    Refuse { code: &'static str, detail: &'static str, delivery: Versioned<Delivery> },
+    Refuse {
+        code: &'static str,
+        detail: &'static str,
+        delivery: Versioned<Delivery>,
+    },
     Attempt(Box<Work>),
 }
 
@@ -279,17 +285,16 @@ impl App {
             if settle::draft(&mut changed, &delivery.value, outcome, ctx.now_ms).is_ok() {
                 commit = commit.put(Put::update(&changed, draft.version));
             }
-            if let Some(incident) = self.incident_of(&tenant, &changed).await? {
-                let mut changed = incident.value;
-                settle::incident(&mut changed, &delivery.value, ctx.now_ms);
-                incident_id = Some(changed.incident_id.clone());
-                commit = commit.put(Put::update(&changed, incident.version));
-            }
+            incident_id = changed.incident_id.clone();
             if delivery.value.state == DeliveryState::Posted
                 && let Some(mirror) = post.as_ref().and_then(|post| external_action::mirror(&post.value, &changed))
             {
                 commit = commit.put(Put::insert(&mirror));
             }
+        }
+        if let Some(incident_id) = incident_id.clone() {
+            let amendment = Amendment::Delivered(Box::new(delivery.value.clone()));
+            commit = commit.write(Write::Amend { incident_id, amendment });
         }
         let commit = commit.audit(self.event_id(), event_type(&delivery.value), audit(&delivery.value, incident_id));
         self.store().commit(commit).await.map_err(store_failure)?;

@@ -10,7 +10,12 @@ use tandem_core::{
     },
     error::Failure,
     ports::{BoxFuture, Secret},
-    publish::{breaker::{Admission, Breaker, State}, digest, payload, settle::Outcome, target},
+    publish::{
+        breaker::{Admission, Breaker, State},
+        digest, payload,
+        settle::Outcome,
+        target,
+    },
     record::{Expect, Put},
     redaction::{Counts, redactor},
     text::truncate,
@@ -109,8 +114,8 @@ impl App {
         let destination = &work.destination;
         let settings = Settings::of(destination)
             .map_err(|error| Outcome::blocked("config_invalid", format!("`config.{}` cannot be read", error.key)))?;
-        let target =
-            Target::of(destination, &settings).map_err(|problem| Outcome::blocked(problem.word(), "the webhook URL breaks the egress rules"))?;
+        let target = Target::of(destination, &settings)
+            .map_err(|problem| Outcome::blocked(problem.word(), "the webhook URL breaks the egress rules"))?;
         let refs = destination::secret::signing(destination, now_ms)
             .map_err(|_| Outcome::blocked("secret_unavailable", "the signing secret's reference cannot be read"))?;
         // The first secret must be there; a missing older one only shortens the overlap.
@@ -163,14 +168,12 @@ impl App {
             byte_limit: settings.payload_byte_limit,
         };
         let issue = work.run.as_ref().and_then(|run| run.issue_draft.as_ref()).map(|issue| json!(issue));
-        payload::build(&facts, &work.draft, work.incident.as_ref(), issue.as_ref()).map_err(
-            |over| {
-                let text = format!("the payload has {} bytes; the limit is {}", over.bytes, over.limit);
-                let mut outcome = Outcome::blocked("payload_too_large", text);
-                outcome.receipt.insert("payload_bytes".into(), json!(over.bytes));
-                outcome
-            },
-        )
+        payload::build(&facts, &work.draft, work.incident.as_ref(), issue.as_ref()).map_err(|over| {
+            let text = format!("the payload has {} bytes; the limit is {}", over.bytes, over.limit);
+            let mut outcome = Outcome::blocked("payload_too_large", text);
+            outcome.receipt.insert("payload_bytes".into(), json!(over.bytes));
+            outcome
+        })
     }
 
     /// The receiver said 410: no attempt will ever succeed, so the destination is switched off, with an audit row.
@@ -216,10 +219,7 @@ impl App {
         };
         let draft = &work.draft;
         let by_fingerprint = vec![("fingerprint", tandem_core::record::Column::text(&draft.fingerprint))];
-        let earlier = match self
-            .all::<MemoryEntry>(&work.claim.tenant, "created_at_ms", by_fingerprint, 200)
-            .await
-        {
+        let earlier = match self.all::<MemoryEntry>(&work.claim.tenant, "created_at_ms", by_fingerprint, 200).await {
             Ok(rows) => rows,
             Err(failure) => {
                 let outcome = Outcome::blocked("store_unavailable", failure.message);

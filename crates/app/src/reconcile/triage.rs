@@ -7,7 +7,7 @@ use tandem_core::{
     actor::OpContext,
     draft::{self, Draft, DraftStatus, Event},
     error::{Code, Failure},
-    incident::{Incident, IncidentStatus},
+    incident::Amendment,
     ports::Claim,
     publish::Mode,
     record::{Commit, JobKind, Put, Write},
@@ -40,7 +40,9 @@ impl App {
                     });
                     match task.await {
                         Ok(Ok(())) => {}
-                        Ok(Err(failure)) => tracing::warn!(code = failure.code.word(), job = kind.label(), "a job failed"),
+                        Ok(Err(failure)) => {
+                            tracing::warn!(code = failure.code.word(), job = kind.label(), "a job failed")
+                        }
                         Err(panic) => tracing::error!(%panic, job = kind.label(), "a job ended abnormally"),
                     }
                     progress += 1;
@@ -59,9 +61,8 @@ impl App {
         for lane in self.store().due_lanes(kind, now_ms).await.map_err(store_failure)? {
             let lease = self.ports.ids.fresh();
             let until = now_ms + LEASE_MS;
-            claims.extend(
-                self.store().claim(kind, &lane, now_ms, &lease, until, AT_ONCE).await.map_err(store_failure)?,
-            );
+            claims
+                .extend(self.store().claim(kind, &lane, now_ms, &lease, until, AT_ONCE).await.map_err(store_failure)?);
         }
         Ok(claims)
     }
@@ -136,16 +137,9 @@ impl App {
                     });
                 }
             }
-            if let Some(id) = &run.incident_id
-                && let Some(incident) = self.load::<Incident>(&tenant, id).await?
-                && incident.value.status == IncidentStatus::TriageQueued
-            {
-                let mut changed = incident.value;
-                changed.status =
-                    if timed_out { IncidentStatus::TriageTimedOut } else { IncidentStatus::TriageFailed };
-                changed.last_error = Some(why.to_owned());
-                changed.updated_at_ms = changed.updated_at_ms.max(ctx.now_ms);
-                commit = commit.put(Put::update(&changed, incident.version));
+            if let Some(incident_id) = run.incident_id.clone() {
+                let amendment = Amendment::TriageFailed { timed_out, why: why.to_owned() };
+                commit = commit.write(Write::Amend { incident_id, amendment });
             }
             self.store().commit(commit).await.map_err(store_failure)?;
             Ok(())

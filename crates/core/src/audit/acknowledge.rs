@@ -25,4 +25,3 @@ impl Record for Acknowledgement {
         vec![Column::ms(self.at_ms)]
     }
 }
-

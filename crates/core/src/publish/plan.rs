@@ -85,9 +85,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         .blocked_reasons
         .iter()
         .zip(&preview.blocked_codes)
-        .filter(|(_, code)| {
-            !matches!(code, BlockCode::NotReady | BlockCode::ReadinessMissing)
-        })
+        .filter(|(_, code)| !matches!(code, BlockCode::NotReady | BlockCode::ReadinessMissing))
         .map(|(reason, _)| reason.as_str())
         .collect();
     if !routing.is_empty() {

@@ -33,8 +33,7 @@ pub struct Proposal {
 
 pub fn propose(draft: &Draft, inspection: &Inspection, research: &Research, validation: &Validation) -> Proposal {
     let fix_points: Vec<FixPoint> = research
-        .file_references
-        .iter()
+        .leads()
         .map(|hit| FixPoint {
             path: hit.path.clone(),
             line: hit.line,

@@ -130,6 +130,15 @@ fn packaged(file: &str, module: Option<&str>) -> String {
 }
 
 /// Judges the findings. A hit counts only when the plan asked for it, so no adapter can bring in a file of its own.
+impl Research {
+    /// The hits that point at what to change. Where a stack frame was found exactly, a word of the report that also
+    /// stands in some other file leads nowhere.
+    pub fn leads(&self) -> impl Iterator<Item = &FileHit> {
+        let exact = self.file_references.iter().any(|hit| hit.exact && hit.found_by == FoundBy::Frame);
+        self.file_references.iter().filter(move |hit| !exact || hit.found_by == FoundBy::Frame)
+    }
+}
+
 pub fn conclude_research(
     plan: ResearchPlan,
     inspection: &Inspection,

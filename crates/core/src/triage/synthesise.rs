@@ -22,7 +22,7 @@ pub fn synthesise(
 ) -> SummaryInput {
     let kept = |value: serde_json::Result<Value>| value.ok();
     let mut files: Vec<String> = Vec::new();
-    for hit in &research.file_references {
+    for hit in research.leads() {
         if !files.contains(&hit.path) {
             files.push(hit.path.clone());
         }

@@ -4,7 +4,7 @@
 //! (a taken port, a held directory, a newer schema) ends the process with the reason; it never starts empty.
 
 mod listen;
-mod outbound;
+pub mod outbound;
 mod refusal;
 pub mod settings;
 pub mod state_dir;
@@ -24,9 +24,9 @@ use tokio::{
 };
 
 use self::{
+    outbound::Drivers,
     settings::Settings,
     state_dir::StateDir,
-    outbound::Drivers,
     system::{SystemClock, SystemIds},
     workers::Workers,
 };
@@ -43,7 +43,6 @@ use crate::{
 
 /// A server whose listener answers.
 pub struct Server {
-    pub address: SocketAddr,
     pub gate: Arc<Gate>,
     listening: listen::Listening,
     workers: Workers,
@@ -91,7 +90,7 @@ impl Server {
         let workers = Workers::start(&app, &opened.wakes, &gate.stopping());
         gate.open(http::handlers(AppState::new(app, opened.store, Arc::clone(&gate))));
         tracing::info!(%address, "ready");
-        Ok(Self { address, gate, listening, workers, _state_dir: state_dir })
+        Ok(Self { gate, listening, workers, _state_dir: state_dir })
     }
 
     /// Stops accepting and waits, within the deadline, for what is in flight.

@@ -1,8 +1,28 @@
-//! `tandem audit`: the verifier's command line. The checks themselves are pure and live in `core::audit`.
+//! `tandem audit`: checks an exported audit bundle without any server, and tells which key it names.
+//!
+//! The judgement is `core::audit::verify`'s; decided here is how a bundle is read (line by line, from a file or from
+//! standard input), how the verdict is told, and the exit code: 0 verified, 1 tampered, 2 nothing could be checked.
+//!
+//! Deliberately absent: any default key. Without `--key` the bundle's own key is used and the verdict says that it was.
 
-use std::{path::PathBuf, process::ExitCode};
+pub mod verdict;
 
-use super::Fault;
+use std::{
+    cell::RefCell,
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use tandem_core::audit::{
+    bundle::{TRAILER_TYPE, Trailer},
+    checkpoint::Checkpoint,
+    note::VerifierKey,
+    verify::{Report, verify_bundle},
+};
+
+use super::{Fault, complain, say};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -12,25 +32,121 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Check a bundle that `GET /audit/ledger/export` produced, without any server.
+    /// Check a bundle that `GET /audit/ledger/export` produced. Exits with 0 when it is as it was signed, with 1 when
+    /// it was tampered with, with 2 when it could not be checked.
     Verify {
+        /// The bundle, or `-` for standard input.
         bundle: PathBuf,
-        /// The public key to trust, as a note verifier key or a file that holds one.
-        #[arg(long)]
+        /// The public key to trust: `<name>+<id>+<base64>`, or a file that holds one. Get it from somewhere else than
+        /// the bundle, for example from `GET /audit/ledger/manifest` on the day of the install.
+        #[arg(long, value_name = "VKEY")]
         key: Option<String>,
+        /// Print the verdict as JSON.
+        #[arg(long)]
+        json: bool,
     },
-    /// Say where a running server publishes its public key.
-    Key,
+    /// Print the public key that a bundle names, as `--key` takes it. Compare it with the server's before trusting it.
+    Key {
+        /// The bundle, or `-` for standard input.
+        bundle: PathBuf,
+    },
 }
 
+/// The exit code of a bundle or key that cannot be read.
+const UNREADABLE: u8 = 2;
+
 pub fn run(args: Args) -> Result<ExitCode, Fault> {
-    match args.command {
-        Command::Verify { bundle, key: _ } => {
-            Err(Fault(format!("{} was not checked: the verifier is not part of this build", bundle.display())))
+    let done = match args.command {
+        Command::Verify { bundle, key, json } => verify(&bundle, key.as_deref(), json),
+        Command::Key { bundle } => key_of(&bundle),
+    };
+    Ok(done.unwrap_or_else(|why| {
+        complain(&why);
+        ExitCode::from(UNREADABLE)
+    }))
+}
+
+fn verify(bundle: &Path, key: Option<&str>, json: bool) -> Result<ExitCode, String> {
+    let key = key.map(trusted_key).transpose()?;
+    let report = check(&mut open(bundle)?, key.as_ref())
+        .map_err(|error| format!("cannot read the bundle {}: {error}", bundle.display()))?;
+    if json {
+        say(&serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?);
+    } else {
+        verdict::lines(&report).iter().for_each(|line| say(line));
+    }
+    Ok(ExitCode::from(u8::from(!verdict::holds(&report))))
+}
+
+/// Reads a bundle to its end and judges it, on every core.
+pub fn check(bundle: &mut dyn BufRead, key: Option<&VerifierKey>) -> io::Result<Report> {
+    let failed = RefCell::new(None);
+    let lines = std::iter::from_fn(|| {
+        let mut line = Vec::new();
+        match bundle.read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(line),
+            Err(error) => {
+                *failed.borrow_mut() = Some(error);
+                None
+            }
         }
-        Command::Key => {
-            super::say("GET /audit/ledger/manifest of a running server carries its public key.");
-            Ok(ExitCode::SUCCESS)
-        }
+    });
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let report = verify_bundle(lines, key.map(ToString::to_string).as_deref(), threads);
+    // A verdict on half a bundle would read as "truncated", which is not what happened.
+    match failed.into_inner() {
+        Some(error) => Err(error),
+        None => Ok(report),
     }
 }
+
+fn key_of(bundle: &Path) -> Result<ExitCode, String> {
+    let shown = bundle.display();
+    let mut last = Vec::new();
+    let mut input = open(bundle)?;
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line).map_err(|error| format!("cannot read the bundle {shown}: {error}"))? > 0 {
+        if !line.trim_ascii().is_empty() {
+            std::mem::swap(&mut last, &mut line);
+        }
+        line.clear();
+    }
+    let trailer = serde_json::from_slice::<Trailer>(&last).ok().filter(|trailer| trailer.kind == TRAILER_TYPE);
+    let trailer = trailer.ok_or_else(|| format!("{shown} does not end with a bundle's manifest line"))?;
+    let key = VerifierKey::parse(trailer.public_key.trim()).map_err(|why| format!("{shown}: {why}"))?;
+    Checkpoint::open(&trailer.checkpoint, std::slice::from_ref(&key))
+        .map_err(|why| format!("{shown}: its key does not open its checkpoint: {why}"))?;
+    say(&key.to_string());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(bundle: &Path) -> Result<Box<dyn BufRead>, String> {
+    if bundle == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let shown = bundle.display();
+    let file = File::open(bundle).map_err(|error| format!("cannot open the bundle {shown}: {error}"))?;
+    if file.metadata().is_ok_and(|meta| meta.is_dir()) {
+        return Err(format!("{shown} is a directory, not a bundle"));
+    }
+    Ok(Box::new(BufReader::with_capacity(1 << 20, file)))
+}
+
+/// The key given on the command line, or the one in the file of that name.
+fn trusted_key(given: &str) -> Result<VerifierKey, String> {
+    /// A key has about a hundred bytes.
+    const LONGEST: u64 = 64 * 1024;
+    if let Ok(key) = VerifierKey::parse(given.trim()) {
+        return Ok(key);
+    }
+    let mut text = String::new();
+    File::open(given)
+        .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
+        .map_err(|error| format!("--key is neither a verifier key nor a readable file: {given}: {error}"))?;
+    VerifierKey::parse(text.trim()).map_err(|why| format!("the key file {given}: {why}"))
+}
+
+#[cfg(test)]
+#[path = "audit/tests.rs"]
+mod tests;

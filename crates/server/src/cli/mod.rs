@@ -22,7 +22,7 @@ struct Cli {
 enum Command {
     /// Run the server.
     Serve(serve::Args),
-    /// Check an exported audit bundle offline, or show how to read the public key.
+    /// Check an exported audit bundle offline, or print the public key that it names.
     Audit(audit::Args),
     /// Show the whole way of a failure on a temporary server.
     Demo(demo::Args),

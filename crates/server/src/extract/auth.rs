@@ -109,13 +109,13 @@ impl Auth {
 
     /// A request without a token, or with a foreign one that means nothing here.
     fn without_token(&self, headers: &HeaderMap) -> Result<Credential, Failure> {
-        let open = self.boot.is_none() && carriers::intake_key_header(headers).is_none() && self.from_here(headers);
+        let open = self.boot.is_none() && carriers::intake_key_header(headers).is_none() && self.is_from_here(headers);
         if open { Ok(Credential::LocalPanel) } else { Err(refused()) }
     }
 
     /// Without tokens, a web page that the user happens to visit must not reach the server: neither by a foreign
     /// `Origin` nor by a name that was rebound to this machine.
-    fn from_here(&self, headers: &HeaderMap) -> bool {
+    fn is_from_here(&self, headers: &HeaderMap) -> bool {
         let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
         let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
         host.is_none_or(is_loopback_host)

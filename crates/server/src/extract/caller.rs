@@ -78,7 +78,6 @@ fn caller(parts: &Parts) -> Result<&Caller, ApiError> {
 #[derive(Clone, Debug)]
 pub struct Operator {
     pub ctx: OpContext,
-    pub credential: Credential,
     /// An intake key came along. Routes for administrators refuse then, whatever else was presented.
     pub with_intake_key: bool,
 }
@@ -90,32 +89,22 @@ impl<S: Sync> FromRequestParts<S> for Operator {
         let caller = caller(parts)?;
         let ctx = caller.context(caller.author(parts)?);
         let with_intake_key = carriers::intake_key_header(&parts.headers).is_some();
-        Ok(Self { ctx, credential: caller.credential.clone(), with_intake_key })
+        Ok(Self { ctx, with_intake_key })
     }
 }
 
-impl Operator {
-    /// Refuses agents. People and the bare token pass.
-    pub fn not_an_agent(&self) -> Result<(), Failure> {
-        match self.ctx.actor.kind {
-            ActorKind::Human | ActorKind::System => Ok(()),
-            ActorKind::Agent => Err(Failure::of(Code::HumanRequired)),
-        }
-    }
-}
-
-/// An [`Operator`] who is a person.
+/// An [`Operator`] who may decide: a person or the bare token, never an agent.
 #[derive(Clone, Debug)]
-pub struct Human(pub Operator);
+pub struct Decider(pub Operator);
 
-impl<S: Sync> FromRequestParts<S> for Human {
+impl<S: Sync> FromRequestParts<S> for Decider {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let operator = Operator::from_request_parts(parts, state).await?;
         match operator.ctx.actor.kind {
-            ActorKind::Human => Ok(Self(operator)),
-            ActorKind::Agent | ActorKind::System => Err(ApiError::of(Code::HumanRequired)),
+            ActorKind::Human | ActorKind::System => Ok(Self(operator)),
+            ActorKind::Agent => Err(ApiError::of(Code::HumanRequired)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What handlers take as parameters. A permission is a type ([`Operator`], [`Human`], [`IntakeAuth`], [`Anyone`]), so a
+//! What handlers take as parameters. A permission is a type ([`Operator`], [`Decider`], [`IntakeAuth`], [`Anyone`]), so a
 //! handler that forgot its check would not compile; bodies, queries and paths refuse in the one error envelope.
 
 pub mod auth;
@@ -13,7 +13,7 @@ mod shape;
 #[allow(unused_imports, reason = "the names that resource files import")]
 pub use self::{
     body::{Body, OptionalBody},
-    caller::{Anyone, Human, IntakeAuth, Operator},
+    caller::{Anyone, Decider, IntakeAuth, Operator},
     page::{Page, PageParams},
     path::Path,
     query::Query,

@@ -28,7 +28,7 @@ use super::{
     document::ErrorBody,
     state::AppState,
 };
-use crate::extract::{Body, Operator, Page, Query, page};
+use crate::extract::{Body, Decider, Operator, Page, Query, page};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -108,7 +108,12 @@ pub async fn protected(
     };
     let found = state.app.audit_events(&tenant, &request).await?;
     let next_cursor = found.next.and_then(|seq| i64::try_from(seq).ok()).map(|seq| page::encode(seq, "audit"));
-    Ok(Json(ProtectedAnswer { count: found.events.len(), events: found.events, next_cursor, integrity: found.integrity }))
+    Ok(Json(ProtectedAnswer {
+        count: found.events.len(),
+        events: found.events,
+        next_cursor,
+        integrity: found.integrity,
+    }))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -377,12 +382,11 @@ pub struct AcknowledgeAnswer {
     )
 )]
 pub async fn acknowledge(
-    operator: Operator,
+    Decider(operator): Decider,
     State(state): State<AppState>,
     Body(request): Body<AcknowledgeRequest>,
 ) -> Answer<AcknowledgeAnswer> {
     admin(&operator)?;
-    operator.not_an_agent()?;
     let ack = Acknowledge { first_bad_seq: request.first_bad_seq, note: request.note.unwrap_or_default() };
     let integrity = state.app.integrity_acknowledge(&operator.ctx, &ack).await?;
     Ok(Json(AcknowledgeAnswer { ok: true, integrity }))

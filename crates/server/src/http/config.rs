@@ -22,7 +22,7 @@ use super::{
     document::ErrorBody,
     state::AppState,
 };
-use crate::extract::{OptionalBody, Operator};
+use crate::extract::{Decider, Operator, OptionalBody};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(get_config, patch_config)).routes(routes!(pause)).routes(routes!(resume))
@@ -56,7 +56,11 @@ fn wrapped(dialect: Dialect, snapshot: &Snapshot) -> Response {
 ///
 /// Defaults are filled in; secrets are only ever references. The `ETag` names this version.
 #[utoipa::path(get, path = "/config/incident-monitor", tag = "config", responses((status = 200, body = ConfigAnswer)))]
-pub async fn get_config(operator: Operator, State(state): State<AppState>, dialect: Dialect) -> Result<Response, ApiError> {
+pub async fn get_config(
+    operator: Operator,
+    State(state): State<AppState>,
+    dialect: Dialect,
+) -> Result<Response, ApiError> {
     let snapshot = state.app.snapshot(&operator.ctx.tenant.key()).await?;
     Ok(wrapped(dialect, &snapshot))
 }
@@ -77,13 +81,12 @@ pub async fn get_config(operator: Operator, State(state): State<AppState>, diale
     )
 )]
 pub async fn patch_config(
-    operator: Operator,
+    Decider(operator): Decider,
     State(state): State<AppState>,
     dialect: Dialect,
     headers: HeaderMap,
     OptionalBody(body): OptionalBody<Value>,
 ) -> Result<Response, ApiError> {
-    operator.not_an_agent()?;
     if !(body.is_object() || body.is_null()) {
         return Err(ApiError::unreadable(422, "The body must be an object."));
     }
@@ -92,16 +95,13 @@ pub async fn patch_config(
     let Some(wanted) = wanted else { return Err(ApiError::of(Code::ConfigRequired)) };
     let if_match = match headers.get(header::IF_MATCH) {
         None => None,
-        Some(value) => {
-            Some(value.to_str().map_err(|_| ApiError::unreadable(400, "`If-Match` is not an entity tag."))?)
-        }
+        Some(value) => Some(value.to_str().map_err(|_| ApiError::unreadable(400, "`If-Match` is not an entity tag."))?),
     };
     let snapshot = state.app.config_replace(&operator.ctx, wanted.clone(), if_match).await?;
     Ok(wrapped(dialect, &snapshot))
 }
 
 async fn switch(operator: &Operator, state: &AppState, paused: bool, dialect: Dialect, failed: Code) -> Answer {
-    operator.not_an_agent()?;
     let snapshot = state.app.config_pause(&operator.ctx, paused).await.map_err(|failure| match failure.code {
         Code::StoreUnavailable | Code::StoreCorrupt | Code::Conflict => failure,
         _ => Failure::of(failed).with("detail", failure.message),
@@ -124,7 +124,7 @@ async fn switch(operator: &Operator, state: &AppState, paused: bool, dialect: Di
         (status = 409, body = ErrorBody, description = "`CONFLICT`"),
     )
 )]
-pub async fn pause(operator: Operator, State(state): State<AppState>, dialect: Dialect) -> Answer {
+pub async fn pause(Decider(operator): Decider, State(state): State<AppState>, dialect: Dialect) -> Answer {
     switch(&operator, &state, true, dialect, Code::PauseFailed).await
 }
 
@@ -139,6 +139,6 @@ pub async fn pause(operator: Operator, State(state): State<AppState>, dialect: D
         (status = 409, body = ErrorBody, description = "`CONFLICT`"),
     )
 )]
-pub async fn resume(operator: Operator, State(state): State<AppState>, dialect: Dialect) -> Answer {
+pub async fn resume(Decider(operator): Decider, State(state): State<AppState>, dialect: Dialect) -> Answer {
     switch(&operator, &state, false, dialect, Code::ResumeFailed).await
 }

@@ -23,7 +23,7 @@ use super::{
     lists::{BulkRequest, Deleted, Filters, cursor},
     state::AppState,
 };
-use crate::extract::{Body, Operator, OptionalBody, Page, Path, Query};
+use crate::extract::{Body, Decider, Operator, OptionalBody, Page, Path, Query};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -182,8 +182,11 @@ pub async fn get(operator: Operator, State(state): State<AppState>, Path(id): Pa
         (status = 409, body = ErrorBody, description = "`CONFLICT`"),
     )
 )]
-pub async fn delete(operator: Operator, State(state): State<AppState>, Path(id): Path<String>) -> Answer<Deleted> {
-    operator.not_an_agent()?;
+pub async fn delete(
+    Decider(operator): Decider,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Answer<Deleted> {
     state.app.draft_delete(&operator.ctx, &id).await?;
     Ok(Json(Deleted::count(1)))
 }
@@ -199,11 +202,10 @@ pub async fn delete(operator: Operator, State(state): State<AppState>, Path(id):
     )
 )]
 pub async fn bulk_delete(
-    operator: Operator,
+    Decider(operator): Decider,
     State(state): State<AppState>,
     Body(request): Body<BulkRequest>,
 ) -> Answer<Deleted> {
-    operator.not_an_agent()?;
     Ok(Json(Deleted::count(state.app.drafts_delete(&operator.ctx, &request.read()?).await?)))
 }
 
@@ -402,7 +404,11 @@ pub async fn publish(
         (status = 404, body = ErrorBody, description = "`INCIDENT_MONITOR_DRAFT_NOT_FOUND`"),
     )
 )]
-pub async fn recheck(operator: Operator, State(state): State<AppState>, Path(id): Path<String>) -> Answer<RecheckAnswer> {
+pub async fn recheck(
+    operator: Operator,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Answer<RecheckAnswer> {
     let found = state.app.recheck(&operator.ctx, &id).await?;
     Ok(Json(RecheckAnswer {
         ok: true,

@@ -19,7 +19,7 @@ use tandem_core::{
 use tokio::sync::watch;
 use tower::Service;
 
-use super::{alias, answer::ApiError, health::Health, limit::Limiter};
+use super::{alias, answer::ApiError, limit::Limiter};
 use crate::{
     extract::{
         auth::Auth,
@@ -47,7 +47,6 @@ pub struct Gate {
     pub ids: Arc<dyn Ids>,
     pub auth: Auth,
     pub metrics: Metrics,
-    pub health: Health,
     pub facts: Facts,
     limiter: Option<Limiter>,
     handlers: OnceLock<Router>,
@@ -59,7 +58,7 @@ impl Gate {
         let limiter = facts.rate_limit_per_min.map(Limiter::new);
         let (stopping, _) = watch::channel(false);
         let handlers = OnceLock::new();
-        Self { clock, ids, auth, metrics, health: Health::default(), facts, limiter, handlers, stopping }
+        Self { clock, ids, auth, metrics, facts, limiter, handlers, stopping }
     }
 
     /// Lets requests through to the handlers. Happens once, when the store is open.

@@ -3,11 +3,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 use tandem_app::wire::Evidence;
-use tandem_core::{
-    draft::Draft,
-    incident::Incident,
-    triage::RunView,
-};
+use tandem_core::{draft::Draft, incident::Incident, triage::RunView};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -17,7 +13,7 @@ use super::{
     lists::{BulkRequest, Deleted, Filters, cursor},
     state::AppState,
 };
-use crate::extract::{Body, Operator, Page, Path, Query};
+use crate::extract::{Body, Decider, Operator, Page, Path, Query};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -103,8 +99,11 @@ pub async fn get(operator: Operator, State(state): State<AppState>, Path(id): Pa
         (status = 409, body = ErrorBody, description = "`CONFLICT`"),
     )
 )]
-pub async fn delete(operator: Operator, State(state): State<AppState>, Path(id): Path<String>) -> Answer<Deleted> {
-    operator.not_an_agent()?;
+pub async fn delete(
+    Decider(operator): Decider,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Answer<Deleted> {
     state.app.incident_delete(&operator.ctx, &id).await?;
     Ok(Json(Deleted::count(1)))
 }
@@ -120,11 +119,10 @@ pub async fn delete(operator: Operator, State(state): State<AppState>, Path(id):
     )
 )]
 pub async fn bulk_delete(
-    operator: Operator,
+    Decider(operator): Decider,
     State(state): State<AppState>,
     Body(request): Body<BulkRequest>,
 ) -> Answer<Deleted> {
-    operator.not_an_agent()?;
     Ok(Json(Deleted::count(state.app.incidents_delete(&operator.ctx, &request.read()?).await?)))
 }
 
@@ -152,4 +150,3 @@ pub async fn replay(operator: Operator, State(state): State<AppState>, Path(id):
         draft: triaged.draft,
     }))
 }
-

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{answer::Answer, document::ErrorBody, state::AppState};
-use crate::extract::{Body, Operator, Path};
+use crate::extract::{Body, Decider, Operator, Path};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(disable))
@@ -63,11 +63,10 @@ pub async fn list(operator: Operator, State(state): State<AppState>) -> Answer<K
     )
 )]
 pub async fn create(
-    operator: Operator,
+    Decider(operator): Decider,
     State(state): State<AppState>,
     Body(request): Body<KeyRequest>,
 ) -> Answer<KeyCreated> {
-    operator.not_an_agent()?;
     let new = NewKey {
         project_id: request.project_id,
         name: request.name,
@@ -92,7 +91,10 @@ pub async fn create(
         (status = 409, body = ErrorBody, description = "`CONFLICT`"),
     )
 )]
-pub async fn disable(operator: Operator, State(state): State<AppState>, Path(id): Path<String>) -> Answer<KeyAnswer> {
-    operator.not_an_agent()?;
+pub async fn disable(
+    Decider(operator): Decider,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Answer<KeyAnswer> {
     Ok(Json(KeyAnswer { key: state.app.key_disable(&operator.ctx, &id).await? }))
 }

@@ -19,6 +19,9 @@ use crate::extract::caller::Anyone;
     responses((status = 200, body = String, content_type = "text/plain; version=0.0.4"))
 )]
 pub async fn metrics(_: Anyone, State(state): State<AppState>) -> Response {
+    if let Err(error) = super::meters::gauges(&state).await {
+        tracing::warn!(%error, "some gauges could not be read");
+    }
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], state.gate.metrics.render()).into_response()
 }

@@ -19,6 +19,7 @@ pub mod limit;
 mod lists;
 mod log_sources;
 mod meta;
+mod meters;
 mod observe;
 mod posts;
 mod reports;

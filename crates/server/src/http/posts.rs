@@ -12,7 +12,7 @@ use super::{
     lists::{BulkRequest, Deleted, Filters, cursor},
     state::AppState,
 };
-use crate::extract::{Body, Operator, Page, Path, Query};
+use crate::extract::{Body, Decider, Operator, Page, Path, Query};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -75,8 +75,11 @@ pub async fn list(
         (status = 409, body = ErrorBody, description = "`CONFLICT`"),
     )
 )]
-pub async fn delete(operator: Operator, State(state): State<AppState>, Path(id): Path<String>) -> Answer<Deleted> {
-    operator.not_an_agent()?;
+pub async fn delete(
+    Decider(operator): Decider,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Answer<Deleted> {
     state.app.post_delete(&operator.ctx, &id).await?;
     Ok(Json(Deleted::count(1)))
 }
@@ -92,11 +95,10 @@ pub async fn delete(operator: Operator, State(state): State<AppState>, Path(id):
     )
 )]
 pub async fn bulk_delete(
-    operator: Operator,
+    Decider(operator): Decider,
     State(state): State<AppState>,
     Body(request): Body<BulkRequest>,
 ) -> Answer<Deleted> {
-    operator.not_an_agent()?;
     Ok(Json(Deleted::count(state.app.posts_delete(&operator.ctx, &request.read()?).await?)))
 }
 

@@ -16,6 +16,7 @@ use super::{
     answer::{Answer, ApiError},
     document::ErrorBody,
     incidents::shown,
+    meters,
     state::AppState,
 };
 use crate::extract::{Body, IntakeAuth, Operator};
@@ -66,7 +67,9 @@ pub async fn report(
         None if request.bare == Submission::default() => return Err(ApiError::of(Code::ReportRequired)),
         None => request.bare,
     };
-    answer(state.app.report(&operator.ctx, submission).await?, true)
+    let result = state.app.report(&operator.ctx, submission).await;
+    meters::report(&state, "report", result.as_ref());
+    answer(result?, true)
 }
 
 /// Report a failure with a scoped intake key
@@ -91,7 +94,9 @@ pub async fn intake(auth: IntakeAuth, State(state): State<AppState>, Body(body):
         key: auth.key.as_ref().map(|key| key.expose()),
         request_id: &auth.ctx.request_id,
     };
-    answer(state.app.intake(request).await?, false)
+    let result = state.app.intake(request).await;
+    meters::report(&state, "intake", result.as_ref());
+    answer(result?, false)
 }
 
 fn answer(outcome: Outcome, with_gate: bool) -> Answer<Reported> {

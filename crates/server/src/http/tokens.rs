@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     boot::token,
-    extract::{Body, Operator, Path},
+    extract::{Body, Decider, Path},
 };
 
 /// Active tokens at most.
@@ -131,8 +131,7 @@ pub struct TenantPick {
         (status = 403, body = ErrorBody, description = "`HUMAN_ACTOR_REQUIRED`: agents may not manage tokens."),
     )
 )]
-pub async fn list(operator: Operator, State(state): State<AppState>) -> Answer<TokenList> {
-    operator.not_an_agent()?;
+pub async fn list(Decider(operator): Decider, State(state): State<AppState>) -> Answer<TokenList> {
     let mut tokens = Vec::new();
     for tenant in visible(&state, &operator.ctx).await? {
         for (token, _) in load(&state, &tenant).await? {
@@ -155,11 +154,10 @@ pub async fn list(operator: Operator, State(state): State<AppState>) -> Answer<T
     )
 )]
 pub async fn create(
-    operator: Operator,
+    Decider(operator): Decider,
     State(state): State<AppState>,
     Body(request): Body<TokenRequest>,
 ) -> Result<(StatusCode, Json<TokenCreated>), ApiError> {
-    operator.not_an_agent()?;
     let ctx = &operator.ctx;
     let raw_token = token::fresh(state.ids());
     let token = draft(request, ctx, state.ids().fresh(), token_hash(&raw_token))?;
@@ -188,8 +186,11 @@ pub async fn create(
         (status = 409, body = ErrorBody, description = "`CONFLICT`: it was changed at the same time."),
     )
 )]
-pub async fn revoke(operator: Operator, State(state): State<AppState>, Path(id): Path<String>) -> Answer<TokenRevoked> {
-    operator.not_an_agent()?;
+pub async fn revoke(
+    Decider(operator): Decider,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Answer<TokenRevoked> {
     let _one_at_a_time = state.token_changes.lock().await;
     for tenant in visible(&state, &operator.ctx).await? {
         let Some(row) = state.store.get(&API_TOKENS, &tenant, &id).await? else { continue };

@@ -182,9 +182,6 @@ impl Metrics {
     ) -> Family<Histogram> {
         self.family(name, help, labels, || Histogram::new(LATENCY_SECONDS))
     }
-    pub fn counter(&self, name: &'static str, help: &'static str) -> Counter {
-        self.counters(name, help, &[]).with(&[])
-    }
     pub fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
         self.gauges(name, help, &[]).with(&[])
     }

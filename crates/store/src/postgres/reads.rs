@@ -37,6 +37,10 @@ impl Reads {
         if connection.is_closed() && !fresh && matches!(answer, Err(Fault::Unavailable(_))) {
             answer = self.connection(slot).await?.0.query_all(&statement).await;
         }
+        if matches!(answer, Err(Fault::Unavailable(_))) {
+            // Whatever the reason, the next question gets a new connection instead of the same silence.
+            *slot.lock().await = None;
+        }
         Ok(answer?.pop().unwrap_or_default())
     }
 

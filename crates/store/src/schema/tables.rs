@@ -89,6 +89,32 @@ pub const TABLES: &[Table] = &[
             "updated_at_ms, id",
         ],
     },
+    Table { name: "configs", columns: &[], unique: &[], lists: &[] },
+    Table {
+        name: "triage_runs",
+        columns: &[("draft_id", TEXT), ("status", TEXT), ("updated_at_ms", INT)],
+        unique: &[],
+        lists: &["updated_at_ms, id", "draft_id, updated_at_ms, id", "status, updated_at_ms, id"],
+    },
+    Table {
+        name: "artifacts",
+        columns: &[("run_id", TEXT), ("artifact_type", TEXT), ("created_at_ms", INT)],
+        unique: &[],
+        lists: &["run_id, created_at_ms, id"],
+    },
+    Table {
+        name: "memory_entries",
+        columns: &[("category", TEXT), ("repo", TEXT), ("fingerprint", TEXT), ("created_at_ms", INT)],
+        unique: &[],
+        lists: &["created_at_ms, id", "repo, created_at_ms, id", "fingerprint, created_at_ms, id"],
+    },
+    Table {
+        name: "external_actions",
+        columns: &[("idempotency_key", TEXT), ("updated_at_ms", INT)],
+        unique: &[],
+        lists: &["updated_at_ms, id", "idempotency_key, updated_at_ms, id"],
+    },
+    Table { name: "integrity_acks", columns: &[("at_ms", INT)], unique: &[], lists: &["at_ms, id"] },
     Table {
         name: "api_tokens",
         columns: &[("secret_hash", TEXT), ("created_at_ms", INT)],
@@ -101,32 +127,6 @@ pub const TABLES: &[Table] = &[
         unique: &["secret_hash"],
         lists: &["created_at_ms, id", "project_id, created_at_ms, id"],
     },
-    Table { name: "configs", columns: &[], unique: &[], lists: &[] },
-    Table {
-        name: "triage_runs",
-        columns: &[("draft_id", TEXT), ("status", TEXT), ("updated_at_ms", INT)],
-        unique: &[],
-        lists: &["draft_id, updated_at_ms, id"],
-    },
-    Table {
-        name: "artifacts",
-        columns: &[("run_id", TEXT), ("artifact_type", TEXT), ("created_at_ms", INT)],
-        unique: &[],
-        lists: &["run_id, created_at_ms, id"],
-    },
-    Table {
-        name: "memory_entries",
-        columns: &[("category", TEXT), ("repo", TEXT), ("fingerprint", TEXT), ("created_at_ms", INT)],
-        unique: &[],
-        lists: &["repo, created_at_ms, id", "fingerprint, created_at_ms, id"],
-    },
-    Table {
-        name: "external_actions",
-        columns: &[("idempotency_key", TEXT), ("updated_at_ms", INT)],
-        unique: &[],
-        lists: &["updated_at_ms, id"],
-    },
-    Table { name: "integrity_acks", columns: &[("at_ms", INT)], unique: &[], lists: &["at_ms, id"] },
 ];
 
 /// The audit rows that every signal writes. They are most of the log, so the index by type leaves them out: a page of
@@ -142,12 +142,16 @@ pub const IS_RARE: &str = "event_type NOT IN ('incident_monitor.incident.detecte
 pub const SYSTEM: &[&str] = &[
     "CREATE TABLE schema_version (version {int} NOT NULL){strict}",
     "CREATE TABLE meta (key {text} NOT NULL PRIMARY KEY, value {text} NOT NULL){strict}",
-    "CREATE TABLE audit_head (tenant {text} NOT NULL PRIMARY KEY, size {int} NOT NULL){strict}",
+    "CREATE TABLE audit_head (tenant {text} NOT NULL PRIMARY KEY, size {int} NOT NULL, \
+     clock_ms {int} NOT NULL){strict}",
+    // `clock_ms` is the latest time up to this row. Unlike the times themselves it never falls, so a lower bound on time
+    // is a lower bound on the sequence; one row in 64 is enough to find it.
     "CREATE TABLE audit_events (tenant {text} NOT NULL, seq {int} NOT NULL, event_type {text} NOT NULL, \
-     created_at_ms {int} NOT NULL, leaf {bytes} NOT NULL, canonical {text} NOT NULL, \
+     created_at_ms {int} NOT NULL, clock_ms {int} NOT NULL, leaf {bytes} NOT NULL, canonical {text} NOT NULL, \
      PRIMARY KEY (tenant, seq)){strict}",
     "CREATE INDEX audit_events_rare ON audit_events (tenant, event_type, seq) WHERE event_type NOT IN \
      ('incident_monitor.incident.detected', 'incident_monitor.incident.recurred', 'incident_monitor.incident.blocked')",
+    "CREATE INDEX audit_events_clock ON audit_events (tenant, clock_ms, seq) WHERE seq % 64 = 0",
     "CREATE TABLE audit_nodes (tenant {text} NOT NULL, level {int} NOT NULL, idx {int} NOT NULL, \
      hash {bytes} NOT NULL, PRIMARY KEY (tenant, level, idx)){strict}",
     "CREATE TABLE checkpoints (tenant {text} NOT NULL PRIMARY KEY, size {int} NOT NULL, root {bytes} NOT NULL, \

@@ -61,11 +61,12 @@ fn questions_are_index_seeks() {
         (audit(AuditQuery::default()), "sqlite_autoindex_audit_events"),
         (audit(AuditQuery { after_seq: Some(3), ..AuditQuery::default() }), "sqlite_autoindex_audit_events"),
         (typed("incident_monitor.incident.detected"), "sqlite_autoindex_audit_events"),
+        (audit(AuditQuery { since_ms: Some(3), ..AuditQuery::default() }), "audit_events_clock"),
         (typed("test.rare"), "audit_events_rare"),
         (read::audit_hashes(&tenant(), 0, 0, 256), "sqlite_autoindex_audit_events"),
         (read::audit_hashes(&tenant(), 1, 0, 256), "sqlite_autoindex_audit_nodes"),
     ];
-    let lists: [(&'static Collection, &'static str, &[&'static str], &str); 14] = [
+    let lists: [(&'static Collection, &'static str, &[&'static str], &str); 15] = [
         (&INCIDENTS, "updated_at_ms", &[], "incidents_list_0"),
         (&INCIDENTS, "updated_at_ms", &["status"], "incidents_list_1"),
         (&INCIDENTS, "updated_at_ms", &["project_id"], "incidents_list_2"),
@@ -74,8 +75,9 @@ fn questions_are_index_seeks() {
         (&DRAFTS, "created_at_ms", &["status"], "drafts_list_1"),
         (&DRAFTS, "created_at_ms", &["project_id"], "drafts_list_2"),
         (&POSTS, "updated_at_ms", &[], "posts_list_0"),
-        (&POSTS, "updated_at_ms", &["destination_id"], "posts_list_1"),
-        (&POSTS, "updated_at_ms", &["draft_id"], "posts_list_2"),
+        (&POSTS, "updated_at_ms", &["status"], "posts_list_1"),
+        (&POSTS, "updated_at_ms", &["destination_id"], "posts_list_2"),
+        (&POSTS, "updated_at_ms", &["draft_id"], "posts_list_3"),
         (&DELIVERIES, "updated_at_ms", &["draft_id"], "deliveries_list_0"),
         (&DELIVERIES, "updated_at_ms", &["state"], "deliveries_list_1"),
         (&DELIVERIES, "updated_at_ms", &["destination_id"], "deliveries_list_2"),

@@ -1,7 +1,8 @@
 //! Applying one commit: its rows and jobs, then its signals, then its audit rows.
 
 use tandem_core::{
-    record::{Commit, Committed, Expect, Write},
+    incident::{self, Amendment, INCIDENTS, Incident},
+    record::{Commit, Committed, Expect, Put, Write},
     tenant::TenantKey,
 };
 
@@ -37,8 +38,36 @@ pub async fn apply<S: Session>(session: &mut S, log: &mut Log, commit: &Commit) 
             }
         }
     }
+    for write in &commit.writes {
+        if let Write::Amend { incident_id, amendment } = write {
+            amend(session, &tenant, incident_id, amendment, commit.ctx.now_ms).await?;
+        }
+    }
     // Rows can conflict and signals cannot, so the signals' work is not begun for a commit that will not stand.
     fold::apply(session, log, &[commit]).await?.pop().unwrap_or(Err(Fault::Refused("not applied".into())))
+}
+
+/// Reads the incident under the tenant's lock, changes it by the rule, and writes it back.
+async fn amend<S: Session>(
+    session: &mut S,
+    tenant: &TenantKey,
+    incident_id: &str,
+    amendment: &Amendment,
+    now_ms: u64,
+) -> Result<(), Fault> {
+    let sql = sql::of(&INCIDENTS);
+    let key = [Value::Text(tenant.as_str()), Value::Text(incident_id)];
+    let Some(mut row) = session.query(Stmt::new(&sql.get, key)).await?.pop() else { return Ok(()) };
+    let (id, version, body) = (row.text()?, row.uint()?, row.text()?);
+    let mut incident: Incident =
+        serde_json::from_str(&body).map_err(|error| Fault::Corrupt(format!("incident {id}: {error}")))?;
+    incident::amend(&mut incident, amendment, now_ms);
+    let put = Put::update(&incident, version);
+    let mut params = vec![Value::Text(tenant.as_str()), Value::Text(incident_id), Value::uint(version)];
+    params.push(Value::Text(&put.body));
+    params.extend(put.columns.iter().map(Value::from));
+    let changed = session.execute_all(&[Stmt { sql: &sql.update, params }]).await?;
+    if changed == [1] { Ok(()) } else { Err(Fault::Conflict) }
 }
 
 fn statement<'a>(tenant: &'a TenantKey, write: &'a Write) -> Option<(Stmt<'a>, Need)> {
@@ -71,7 +100,7 @@ fn statement<'a>(tenant: &'a TenantKey, write: &'a Write) -> Option<(Stmt<'a>, N
                 }
             }
         }
-        Write::Signal(_) => return None,
+        Write::Signal(_) | Write::Amend { .. } => return None,
         Write::Job(job) => (jobs::insert(tenant, job), Need::OneRow),
         Write::JobDone { job_id, lease } => (jobs::done(job_id, lease), Need::OneRow),
         Write::JobRetry { job_id, lease, due_at_ms } => (jobs::retry(job_id, lease, *due_at_ms), Need::OneRow),

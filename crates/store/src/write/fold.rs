@@ -182,11 +182,7 @@ enum Row<'a> {
     Bury { tenant: &'a TenantKey, id: String },
 }
 
-async fn save<S: Session>(
-    session: &mut S,
-    slots: &[Slot<'_>],
-    jobs: &[(&TenantKey, Job)],
-) -> Result<(), Fault> {
+async fn save<S: Session>(session: &mut S, slots: &[Slot<'_>], jobs: &[(&TenantKey, Job)]) -> Result<(), Fault> {
     let mut rows: Vec<Row<'_>> = Vec::with_capacity(2 * slots.len());
     for slot in slots.iter().filter(|slot| slot.unreadable.is_none()) {
         // Without an incident no signal was folded: every commit that had one met an unreadable row elsewhere.

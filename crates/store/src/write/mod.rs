@@ -124,6 +124,7 @@ fn size(op: &Op) -> usize {
                 // An incident, a draft and an audit row.
                 Write::Signal(signal) => 2 * signal.composed.len() + 4096,
                 Write::Delete { .. }
+                | Write::Amend { .. }
                 | Write::Job(_)
                 | Write::JobDone { .. }
                 | Write::JobRetry { .. }
@@ -140,7 +141,9 @@ fn writes_jobs(op: &Op) -> bool {
     match op {
         Op::Commit(commit) => commit.writes.iter().any(|write| match write {
             Write::Job(_) | Write::JobRetry { .. } | Write::JobsWake { .. } => true,
-            Write::Put(_) | Write::Delete { .. } | Write::Signal(_) | Write::JobDone { .. } => false,
+            Write::Put(_) | Write::Delete { .. } | Write::Signal(_) | Write::Amend { .. } | Write::JobDone { .. } => {
+                false
+            }
         }),
         Op::Claim(_) | Op::MarkUsed { .. } | Op::Checkpoint { .. } | Op::MetaInit { .. } | Op::Ping => false,
     }

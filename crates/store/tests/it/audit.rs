@@ -80,6 +80,31 @@ pub async fn pages_go_both_ways_and_filter(lab: Lab) {
     assert_eq!(opened.store().audit_rows(&other, query).await, Ok(Vec::new()));
 }
 
+pub async fn a_time_bound_finds_every_row_in_whatever_order_they_came(lab: Lab) {
+    let opened = lab.open().await;
+    let mut times = Vec::new();
+    for _ in 0..4 {
+        let mut commit = commit();
+        for _ in 0..100 {
+            // Rising on the whole, and each row up to forty behind or ahead of its neighbours.
+            let n = times.len() as u64;
+            times.push(1_000 + n + (n * 37) % 80);
+            commit = commit.audit(fresh_id(), "test.row", serde_json::json!({}));
+            commit.audit.last_mut().expect("just added").created_at_ms = times[times.len() - 1];
+        }
+        send(&opened, commit).await;
+    }
+    for since in (990..1_500).step_by(7) {
+        let expected: Vec<u64> = (1..=400).filter(|seq| times[*seq as usize - 1] >= since).collect();
+        let query = AuditQuery { since_ms: Some(since), limit: 1_000, ..AuditQuery::default() };
+        let forward = AuditQuery { after_seq: Some(0), ..query.clone() };
+        assert_eq!(seqs(&opened, forward).await, expected, "since {since}");
+        let mut backward = seqs(&opened, query).await;
+        backward.reverse();
+        assert_eq!(backward, expected, "since {since}");
+    }
+}
+
 fn checkpoint(size: u64) -> Checkpoint {
     Checkpoint {
         size,

@@ -1,6 +1,6 @@
 //! Jobs: due times, lanes, leases.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use tandem_core::{
     ports::{Claim, StoreError},
@@ -143,7 +143,9 @@ pub async fn writing_a_job_wakes(lab: Lab) {
     for _ in 0..2 {
         near.mark_unchanged();
         enqueue(&opened, [job("hook", "s", 1)]).await;
-        near.changed().await.expect("the writer lives");
-        far.changed().await.expect("the listener lives");
+        for wakes in [&mut near, &mut far] {
+            let woken = tokio::time::timeout(Duration::from_secs(10), wakes.changed()).await;
+            woken.expect("it wakes").expect("the store lives");
+        }
     }
 }

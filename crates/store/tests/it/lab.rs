@@ -159,7 +159,7 @@ pub fn commit() -> Commit {
 }
 
 /// A commit with one audit row, as most have.
-pub fn audited(event_type: &str) -> Commit {
+pub fn audited(event_type: &'static str) -> Commit {
     commit().audit(fresh_id(), event_type, serde_json::json!({}))
 }
 

@@ -1,6 +1,10 @@
 //! Opening, closing, and what must never be opened.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use tandem_core::{incident::INCIDENTS, record::JobKind};
 use tandem_store::{KNOWN_VERSION, OpenError, open_sqlite};
@@ -51,21 +55,46 @@ pub async fn the_store_says_whether_it_is_alone(lab: Lab) {
     assert_eq!(opened.store().job_count(JobKind::Triage).await, Ok(0));
 }
 
-fn database() -> std::path::PathBuf {
-    match Lab::sqlite() {
-        Lab::Sqlite(path) => path,
-        Lab::Postgres { .. } => unreachable!("asked for SQLite"),
+/// A path for a database, in a directory that goes away with this.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        let Lab::Sqlite(path) = Lab::sqlite() else { unreachable!("asked for SQLite") };
+        Self(path)
     }
 }
 
-fn journal(path: &Path) -> std::path::PathBuf {
+impl std::ops::Deref for Scratch {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl AsRef<Path> for Scratch {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Some(directory) = self.0.parent() {
+            // A failing test has said more than a failing removal would.
+            let _ = fs::remove_dir_all(directory);
+        }
+    }
+}
+
+fn journal(path: &Path) -> PathBuf {
     path.with_extension("db-wal")
 }
 
 #[test]
 fn what_is_not_our_database_is_refused_and_left_alone() {
     let whole = {
-        let path = database();
+        let path = Scratch::new();
         drop(open_sqlite(&path).expect("a new store"));
         fs::read(&path).expect("the file")
     };
@@ -73,7 +102,7 @@ fn what_is_not_our_database_is_refused_and_left_alone() {
     // Every page but the header's first hundred bytes: the tables' own pages no longer make sense.
     scribbled[100..].fill(0xa5);
     let foreign = {
-        let path = database();
+        let path = Scratch::new();
         let connection = rusqlite::Connection::open(&path).expect("a new database");
         connection.execute_batch("CREATE TABLE theirs (x)").expect("a table");
         drop(connection);
@@ -88,7 +117,7 @@ fn what_is_not_our_database_is_refused_and_left_alone() {
         ("someone else's", foreign),
     ];
     for (what, bytes) in cases {
-        let path = database();
+        let path = Scratch::new();
         fs::write(&path, &bytes).expect("written");
         let error = open_sqlite(&path).map(|_| ()).expect_err(what);
         assert!(matches!(error, OpenError::Unreadable(_)), "{what}: {error}");
@@ -99,7 +128,7 @@ fn what_is_not_our_database_is_refused_and_left_alone() {
 #[test]
 fn a_journal_without_its_database_is_refused() {
     for empty_main in [false, true] {
-        let path = database();
+        let path = Scratch::new();
         fs::write(journal(&path), [1; 64]).expect("written");
         if empty_main {
             fs::write(&path, []).expect("written");
@@ -111,7 +140,7 @@ fn a_journal_without_its_database_is_refused() {
 
 #[test]
 fn an_interrupted_first_start_is_started_again() {
-    let path = database();
+    let path = Scratch::new();
     fs::write(path.with_extension("db.new"), b"half a database").expect("written");
     drop(open_sqlite(&path).expect("a new store"));
     assert!(!path.with_extension("db.new").exists());
@@ -120,11 +149,11 @@ fn an_interrupted_first_start_is_started_again() {
 
 #[test]
 fn nobody_else_may_read_the_files() {
-    let path = database();
+    let path = Scratch::new();
     drop(open_sqlite(&path).expect("a new store"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("ours");
     let store = open_sqlite(&path).expect("it opens");
-    for file in [path.clone(), journal(&path), path.with_extension("db-shm")] {
+    for file in [path.to_path_buf(), journal(&path), path.with_extension("db-shm")] {
         let mode = fs::metadata(&file).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{}", file.display());
     }

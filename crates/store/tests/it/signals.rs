@@ -2,7 +2,7 @@
 
 use tandem_core::{
     draft::{DRAFTS, Draft, DraftStatus},
-    incident::{INCIDENTS, Incident, IncidentStatus, TOMBSTONES, Tombstone},
+    incident::{Amendment, INCIDENTS, Incident, IncidentStatus, TOMBSTONES, Tombstone},
     ports::{AuditQuery, StoreError},
     record::{Commit, Expect, Put, Write},
     signal::Submission,
@@ -15,7 +15,7 @@ pub async fn a_first_signal_makes_an_incident_and_a_draft(lab: Lab) {
     let opened = lab.open().await;
     let committed = send(&opened, report(&local(), "one", 5_000)).await;
     let [outcome] = &committed.signals[..] else { panic!("one outcome for one signal") };
-    assert!(outcome.created && !outcome.blocked);
+    assert!(outcome.created && outcome.blocked.is_none());
     assert_eq!(committed.audit_seq, 1);
     let incident = load::<Incident>(&opened, &local().key(), &outcome.incident.incident_id).await.expect("stored");
     assert_eq!(incident.value, outcome.incident);
@@ -99,7 +99,7 @@ pub async fn a_blocked_signal_is_counted_without_a_draft(lab: Lab) {
     for n in 1..=3 {
         let signal = accepted(noise.clone(), &local(), n);
         let outcome = send(&opened, commit().write(Write::Signal(Box::new(signal)))).await.signals.remove(0);
-        assert!(outcome.blocked && outcome.draft.is_none());
+        assert!(outcome.blocked.is_some() && outcome.draft.is_none());
         assert_eq!(outcome.incident.occurrence_count, n);
         assert_eq!(outcome.incident.status, IncidentStatus::QualityGateBlocked);
     }
@@ -161,6 +161,37 @@ pub async fn a_signal_beside_a_conflict_is_not_counted(lab: Lab) {
     let stored = load::<Incident>(&opened, &local().key(), &incident.incident_id).await.expect("stored").value;
     assert_eq!(stored.occurrence_count, 31);
     assert_eq!(opened.store().audit_size(&local().key()).await, Ok(31));
+}
+
+pub async fn an_amendment_and_a_count_never_lose_each_other(lab: Lab) {
+    let opened = lab.open().await;
+    let (incident, _) = some_draft(&opened).await;
+    let amendments = (0..40).map(|n| {
+        let (opened, id) = (opened.clone(), incident.incident_id.clone());
+        tokio::spawn(async move {
+            let amendment = Amendment::TriageQueued { run_id: format!("run-{n}") };
+            let amend = commit().write(Write::Amend { incident_id: id, amendment });
+            opened.store().commit(amend).await.expect("an amendment cannot conflict");
+        })
+    });
+    let counts = (0..40).map(|_| {
+        let (opened, key) = (opened.clone(), incident.fingerprint.clone());
+        tokio::spawn(async move {
+            send(&opened, report(&local(), &key, 2_000)).await;
+        })
+    });
+    for caller in amendments.chain(counts).collect::<Vec<_>>() {
+        caller.await.expect("no panic");
+    }
+    let stored = load::<Incident>(&opened, &local().key(), &incident.incident_id).await.expect("stored").value;
+    assert_eq!((stored.occurrence_count, stored.status), (41, IncidentStatus::TriageQueued));
+    assert!(stored.triage_run_id.is_some());
+
+    // An incident that is gone is not brought back.
+    let amendment = Amendment::Judged { approved: false };
+    let amend = commit().write(Write::Amend { incident_id: "failure-incident-none".into(), amendment });
+    opened.store().commit(amend).await.expect("nothing to change");
+    assert_eq!(count(&opened, &INCIDENTS, &local()).await, 1);
 }
 
 pub async fn an_unreadable_incident_is_never_replaced(lab: Lab) {

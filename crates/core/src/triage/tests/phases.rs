@@ -122,6 +122,23 @@ fn hit(path: &str, needle: &str, found_by: FoundBy, exact: bool) -> FileHit {
 }
 
 #[test]
+fn beside_an_exact_frame_a_common_word_leads_nowhere() {
+    let frame = hit("orders/pricing.py", "/srv/app/orders/pricing.py", FoundBy::Frame, true);
+    let word = hit("receipts/total.rb", "price", FoundBy::Term, false);
+    for (hits, files) in
+        [(vec![frame, word.clone()], vec!["orders/pricing.py"]), (vec![word], vec!["receipts/total.rb"])]
+    {
+        let shown = hits.len();
+        let found = WorkspaceFindings { available: true, files_searched: 7, hits, ..Default::default() };
+        let (_, _, input) = through(PYTHON, found);
+        assert_eq!(input.likely_files_to_edit, files);
+        assert_eq!(input.fix_points.len(), files.len());
+        // What was found is still told.
+        assert_eq!(input.file_references.len(), shown);
+    }
+}
+
+#[test]
 fn confidence_is_what_was_found() {
     let frame = "/srv/app/orders/pricing.py";
     let rows = [

@@ -9,7 +9,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{Router, body::Body, http::Request, response::Response};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use tandem_core::ports::{Clock, Secret};
+use tandem_app::{App, Ports};
+use tandem_core::{
+    config::Config,
+    ports::{Clock, Secret},
+};
+use tandem_outbound::{secrets::EnvSecrets, workspace::LocalWorkspace};
 use tower::ServiceExt;
 
 use self::fake_store::FakeStore;
@@ -19,7 +24,11 @@ use super::{
     handlers,
     state::AppState,
 };
-use crate::{boot::system::SystemIds, extract::auth::Auth, telemetry::metrics::Metrics};
+use crate::{
+    boot::{outbound::Drivers, system::SystemIds},
+    extract::auth::Auth,
+    telemetry::metrics::Metrics,
+};
 
 /// The token that the server was started with.
 const TOKEN: &str = "boot-token";
@@ -59,7 +68,19 @@ impl Setup {
         let gate = Arc::new(Gate::new(Arc::new(Fixed), Arc::new(SystemIds), auth, Metrics::default(), self.facts));
         if self.open {
             gate.auth.attach(Arc::clone(&store) as _);
-            gate.open(handlers(AppState::new(Arc::clone(&store) as _, Arc::clone(&gate))));
+            let app = App::new(
+                Ports {
+                    store: Arc::clone(&store) as _,
+                    clock: Arc::new(Fixed),
+                    ids: Arc::new(SystemIds),
+                    secrets: Arc::new(EnvSecrets),
+                    outbound: Arc::new(Drivers::new(std::path::Path::new("unused"), Arc::new(Fixed))),
+                    workspace: Arc::new(LocalWorkspace::default()),
+                    audit_seed: None,
+                },
+                Config::default(),
+            );
+            gate.open(handlers(AppState::new(app, Arc::clone(&store) as _, Arc::clone(&gate))));
         }
         Server { router: front(Arc::clone(&gate)), gate, store }
     }

@@ -39,7 +39,7 @@ async fn created_used_revoked() {
     );
 
     let audit = server.store.audit.lock().unwrap();
-    let types: Vec<&str> = audit.iter().map(|row| row.event_type.as_str()).collect();
+    let types: Vec<&str> = audit.iter().map(|row| row.event_type.as_ref()).collect();
     assert_eq!(types, ["auth.token.created", "auth.token.revoked"]);
     assert!(audit.iter().all(|row| !row.payload.to_string().contains(&raw)));
 }
