@@ -262,6 +262,19 @@ impl App {
         let incident = self.incident_of(&tenant, &found.value).await?;
         let (mut draft, mut run) = (found.value, read.value);
         let mut commit = Commit::new(ctx);
+        let of_worker = !more.is_empty();
+        if of_worker && run.status.is_terminal() {
+            // Somebody posted a summary while the phases ran. It is not written over with what the phases found.
+            commit.writes.extend_from_slice(more);
+            self.store().commit(commit).await.map_err(store_failure)?;
+            return Ok(Triaged {
+                deduped: true,
+                draft,
+                run,
+                failure_pattern_memory: None,
+                regression_signal_memory: None,
+            });
+        }
         run.duplicates = findings.duplicates.clone();
         commit = self.phase_artifacts(ctx, &mut run, findings, commit);
 

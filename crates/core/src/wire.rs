@@ -1,8 +1,9 @@
 //! Enumerations whose variants are words of the wire contract.
 
-/// Declares a fieldless enum with its wire words, in both directions and as an OpenAPI enum.
+/// Declares a fieldless enum with its wire words, in both directions and as an OpenAPI enum. The words are matched as
+/// plain tokens: a literal that a macro has captured as such is invisible to the derive that reads `rename`.
 macro_rules! wire_enum {
-    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:tt),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
         $vis enum $name {

@@ -18,6 +18,7 @@ use super::merkle::{self, Frontier, Hash, TILE_LEVEL, TILE_ROWS};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = IntegrityStatus)]
 pub enum Status {
     Verified,
     Tampered,

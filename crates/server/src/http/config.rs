@@ -35,11 +35,20 @@ pub struct ConfigAnswer {
     pub incident_monitor: Config,
 }
 
+/// The configuration, under the name from before the rename.
 #[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "describes what `paused` renders")]
+#[allow(dead_code, reason = "describes what `wrapped` renders")]
+pub struct FormerConfigAnswer {
+    pub bug_monitor: Config,
+}
+
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "describes what `switch` renders")]
 pub struct PauseAnswer {
     pub ok: bool,
     pub incident_monitor: Config,
+    /// The same again, for callers of the former path.
+    pub bug_monitor: Option<Config>,
 }
 
 fn wrapped(dialect: Dialect, snapshot: &Snapshot) -> Response {

@@ -15,7 +15,7 @@ use utoipa::{
     },
 };
 
-use super::{alias, gate};
+use super::{alias, config::FormerConfigAnswer, gate};
 
 /// Every refusal of this server.
 #[derive(Serialize, ToSchema)]
@@ -67,6 +67,7 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
         .build();
     let components = document.components.get_or_insert_with(Components::new);
     components.schemas.insert("ErrorBody".into(), ErrorBody::schema());
+    components.schemas.insert("FormerConfigAnswer".into(), FormerConfigAnswer::schema());
     for (name, scheme) in schemes() {
         components.security_schemes.insert(name.into(), RefOr::T(scheme));
     }
@@ -85,11 +86,19 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
             }
         }
         if let Some(old) = old {
-            former.push((old, old_item));
+            former.push((old, renamed(old_item)));
         }
     }
     document.paths.paths.extend(former);
     document
+}
+
+/// The one body that is named after the product has its former name on the former path.
+fn renamed(item: PathItem) -> PathItem {
+    let reference = |name: &str| format!("\"#/components/schemas/{name}\"");
+    let text = serde_json::to_string(&item).unwrap_or_default();
+    let text = text.replace(&reference("ConfigAnswer"), &reference("FormerConfigAnswer"));
+    serde_json::from_str(&text).unwrap_or(item)
 }
 
 pub fn pretty(document: &OpenApi) -> String {
