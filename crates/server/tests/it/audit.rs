@@ -43,6 +43,7 @@ fn rows_are_numbered_without_gaps_and_say_who_and_why() {
     let (server, client) = configured("rows-log", json!({}));
     let author = server.client().with("x-tandem-actor-id", "ada").with("x-tandem-request-source", "control_panel");
     author.must("POST", "/incident-monitor/pause", &[("x-request-id", "because-of-this")], None).ok();
+    client.ask("/incident-monitor/resume").ok();
     busy(&client, 4);
     let rows = client.get("/audit/protected?limit=1000").ok();
     assert_eq!(rows["integrity"]["status"], json!("verified"), "{}", rows["integrity"]);

@@ -47,7 +47,8 @@ fn a_full_disk_refuses_and_loses_nothing() {
             }
         }
         assert_eq!(refused, 5, "the limit was never felt after {} reports", answered.len());
-        // Everything that writes is refused alike, and reading goes on.
+        // Not a byte more: everything that writes is refused alike, and reading goes on.
+        server.limit_files(Some(1));
         client.ask("/incident-monitor/pause").refused(503, "STORE_UNAVAILABLE");
         publish(&client, &early, json!({})).refused(503, "STORE_UNAVAILABLE");
         client.get("/incident-monitor/status").ok();

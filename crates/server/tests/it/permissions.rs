@@ -172,10 +172,7 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         ("POST", "/incident-monitor/drafts/{id}/triage-summary" | "/incident-monitor/drafts/{id}/issue-draft") => {
             let id = drafted(admin, bodies::report_as(&unique));
             admin.ask(&format!("/incident-monitor/drafts/{id}/triage-run")).ok();
-            tandem_testkit::until("the run has ended", crate::support::SOON, || {
-                let run = admin.ask(&format!("/incident-monitor/drafts/{id}/triage-run")).ok();
-                (run["triage_summary"].is_object()).then_some(())
-            });
+            crate::support::triaged(admin, &id);
             to(&id, json!({}))
         }
         ("DELETE", "/incident-monitor/posts/{id}") | ("POST", "/incident-monitor/posts/bulk-delete") => {

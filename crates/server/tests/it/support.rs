@@ -114,3 +114,12 @@ pub fn keyed(client: &Client, more: Value) -> (String, String) {
 }
 
 pub const KEY_HEADER: &str = "x-tandem-incident-monitor-intake-key";
+
+/// Waits until the triage of a draft has ended.
+#[track_caller]
+pub fn triaged(client: &Client, draft_id: &str) {
+    until("triage has ended", SOON, || {
+        let status = draft(client, draft_id)["github_status"].as_str().unwrap_or_default().to_owned();
+        matches!(status.as_str(), "triage_summary_ready" | "issue_draft_ready" | "proposal_blocked").then_some(())
+    });
+}

@@ -29,8 +29,16 @@ fn tampered(name: &str, change: impl FnOnce(&Connection)) -> (Server, Client) {
     (server, client)
 }
 
+/// Runs a statement that must change what the log holds.
 fn changed(db: &Connection, sql: &str) {
-    assert!(db.execute(sql, []).unwrap() >= 1, "{sql} changed nothing");
+    let held = || -> Vec<(i64, String, Vec<u8>)> {
+        let mut rows = db.prepare("SELECT seq, canonical, leaf FROM audit_events ORDER BY seq").unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    let before = held();
+    db.execute(sql, []).unwrap();
+    assert!(held() != before, "{sql} changed nothing");
 }
 
 #[track_caller]
@@ -54,7 +62,7 @@ fn shows(client: &Client, first_bad: u64) {
 #[test]
 fn every_way_of_tampering_is_named_by_its_row() {
     let cases: [(&str, &[&str], u64); 5] = [
-        ("edited", &["UPDATE audit_events SET canonical = replace(canonical, 'fp-tamper', 'fp-tampeR') WHERE seq = 4"], 4),
+        ("edited", &["UPDATE audit_events SET canonical = replace(canonical, 'incident_monitor', 'incident_monitoR') WHERE seq = 4"], 4),
         ("edited-time", &["UPDATE audit_events SET canonical = replace(canonical, 'created_at_ms\":1', 'created_at_ms\":2') WHERE seq = 9"], 9),
         ("dropped", &["DELETE FROM audit_events WHERE seq = 6"], 6),
         (
@@ -90,7 +98,7 @@ fn a_cut_tail_is_noticed_with_and_without_the_head() {
         let (_server, client) = tampered(&format!("tamper-{name}"), |db| {
             changed(db, sql);
             if name == "tail-and-head" {
-                changed(db, "UPDATE audit_head SET size = (SELECT max(seq) FROM audit_events)");
+                db.execute("UPDATE audit_head SET size = (SELECT max(seq) FROM audit_events)", []).unwrap();
             }
         });
         let integrity = client.get("/audit/protected").ok()["integrity"].clone();
@@ -101,7 +109,7 @@ fn a_cut_tail_is_noticed_with_and_without_the_head() {
 #[test]
 fn a_tampered_log_goes_on_and_is_cleared_by_an_acknowledgement() {
     let (mut server, client) = tampered("acknowledge", |db| {
-        changed(db, "UPDATE audit_events SET canonical = replace(canonical, 'fp-tamper', 'fp-tampeR') WHERE seq = 4");
+        changed(db, "UPDATE audit_events SET canonical = replace(canonical, 'incident_monitor', 'incident_monitoR') WHERE seq = 4");
     });
     shows(&client, 4);
     // Work goes on, and its rows are appended.
