@@ -13,6 +13,10 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if depth_exceeds(bytes, MAX_DEPTH) {
         return Err(ApiError::unreadable(400, format!("The JSON is nested deeper than {MAX_DEPTH} levels.")));
     }
+    // The parser looks only at the texts it keeps; bytes that are no text are refused wherever they stand.
+    if std::str::from_utf8(bytes).is_err() {
+        return Err(ApiError::unreadable(400, "The body is not UTF-8."));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         // The shape may be refused before the syntax error is reached; broken JSON is broken all the same.
         let broken = serde_json::from_slice::<IgnoredAny>(bytes).err();
@@ -125,6 +129,7 @@ mod tests {
         assert_eq!(refusal(b"null").0, 422);
         assert_eq!(refusal(b"{\"inner\":").0, 400);
         assert_eq!(refusal(b"\xff\xfe").0, 400);
+        assert_eq!(refusal(b"{\"inner\":[],\"unread\":\"\xff\"}").0, 400);
         assert_eq!(refusal(b"{} {}").0, 400);
         assert_eq!(refusal(b"[").0, 400);
     }
