@@ -37,8 +37,20 @@ fn rules() -> Vec<(&'static str, Value, Value, Value, bool)> {
         ),
         ("high risk by default", json!({}), critical(), json!({}), true),
         ("never lifts the default", json!({ "routes": route("never") }), critical(), json!({}), false),
-        ("high_risk policy, low risk", json!({ "routes": route("high_risk") }), json!({ "risk_level": "low" }), json!({}), false),
-        ("high_risk policy, high risk", json!({ "routes": route("high_risk") }), json!({ "risk_level": "high" }), json!({}), true),
+        (
+            "high_risk policy, low risk",
+            json!({ "routes": route("high_risk") }),
+            json!({ "risk_level": "low" }),
+            json!({}),
+            false,
+        ),
+        (
+            "high_risk policy, high risk",
+            json!({ "routes": route("high_risk") }),
+            json!({ "risk_level": "high" }),
+            json!({}),
+            true,
+        ),
         ("always", json!({ "routes": route("always") }), json!({}), json!({}), true),
         (
             "naming a destination lifts no policy",
@@ -54,7 +66,13 @@ fn rules() -> Vec<(&'static str, Value, Value, Value, bool)> {
             json!({}),
             false,
         ),
-        ("the floor makes it high", json!({ "safety_defaults": { "minimum_risk_level": "high" } }), json!({}), json!({}), true),
+        (
+            "the floor makes it high",
+            json!({ "safety_defaults": { "minimum_risk_level": "high" } }),
+            json!({}),
+            json!({}),
+            true,
+        ),
     ]
 }
 
@@ -70,7 +88,8 @@ fn preview_creation_and_publish_agree_on_every_rule() {
         let expected = if needed { "approval_required" } else { "draft_ready" };
         assert_eq!(made["status"], json!(expected), "creation: {name}");
         let id = text(&made["draft_id"]);
-        let preview = client.post("/incident-monitor/route-preview", bodies::merged(body.clone(), json!({ "draft_id": id })));
+        let preview =
+            client.post("/incident-monitor/route-preview", bodies::merged(body.clone(), json!({ "draft_id": id })));
         assert_eq!(preview.ok()["approval_required"], json!(needed), "preview of the draft: {name}");
         let answer = publish(&client, &id, body).ok();
         if needed {
@@ -124,7 +143,8 @@ fn a_denial_is_final_on_every_path() {
     approve(&client, &id).refused(409, "INCIDENT_MONITOR_DRAFT_NOT_PENDING_APPROVAL");
     still("approve");
     publish(&client, &id, json!({})).refused(400, "INCIDENT_MONITOR_DRAFT_PUBLISH_FAILED");
-    publish(&client, &id, json!({ "destination_ids": ["memory"] })).refused(400, "INCIDENT_MONITOR_DRAFT_PUBLISH_FAILED");
+    publish(&client, &id, json!({ "destination_ids": ["memory"] }))
+        .refused(400, "INCIDENT_MONITOR_DRAFT_PUBLISH_FAILED");
     still("publish");
     client.ask(&path("triage-run")).refused(409, "INCIDENT_MONITOR_TRIAGE_RUN_CREATE_FAILED");
     let summary = client.post(&path("triage-summary"), json!({ "what_happened": "x" }));
@@ -148,9 +168,7 @@ fn a_denial_stops_a_dead_letter_and_a_triage_in_progress() {
     let hooks = tandem_testkit::Receiver::new();
     hooks.on("/dead", [tandem_testkit::Script::Status(400)]);
     let dead = bodies::webhook("dead", &hooks.url("/dead"));
-    let over = |approval: bool| {
-        json!({ "destinations": [dead], "default_destination_ids": ["dead"], "require_approval_for_new_issues": approval })
-    };
+    let over = |approval: bool| json!({ "destinations": [dead], "default_destination_ids": ["dead"], "require_approval_for_new_issues": approval });
     let (_server, client) = configured("denied-dead", over(false));
     let id = drafted(&client, bodies::report("dead letter"));
     publish(&client, &id, json!({}));
@@ -160,7 +178,9 @@ fn a_denial_stops_a_dead_letter_and_a_triage_in_progress() {
     assert_eq!(publish(&client, &id, json!({})).ok()["action"], json!("approval_required"));
     deny(&client, &id).ok();
     let sent = hooks.received("/dead").len();
-    client.ask(&format!("/incident-monitor/deliveries/{delivery}/redeliver")).refused(409, "INCIDENT_MONITOR_REDELIVER_FAILED");
+    client
+        .ask(&format!("/incident-monitor/deliveries/{delivery}/redeliver"))
+        .refused(409, "INCIDENT_MONITOR_REDELIVER_FAILED");
     assert_eq!(draft(&client, &id)["status"], json!("denied"));
 
     // A run that is under way when the denial comes must not bring the draft back.

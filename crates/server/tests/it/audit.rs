@@ -31,10 +31,16 @@ fn a_fresh_log_is_empty_and_fine() {
     let server = launch("fresh-log").start();
     let client = server.client();
     let manifest = audit::manifest(&client);
-    assert_eq!((&manifest["record_count"], &manifest["last_seq"], &manifest["root_hash"]), (&json!(0), &json!(0), &Value::Null));
+    assert_eq!(
+        (&manifest["record_count"], &manifest["last_seq"], &manifest["root_hash"]),
+        (&json!(0), &json!(0), &Value::Null)
+    );
     assert_eq!(manifest["integrity"]["status"], json!("empty"));
     let rows = client.get("/audit/protected").ok();
-    assert_eq!((&rows["events"], &rows["count"], &rows["integrity"]["status"]), (&json!([]), &json!(0), &json!("empty")));
+    assert_eq!(
+        (&rows["events"], &rows["count"], &rows["integrity"]["status"]),
+        (&json!([]), &json!(0), &json!("empty"))
+    );
     assert_eq!(audit::export(&client).len(), 1);
 }
 
@@ -51,7 +57,8 @@ fn rows_are_numbered_without_gaps_and_say_who_and_why() {
     let numbers: Vec<u64> = rows.iter().map(|row| row["seq"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=rows.len() as u64).collect::<Vec<_>>());
     for row in &rows {
-        for field in ["event_id", "event_type", "durability", "created_at_ms", "tenant_context", "actor", "request_id"] {
+        for field in ["event_id", "event_type", "durability", "created_at_ms", "tenant_context", "actor", "request_id"]
+        {
             assert!(!row[field].is_null(), "{field} of {row}");
         }
     }
@@ -68,7 +75,8 @@ fn pages_go_back_to_the_first_row_and_filters_hold() {
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = client.get(&format!("/audit/protected?limit=7{cursor}")).ok();
-        let rows: Vec<u64> = page["events"].as_array().unwrap().iter().map(|row| row["seq"].as_u64().unwrap()).collect();
+        let rows: Vec<u64> =
+            page["events"].as_array().unwrap().iter().map(|row| row["seq"].as_u64().unwrap()).collect();
         assert!(rows.is_sorted() && rows.len() <= 7);
         seen.splice(0..0, rows);
         match page["next_cursor"].as_str() {
@@ -114,7 +122,14 @@ fn every_proof_holds_under_the_signed_root() {
     let mut wrong = early.root;
     wrong[0] ^= 1;
     assert!(!proof.verify(&wrong, &late.root));
-    for query in ["inclusion?seq=0", "inclusion?seq=99999", "consistency?from=99999", "consistency?from=5&to=2", "inclusion", "inclusion?seq=x"] {
+    for query in [
+        "inclusion?seq=0",
+        "inclusion?seq=99999",
+        "consistency?from=99999",
+        "consistency?from=5&to=2",
+        "inclusion",
+        "inclusion?seq=x",
+    ] {
         let reply = client.get(&format!("/audit/proofs/{query}"));
         assert!((400..500).contains(&reply.status), "{query}: {}", reply.text());
         reply.enveloped();
@@ -146,7 +161,11 @@ fn an_export_verifies_offline_and_no_edited_one_does() {
     let (rows, trailer) = (lines.len() - 1, lines.len() - 1);
     let mut edits: Vec<(&str, Vec<String>, Option<u64>)> = Vec::new();
     let mut edited = lines.clone();
-    edited[10] = edited[10].replacen("fp-audit", "fp-audiT", 1).replacen("paused", "pauseD", 1).replacen("incident_monitor.", "incident_monitoR.", 1);
+    edited[10] = edited[10].replacen("fp-audit", "fp-audiT", 1).replacen("paused", "pauseD", 1).replacen(
+        "incident_monitor.",
+        "incident_monitoR.",
+        1,
+    );
     edits.push(("an edited row", edited, Some(11)));
     let mut dropped = lines.clone();
     dropped.remove(5);

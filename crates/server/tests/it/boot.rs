@@ -165,7 +165,8 @@ fn without_tokens_an_intake_key_opens_intake_alone() {
     let (_, raw) = keyed(&open, json!({}));
     let report = json!({ "project_id": "shop", "report": bodies::report("by key") });
     server.stranger().bearer(&raw).post("/incident-monitor/intake/report", report.clone()).ok();
-    for path in ["/incident-monitor/status", "/incident-monitor/drafts", "/audit/protected", "/config/incident-monitor"] {
+    for path in ["/incident-monitor/status", "/incident-monitor/drafts", "/audit/protected", "/config/incident-monitor"]
+    {
         server.stranger().bearer(&raw).get(path).refused(401, "AUTH_REQUIRED");
         server.stranger().with(KEY_HEADER, &raw).get(path).refused(401, "AUTH_REQUIRED");
     }

@@ -9,7 +9,8 @@ const PATH: &str = "/config/incident-monitor";
 
 #[test]
 fn a_patch_replaces_the_whole_object() {
-    let (mut server, client) = configured("replace", json!({ "mcp_server": null, "default_destination_ids": ["local"] }));
+    let (mut server, client) =
+        configured("replace", json!({ "mcp_server": null, "default_destination_ids": ["local"] }));
     let stored = client.get(PATH).ok()["incident_monitor"].clone();
     assert_eq!(stored["safety_defaults"]["block_unready_destinations"], json!(true), "always told");
     assert_eq!(stored["triage_timeout_ms"], json!(1_800_000));
@@ -86,7 +87,9 @@ fn what_breaks_a_rule_is_refused_and_changes_nothing() {
     let (_server, client) = configured("invalid", json!({}));
     let before = client.get(PATH).ok();
     let project = |more: Value| json!({ "monitored_projects": [bodies::merged(bodies::project("p", "/srv/p"), more)] });
-    let source = |more: Value| project(json!({ "log_sources": [bodies::merged(json!({ "source_id": "s", "path": "a.log" }), more)] }));
+    let source = |more: Value| {
+        project(json!({ "log_sources": [bodies::merged(json!({ "source_id": "s", "path": "a.log" }), more)] }))
+    };
     let twin = bodies::telemetry("same");
     for over in [
         json!({ "repo": "no-slash" }),
@@ -116,8 +119,12 @@ fn what_breaks_a_rule_is_refused_and_changes_nothing() {
     for body in [json!({}), json!({ "incident_monitor": null }), json!({ "other": {} })] {
         client.patch(PATH, body).refused(400, "INCIDENT_MONITOR_CONFIG_REQUIRED");
     }
-    for body in [json!([]), json!({ "incident_monitor": [] }), json!({ "incident_monitor": { "enabled": "perhaps" } }),
-        json!({ "incident_monitor": { "triage_timeout_ms": -1 } })] {
+    for body in [
+        json!([]),
+        json!({ "incident_monitor": [] }),
+        json!({ "incident_monitor": { "enabled": "perhaps" } }),
+        json!({ "incident_monitor": { "triage_timeout_ms": -1 } }),
+    ] {
         client.patch(PATH, body).refused(422, "VALIDATION_FAILED");
     }
     assert_eq!(client.get(PATH).ok(), before);
@@ -130,7 +137,8 @@ fn a_pause_does_not_care_about_the_rest_and_leaves_a_row() {
     assert_eq!((&paused["ok"], &paused["incident_monitor"]["paused"]), (&json!(true), &json!(true)));
     assert_eq!(client.get("/incident-monitor/status").ok()["status"]["runtime"]["paused"], json!(true));
     // A client that always announces JSON but sends nothing.
-    let resumed = client.send("POST", "/incident-monitor/resume", &[("content-type", "application/json")], b"").unwrap();
+    let resumed =
+        client.send("POST", "/incident-monitor/resume", &[("content-type", "application/json")], b"").unwrap();
     assert_eq!(resumed.ok()["incident_monitor"]["paused"], json!(false));
     assert_eq!(audit::rows(&client, "incident_monitor.paused").len(), 1);
     assert_eq!(audit::rows(&client, "incident_monitor.resumed").len(), 1);
@@ -138,7 +146,8 @@ fn a_pause_does_not_care_about_the_rest_and_leaves_a_row() {
 
 #[test]
 fn the_environment_says_how_to_begin_and_is_ignored_afterwards() {
-    let launch = launch("initial").env("TANDEM_INCIDENT_MONITOR_ENABLED", "yes").env("TANDEM_BUG_MONITOR_REPO", "from/env");
+    let launch =
+        launch("initial").env("TANDEM_INCIDENT_MONITOR_ENABLED", "yes").env("TANDEM_BUG_MONITOR_REPO", "from/env");
     let mut server = launch.start();
     let first = server.client().get(PATH).ok()["incident_monitor"].clone();
     assert_eq!((&first["enabled"], &first["repo"]), (&json!(true), &json!("from/env")));
@@ -158,9 +167,21 @@ fn reading_the_status_changes_nothing() {
     assert!(readiness.values().all(Value::is_boolean), "{readiness:?}");
     let recomputed = client.ask("/incident-monitor/status/recompute").ok()["status"].clone();
     assert_eq!(recomputed["readiness"], status["readiness"]);
-    for key in ["config", "runtime", "log_watcher", "required_capabilities", "missing_required_capabilities",
-        "resolved_capabilities", "discovered_mcp_tools", "selected_server_binding_candidates", "destinations",
-        "destination_readiness", "source_readiness", "pending_drafts", "pending_posts"] {
+    for key in [
+        "config",
+        "runtime",
+        "log_watcher",
+        "required_capabilities",
+        "missing_required_capabilities",
+        "resolved_capabilities",
+        "discovered_mcp_tools",
+        "selected_server_binding_candidates",
+        "destinations",
+        "destination_readiness",
+        "source_readiness",
+        "pending_drafts",
+        "pending_posts",
+    ] {
         assert!(!status[key].is_null(), "{key}");
     }
     let debug = client.get("/incident-monitor/debug").ok();

@@ -47,8 +47,11 @@ fn report_until_killed(server: &mut Server, round: u64, pause_ms: u64) -> HashMa
                     if over.load(Ordering::SeqCst) {
                         return;
                     }
-                    let name =
-                        if thread % 2 == 0 { format!("r{round}-s{}", n % 4) } else { format!("r{round}-t{thread}-{n}") };
+                    let name = if thread % 2 == 0 {
+                        format!("r{round}-s{}", n % 4)
+                    } else {
+                        format!("r{round}-t{thread}-{n}")
+                    };
                     told.lock().unwrap().entry(name.clone()).or_default().sent += 1;
                     let body = json!({ "report": bodies::report_as(&name) });
                     let Ok(reply) = client.json("POST", "/incident-monitor/report", &[], Some(body)) else { return };
@@ -148,7 +151,8 @@ fn no_delivery_is_lost_or_sent_under_another_key() {
     let limit = Duration::from_secs(150);
     until("every delivery has ended", limit, || {
         std::thread::sleep(Duration::from_millis(200));
-        let open = |state: &str| client.get(&format!("/incident-monitor/deliveries?status={state}")).ok()["count"].clone();
+        let open =
+            |state: &str| client.get(&format!("/incident-monitor/deliveries?status={state}")).ok()["count"].clone();
         (open("pending") == 0 && open("retrying") == 0).then_some(())
     });
     for id in &answered {

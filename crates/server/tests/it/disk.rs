@@ -62,8 +62,10 @@ fn a_full_disk_refuses_and_loses_nothing() {
             (reply.status == 200).then(|| text(&reply.json()["incident"]["incident_id"]))
         });
         answered.push(later);
-        let ids: std::collections::HashSet<String> =
-            all(&client, "/incident-monitor/incidents", "incidents").iter().map(|row| text(&row["incident_id"])).collect();
+        let ids: std::collections::HashSet<String> = all(&client, "/incident-monitor/incidents", "incidents")
+            .iter()
+            .map(|row| text(&row["incident_id"]))
+            .collect();
         assert!(answered.iter().all(|id| ids.contains(id)), "an answered report is gone");
         audit::assert_verified(&client);
     }

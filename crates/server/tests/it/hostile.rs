@@ -1,10 +1,7 @@
 //! What nobody should send: malformed, deep, huge, non-UTF-8 bodies, wild heads and paths. Each is refused in the
 //! envelope, nothing is a 5xx, and the server stays up without growing.
 
-use std::{
-    net::TcpStream,
-    time::Duration,
-};
+use std::{net::TcpStream, time::Duration};
 
 use serde_json::{Value, json};
 use tandem_testkit::{Reply, Seed, Server, bodies, client::raw, server::TOKEN};
@@ -60,7 +57,11 @@ fn bodies_of_all_kinds() -> Vec<(&'static str, Vec<u8>)> {
         ("NUL bytes", b"\0\0\0\0".to_vec()),
         ("deep arrays", deep("[", "]", 200_000)),
         ("deep objects", deep("{\"a\":", "}", 200_000)),
-        ("deep where nobody looks", format!("{{\"report\":{{\"title\":\"x\"}},\"zzz\":{}1{}}}", "[".repeat(5_000), "]".repeat(5_000)).into_bytes()),
+        (
+            "deep where nobody looks",
+            format!("{{\"report\":{{\"title\":\"x\"}},\"zzz\":{}1{}}}", "[".repeat(5_000), "]".repeat(5_000))
+                .into_bytes(),
+        ),
         ("a wrong type", br#"{"report":{"title":{"a":1},"excerpt":"no list"}}"#.to_vec()),
         ("a negative size", br#"{"project_id":"p","name":"n","expires_at_ms":-1}"#.to_vec()),
         ("too large", vec![b' '; 3 << 20]),
@@ -72,7 +73,8 @@ fn bodies_of_all_kinds() -> Vec<(&'static str, Vec<u8>)> {
 
 #[test]
 fn no_body_makes_a_fault_on_any_route() {
-    let (server, client) = configured("bodies", json!({ "monitored_projects": [bodies::project("shop", "/srv/shop")] }));
+    let (server, client) =
+        configured("bodies", json!({ "monitored_projects": [bodies::project("shop", "/srv/shop")] }));
     let id = drafted(&client, bodies::report("target"));
     let document = client.get("/openapi.json").ok();
     let before = resident(&server);
@@ -82,7 +84,11 @@ fn no_body_makes_a_fault_on_any_route() {
         }
         for method in ["post", "patch", "put", "delete"] {
             let Some(operation) = item.get(method) else { continue };
-            let target = path.split('/').map(|part| if part.starts_with('{') { &id } else { part }).collect::<Vec<_>>().join("/");
+            let target = path
+                .split('/')
+                .map(|part| if part.starts_with('{') { &id } else { part })
+                .collect::<Vec<_>>()
+                .join("/");
             let takes_body = operation["requestBody"].is_object();
             for (what, body) in bodies_of_all_kinds() {
                 let Some(reply) = request(&server, &posted(&method.to_uppercase(), &target, &body)) else {
@@ -93,7 +99,19 @@ fn no_body_makes_a_fault_on_any_route() {
                     reply.enveloped();
                 } else if takes_body {
                     // Bodies may be optional, but what cannot be read is never taken for an empty one.
-                    assert!(matches!(what, "nothing" | "a wrong type" | "a negative size" | "too large" | "a large number" | "a lone surrogate"), "{what} to {method} {path}: {}", reply.text());
+                    assert!(
+                        matches!(
+                            what,
+                            "nothing"
+                                | "a wrong type"
+                                | "a negative size"
+                                | "too large"
+                                | "a large number"
+                                | "a lone surrogate"
+                        ),
+                        "{what} to {method} {path}: {}",
+                        reply.text()
+                    );
                 }
             }
         }
@@ -161,15 +179,45 @@ impl SpliceHeader for Vec<u8> {
 fn texts_of_every_kind_are_kept_or_refused_and_listed_again() {
     let (_server, client) = configured("texts", json!({}));
     let wild = [
-        "\u{0}\u{1}\u{1b}[31m", "\u{202e}reversed", "\u{feff}bom", "🦀".repeat(2_000).as_str(), "é".repeat(9_999).as_str(),
-        "--><script>alert(1)</script>", "'; DROP TABLE drafts; --", "<!-- tandem:fingerprint:v1:x -->", "{{7*7}}",
-        "a\r\nx-injected: 1", "\\u0000", "%00%s%n", "../../../../etc/passwd", "$(reboot)", "`reboot`", "-rf --help",
-        " ".repeat(50_000).as_str(), "a\tb\u{b}c", "\u{10ffff}\u{fffe}", "𝕿𝖊𝖘𝖙", "\u{300}".repeat(3_000).as_str(),
+        "\u{0}\u{1}\u{1b}[31m",
+        "\u{202e}reversed",
+        "\u{feff}bom",
+        "🦀".repeat(2_000).as_str(),
+        "é".repeat(9_999).as_str(),
+        "--><script>alert(1)</script>",
+        "'; DROP TABLE drafts; --",
+        "<!-- tandem:fingerprint:v1:x -->",
+        "{{7*7}}",
+        "a\r\nx-injected: 1",
+        "\\u0000",
+        "%00%s%n",
+        "../../../../etc/passwd",
+        "$(reboot)",
+        "`reboot`",
+        "-rf --help",
+        " ".repeat(50_000).as_str(),
+        "a\tb\u{b}c",
+        "\u{10ffff}\u{fffe}",
+        "𝕿𝖊𝖘𝖙",
+        "\u{300}".repeat(3_000).as_str(),
     ]
     .map(str::to_owned);
     for text_of_it in &wild {
         let mut report = bodies::report("wild");
-        for field in ["title", "detail", "component", "source", "event", "run_id", "file_name", "process", "actor", "fingerprint", "risk_level", "correlation_id"] {
+        for field in [
+            "title",
+            "detail",
+            "component",
+            "source",
+            "event",
+            "run_id",
+            "file_name",
+            "process",
+            "actor",
+            "fingerprint",
+            "risk_level",
+            "correlation_id",
+        ] {
             report[field] = json!(text_of_it);
         }
         report["excerpt"] = json!([text_of_it, text_of_it]);
@@ -202,7 +250,11 @@ fn damaged_requests_never_make_a_fault() {
         ("POST", "/incident-monitor/report".to_owned(), json!({ "report": bodies::report("damaged") })),
         ("POST", "/incident-monitor/route-preview".into(), json!({ "draft_id": id, "route_tags": ["a"] })),
         ("PATCH", "/config/incident-monitor".into(), json!({ "incident_monitor": bodies::config(json!({})) })),
-        ("POST", format!("/incident-monitor/drafts/{id}/triage-summary"), json!({ "logs": ["x"], "coder_ready": true })),
+        (
+            "POST",
+            format!("/incident-monitor/drafts/{id}/triage-summary"),
+            json!({ "logs": ["x"], "coder_ready": true }),
+        ),
         ("GET", "/incident-monitor/drafts?limit=3&status=draft_ready".into(), Value::Null),
         ("POST", "/auth/tokens".into(), json!({ "name": "x" })),
     ]

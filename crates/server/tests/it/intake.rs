@@ -41,8 +41,8 @@ fn keys_are_shown_once_and_listed_without_their_hash() {
     keyed(&admin, json!({ "name": "a" }));
     keyed(&admin, json!({ "project_id": "logged", "name": "z" }));
     let listed = admin.get("/incident-monitor/intake/keys").ok();
-    let names: Vec<(String, String)> = listed["keys"].as_array().unwrap().iter()
-        .map(|key| (text(&key["project_id"]), text(&key["name"]))).collect();
+    let names: Vec<(String, String)> =
+        listed["keys"].as_array().unwrap().iter().map(|key| (text(&key["project_id"]), text(&key["name"]))).collect();
     let expected = [("logged", "z"), ("shop", "a"), ("shop", "b")];
     assert_eq!(names, expected.map(|(project, name)| (project.to_owned(), name.to_owned())));
     assert!(!listed.to_string().contains(&raw) && !audit::export(&admin).concat().contains(&raw));
@@ -69,7 +69,10 @@ fn the_checks_come_in_their_order() {
     let with = |key: &str| server.stranger().with(KEY_HEADER, key);
 
     // Shape before everything.
-    stranger.send("POST", PATH, &[("content-type", "application/json")], b"{").unwrap().refused(400, "VALIDATION_FAILED");
+    stranger
+        .send("POST", PATH, &[("content-type", "application/json")], b"{")
+        .unwrap()
+        .refused(400, "VALIDATION_FAILED");
     stranger.post(PATH, json!({ "project_id": 7 })).refused(422, "VALIDATION_FAILED");
     // A project before the key.
     for blank in [json!({}), json!({ "project_id": null }), json!({ "project_id": "  " })] {
@@ -77,7 +80,9 @@ fn the_checks_come_in_their_order() {
     }
     // The key before anything about the project.
     stranger.post(PATH, json!({ "project_id": "none" })).refused(401, "INCIDENT_MONITOR_INTAKE_KEY_REQUIRED");
-    for (key, project) in [("tim_intake_00", "shop"), (raw.as_str(), "logged"), (raw.as_str(), "none"), (&other_scope, "shop")] {
+    for (key, project) in
+        [("tim_intake_00", "shop"), (raw.as_str(), "logged"), (raw.as_str(), "none"), (&other_scope, "shop")]
+    {
         with(key).post(PATH, json!({ "project_id": project })).refused(401, "INCIDENT_MONITOR_INTAKE_KEY_INVALID");
     }
     // The project's own header wins over a bearer.
@@ -107,19 +112,27 @@ fn the_binding_overwrites_what_a_report_says_of_itself() {
     let (server, admin) = setup("binding");
     let (_, raw) = keyed(&admin, json!({}));
     let mut claims = body("shop");
-    let report = bodies::merged(claims["report"].clone(), json!({
-        "project_id": "logged", "log_source_id": "other", "source_kind": "ci", "repo": "evil/repo",
-        "workspace_root": "/etc", "route_tags": ["vip"], "allowed_destination_ids": ["anything"],
-        "default_destination_ids": ["anything"], "tenant_id": "evil", "workspace_id": "evil",
-        "event_schema_version": "9", "source_approval_policy": "never", "risk_level": "low",
-    }));
+    let report = bodies::merged(
+        claims["report"].clone(),
+        json!({
+            "project_id": "logged", "log_source_id": "other", "source_kind": "ci", "repo": "evil/repo",
+            "workspace_root": "/etc", "route_tags": ["vip"], "allowed_destination_ids": ["anything"],
+            "default_destination_ids": ["anything"], "tenant_id": "evil", "workspace_id": "evil",
+            "event_schema_version": "9", "source_approval_policy": "never", "risk_level": "low",
+        }),
+    );
     claims["report"] = report;
     let taken = server.stranger().with(KEY_HEADER, &raw).post(PATH, claims).ok();
     for row in [&taken["draft"], &taken["incident"]] {
         let seen = [
-            ("project_id", json!("shop")), ("source_kind", json!("external_app")), ("repo", json!("acme/shop")),
-            ("route_tags", json!(["shop"])), ("allowed_destination_ids", json!(["local"])), ("tenant_id", json!("acme")),
-            ("workspace_id", json!("prod")), ("event_schema_version", json!("3")),
+            ("project_id", json!("shop")),
+            ("source_kind", json!("external_app")),
+            ("repo", json!("acme/shop")),
+            ("route_tags", json!(["shop"])),
+            ("allowed_destination_ids", json!(["local"])),
+            ("tenant_id", json!("acme")),
+            ("workspace_id", json!("prod")),
+            ("event_schema_version", json!("3")),
             ("source_approval_policy", json!("always")),
         ];
         for (field, expected) in seen {
@@ -188,7 +201,11 @@ fn a_disabled_key_is_refused_from_the_answer_on_whatever_happens_beside_it() {
     let admin = server.client();
     let key = admin.get("/incident-monitor/intake/keys").ok()["keys"][0].clone();
     assert_eq!(key["enabled"], json!(false), "{key}");
-    server.stranger().with(KEY_HEADER, &raw).post(PATH, body("shop")).refused(401, "INCIDENT_MONITOR_INTAKE_KEY_INVALID");
+    server
+        .stranger()
+        .with(KEY_HEADER, &raw)
+        .post(PATH, body("shop"))
+        .refused(401, "INCIDENT_MONITOR_INTAKE_KEY_INVALID");
     let refusals = audit::rows(&admin, "incident_monitor.intake_key.refused");
     assert!(!refusals.is_empty(), "a refused key leaves a row");
     assert!(!all(&admin, "/incident-monitor/incidents", "incidents").is_empty());

@@ -91,7 +91,8 @@ fn deletes_say_how_many() {
     assert_eq!(client.delete(&path).ok()["deleted"], json!(1));
     client.delete(&path).refused(404, "INCIDENT_MONITOR_INCIDENT_NOT_FOUND");
     let ids: Vec<_> = (1..4).map(|n| make(n).1["incident_id"].clone()).collect();
-    let bulk = |list: &str, body| client.post(&format!("/incident-monitor/{list}/bulk-delete"), body).ok()["deleted"].clone();
+    let bulk =
+        |list: &str, body| client.post(&format!("/incident-monitor/{list}/bulk-delete"), body).ok()["deleted"].clone();
     assert_eq!(bulk("incidents", json!({ "ids": [ids[0], ids[1], "unknown", ids[0]] })), json!(2));
     assert_eq!(bulk("incidents", json!({})), json!(0));
     assert_eq!(bulk("incidents", json!({ "all": true, "ids": [] })), json!(1));

@@ -27,11 +27,7 @@ fn operations(server: &Server) -> BTreeSet<(String, String)> {
 
 /// A path with something in place of its parameters.
 fn filled(template: &str, id: &str) -> String {
-    template
-        .split('/')
-        .map(|part| if part.starts_with('{') { id } else { part })
-        .collect::<Vec<_>>()
-        .join("/")
+    template.split('/').map(|part| if part.starts_with('{') { id } else { part }).collect::<Vec<_>>().join("/")
 }
 
 fn shop() -> Value {
@@ -189,7 +185,9 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         ("POST", "/auth/tokens/{id}/revoke") => {
             to(&text(&admin.post("/auth/tokens", json!({ "name": unique })).ok()["token"]["token_id"]), json!({}))
         }
-        (method, path) => panic!("{method} {path} has no entry here; say how it changes something, or that it does not"),
+        (method, path) => {
+            panic!("{method} {path} has no entry here; say how it changes something, or that it does not")
+        }
     }
 }
 

@@ -12,7 +12,10 @@ fn preview(client: &tandem_testkit::Client, body: Value) -> Value {
 #[test]
 fn every_block_has_its_words_and_its_code() {
     let shop = bodies::merged(bodies::project("shop", "/srv/shop"), json!({ "allowed_destination_ids": ["local"] }));
-    let webhook = bodies::merged(bodies::webhook("hook", "https://hooks.example.com/in"), json!({ "webhook_secret_ref": "env:NOT_SET_ANYWHERE" }));
+    let webhook = bodies::merged(
+        bodies::webhook("hook", "https://hooks.example.com/in"),
+        json!({ "webhook_secret_ref": "env:NOT_SET_ANYWHERE" }),
+    );
     let off = bodies::merged(bodies::telemetry("off"), json!({ "enabled": false }));
     let base = json!({
         "destinations": [bodies::telemetry("local"), webhook, off], "monitored_projects": [shop],
@@ -21,7 +24,8 @@ fn every_block_has_its_words_and_its_code() {
     let (server, client) = configured("blocks", base.clone());
     let (_, raw) = crate::support::keyed(&client, json!({}));
     let body = json!({ "project_id": "shop", "report": bodies::report("bound") });
-    let bound = server.stranger().with(crate::support::KEY_HEADER, &raw).post("/incident-monitor/intake/report", body).ok();
+    let bound =
+        server.stranger().with(crate::support::KEY_HEADER, &raw).post("/incident-monitor/intake/report", body).ok();
     let bound = text(&bound["draft"]["draft_id"]);
 
     let unknown = preview(&client, json!({ "destination_ids": ["nope"] }));
@@ -31,7 +35,11 @@ fn every_block_has_its_words_and_its_code() {
     let disallowed = preview(&client, json!({ "draft_id": bound, "destination_ids": ["hook"] }));
     let reasons = disallowed["blocked_reasons"].as_array().unwrap();
     assert_eq!(reasons[0], json!("Destination `hook` is not allowed by source binding"), "{reasons:?}");
-    assert!(text(&reasons[1]).starts_with("Source `external` is not data-ready: ") || text(&reasons[1]).starts_with("Source `shop` is not data-ready: "), "{reasons:?}");
+    assert!(
+        text(&reasons[1]).starts_with("Source `external` is not data-ready: ")
+            || text(&reasons[1]).starts_with("Source `shop` is not data-ready: "),
+        "{reasons:?}"
+    );
     assert_eq!(disallowed["blocked_codes"].as_array().unwrap().len(), reasons.len());
 
     let off = preview(&client, json!({ "destination_ids": ["off"] }));
@@ -41,7 +49,10 @@ fn every_block_has_its_words_and_its_code() {
     assert!(!unready.to_string().contains("it-signing"), "{unready}");
 
     let fine = preview(&client, json!({}));
-    assert_eq!((&fine["blocked"], &fine["blocked_reasons"], &fine["blocked_codes"]), (&json!(false), &json!([]), &json!([])));
+    assert_eq!(
+        (&fine["blocked"], &fine["blocked_reasons"], &fine["blocked_codes"]),
+        (&json!(false), &json!([]), &json!([]))
+    );
     assert_eq!(fine["effective_destination_ids"], json!(["local"]));
 
     client.ask("/incident-monitor/pause").ok();
@@ -126,7 +137,11 @@ fn unknown_ids_are_not_found_everywhere() {
         let body = (method == "POST").then(|| json!({}));
         client.must(method, &format!("/incident-monitor/{}", path.replace("{}", id)), &[], body).refused(404, code);
     }
-    client.post("/incident-monitor/route-preview", json!({ "draft_id": id })).refused(404, "INCIDENT_MONITOR_DRAFT_NOT_FOUND");
-    client.post("/incident-monitor/route-preview", json!({ "incident_id": id })).refused(404, "INCIDENT_MONITOR_INCIDENT_NOT_FOUND");
+    client
+        .post("/incident-monitor/route-preview", json!({ "draft_id": id }))
+        .refused(404, "INCIDENT_MONITOR_DRAFT_NOT_FOUND");
+    client
+        .post("/incident-monitor/route-preview", json!({ "incident_id": id }))
+        .refused(404, "INCIDENT_MONITOR_INCIDENT_NOT_FOUND");
     client.get(&format!("/incident-monitor/posts/{id}")).refused(405, "METHOD_NOT_ALLOWED");
 }

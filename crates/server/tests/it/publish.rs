@@ -77,7 +77,10 @@ fn what_was_published_is_not_published_again() {
     assert_eq!(first["action"], json!("post_webhook"));
     let again = publish(&client, &id, json!({})).ok();
     assert_eq!(again["action"], json!("skip_duplicate"), "{again}");
-    assert!(again["results"].as_array().unwrap().iter().all(|r| r["action"] == "skip_duplicate" && r["status"] == "posted"), "{again}");
+    assert!(
+        again["results"].as_array().unwrap().iter().all(|r| r["action"] == "skip_duplicate" && r["status"] == "posted"),
+        "{again}"
+    );
     assert_eq!(again["post_id"], first["post_id"]);
     // Deleting the receipts forgets nothing.
     client.post("/incident-monitor/posts/bulk-delete", json!({ "all": true })).ok();
@@ -94,7 +97,8 @@ fn what_was_published_is_not_published_again() {
 fn many_callers_at_once_publish_once() {
     let hooks = Receiver::new();
     hooks.on("/hook", [Script::Late(std::time::Duration::from_millis(100), 200)]);
-    let over = json!({ "destinations": [bodies::webhook("hook", &hooks.url("/hook"))], "default_destination_ids": ["hook"] });
+    let over =
+        json!({ "destinations": [bodies::webhook("hook", &hooks.url("/hook"))], "default_destination_ids": ["hook"] });
     let (server, client) = configured("at-once", over);
     for n in 0..3 {
         let id = drafted(&client, bodies::report_as(&format!("fp-at-once-{n}")));
@@ -104,7 +108,10 @@ fn many_callers_at_once_publish_once() {
                 scope.spawn(move || {
                     let answer = publish(&client, id, json!({})).ok();
                     let action = text(&answer["action"]);
-                    assert!(["post_webhook", "skip_duplicate", "publish_in_progress"].contains(&action.as_str()), "{answer}");
+                    assert!(
+                        ["post_webhook", "skip_duplicate", "publish_in_progress"].contains(&action.as_str()),
+                        "{answer}"
+                    );
                 });
             }
         });
@@ -138,12 +145,17 @@ fn publishing_waits_for_triage_and_carries_what_it_found() {
     assert_eq!(sent["incident"]["occurrence_count"], json!(1));
     assert!(!sent.to_string().contains(&workspace.path().display().to_string()), "a server path left the server");
     assert!(sent.to_string().contains("src/worker.rs"), "the file named in the failure is evidence: {sent}");
-    for key in ["triage_summary", "issue_draft", "duplicate_summary", "triage_summary_artifact", "issue_draft_artifact"] {
+    for key in ["triage_summary", "issue_draft", "duplicate_summary", "triage_summary_artifact", "issue_draft_artifact"]
+    {
         assert!(answer[key].is_object(), "{key}: {answer}");
     }
     let run = client.ask(&format!("/incident-monitor/drafts/{id}/triage-run")).ok();
     assert_eq!(run["run"]["run_id"], run["draft"]["triage_run_id"], "{run}");
-    assert_eq!(draft(&client, &id)["status"], json!("webhook_posted"), "a triage run does not reopen a published draft");
+    assert_eq!(
+        draft(&client, &id)["status"],
+        json!("webhook_posted"),
+        "a triage run does not reopen a published draft"
+    );
 }
 
 #[test]
@@ -158,7 +170,10 @@ fn telemetry_and_memory_need_no_triage() {
     let file = find(&server.state_dir(), "telemetry").expect("a telemetry file");
     let lines = std::fs::read_to_string(file).unwrap();
     let line: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
-    assert_eq!((&line["operation"], &line["fingerprint"]), (&json!("record_telemetry"), &answer["draft"]["fingerprint"]));
+    assert_eq!(
+        (&line["operation"], &line["fingerprint"]),
+        (&json!("record_telemetry"), &answer["draft"]["fingerprint"])
+    );
     assert_eq!(lines.lines().count(), 1);
 }
 
@@ -203,8 +218,20 @@ fn a_replay_triages_again_and_counts_nothing() {
     let first = client.post(&path, json!({ "ignored": true })).ok();
     assert_eq!(first["draft"]["draft_id"], made["draft_id"]);
     assert_eq!(first["run"]["run_id"], first["draft"]["triage_run_id"]);
-    for key in ["ok", "incident", "draft", "run", "deduped", "triage_summary", "triage_summary_artifact", "issue_draft",
-        "issue_draft_artifact", "duplicate_summary", "duplicate_matches", "duplicate_matches_artifact"] {
+    for key in [
+        "ok",
+        "incident",
+        "draft",
+        "run",
+        "deduped",
+        "triage_summary",
+        "triage_summary_artifact",
+        "issue_draft",
+        "issue_draft_artifact",
+        "duplicate_summary",
+        "duplicate_matches",
+        "duplicate_matches_artifact",
+    ] {
         assert!(first.get(key).is_some(), "{key}");
     }
     triaged(&client, &text(&made["draft_id"]));
@@ -242,7 +269,8 @@ fn an_outside_agent_can_summarise_and_the_issue_draft_follows() {
 
 #[test]
 fn auto_publish_happens_only_where_an_admin_said_so() {
-    let route = |auto: bool| json!([{ "route_id": "r", "name": "r", "destination_ids": ["local"], "auto_publish": auto }]);
+    let route =
+        |auto: bool| json!([{ "route_id": "r", "name": "r", "destination_ids": ["local"], "auto_publish": auto }]);
     let (_server, client) = configured("auto", json!({ "routes": route(false) }));
     let quiet = drafted(&client, bodies::report("quiet"));
     configure(&client, json!({ "routes": route(true) }));

@@ -22,9 +22,28 @@ fn canary(n: usize) -> String {
 }
 
 const TEXTS: [&str; 22] = [
-    "title", "detail", "source", "component", "process", "event", "level", "file_name", "run_id", "session_id",
-    "correlation_id", "actor", "model", "tool_name", "action", "policy", "approval_state", "risk_category",
-    "blast_radius", "confidence", "expected_destination", "workspace_root",
+    "title",
+    "detail",
+    "source",
+    "component",
+    "process",
+    "event",
+    "level",
+    "file_name",
+    "run_id",
+    "session_id",
+    "correlation_id",
+    "actor",
+    "model",
+    "tool_name",
+    "action",
+    "policy",
+    "approval_state",
+    "risk_category",
+    "blast_radius",
+    "confidence",
+    "expected_destination",
+    "workspace_root",
 ];
 const LISTS: [&str; 3] = ["excerpt", "evidence_refs", "external_correlation_ids"];
 
@@ -144,7 +163,10 @@ fn a_refusal_does_not_repeat_what_was_sent() {
     for (path, body) in [
         ("/incident-monitor/report", json!({ "report": { "title": { "a": carrier } } })),
         ("/incident-monitor/report", json!({ "report": { "title": "x", "detail": "y", "source_kind": carrier } })),
-        ("/incident-monitor/report", json!({ "report": bodies::merged(bodies::report("x"), json!({ "repo": carrier })) })),
+        (
+            "/incident-monitor/report",
+            json!({ "report": bodies::merged(bodies::report("x"), json!({ "repo": carrier })) }),
+        ),
         ("/incident-monitor/intake/keys", json!({ "project_id": "none", "name": carrier, "scopes": carrier })),
         ("/incident-monitor/route-preview", json!({ "route_tags": carrier })),
     ] {

@@ -23,12 +23,40 @@ fn every_form_of_a_report_is_taken() {
     // Python dumps every optional field; null means absent, also where a list or an enum is expected.
     let mut nulls = bodies::report("nulls");
     for field in [
-        "project_id", "workspace_root", "log_source_id", "source_kind", "repo", "source", "run_id", "session_id",
-        "correlation_id", "file_name", "process", "fingerprint", "actor", "model", "tool_name", "action", "policy",
-        "approval_state", "risk_category", "blast_radius", "external_correlation_ids", "route_tags",
-        "allowed_destination_ids", "default_destination_ids", "tenant_id", "workspace_id", "event_schema_version",
-        "source_approval_policy", "redaction_profile", "retention_profile", "confidence", "risk_level",
-        "expected_destination", "evidence_refs",
+        "project_id",
+        "workspace_root",
+        "log_source_id",
+        "source_kind",
+        "repo",
+        "source",
+        "run_id",
+        "session_id",
+        "correlation_id",
+        "file_name",
+        "process",
+        "fingerprint",
+        "actor",
+        "model",
+        "tool_name",
+        "action",
+        "policy",
+        "approval_state",
+        "risk_category",
+        "blast_radius",
+        "external_correlation_ids",
+        "route_tags",
+        "allowed_destination_ids",
+        "default_destination_ids",
+        "tenant_id",
+        "workspace_id",
+        "event_schema_version",
+        "source_approval_policy",
+        "redaction_profile",
+        "retention_profile",
+        "confidence",
+        "risk_level",
+        "expected_destination",
+        "evidence_refs",
     ] {
         nulls[field] = Value::Null;
     }
@@ -56,7 +84,9 @@ fn every_form_of_a_report_is_taken() {
         .refused(400, "INCIDENT_MONITOR_REPORT_INVALID");
     post(json!([])).refused(422, "VALIDATION_FAILED");
     post(json!({ "report": "text" })).refused(422, "VALIDATION_FAILED");
-    client.send("POST", "/incident-monitor/report", &[("content-type", "text/plain")], b"{}").unwrap()
+    client
+        .send("POST", "/incident-monitor/report", &[("content-type", "text/plain")], b"{}")
+        .unwrap()
         .refused(415, "VALIDATION_FAILED");
 }
 
@@ -150,7 +180,8 @@ fn what_the_quality_gate_blocks_is_counted_and_told() {
     let body = client.post("/incident-monitor/report", bare).refused(400, "INCIDENT_MONITOR_REPORT_INVALID");
     assert_eq!(body["quality_gate"]["missing"], json!(["evidence_present"]));
     let blocked = text(&body["incident"]["incident_id"]);
-    client.ask(&format!("/incident-monitor/incidents/{blocked}/replay"))
+    client
+        .ask(&format!("/incident-monitor/incidents/{blocked}/replay"))
         .refused(409, "INCIDENT_MONITOR_INCIDENT_NO_DRAFT");
     assert_eq!(client.get("/incident-monitor/drafts").ok()["count"], json!(0));
 }

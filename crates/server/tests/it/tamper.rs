@@ -62,10 +62,26 @@ fn shows(client: &Client, first_bad: u64) {
 #[test]
 fn every_way_of_tampering_is_named_by_its_row() {
     let cases: [(&str, &[&str], u64); 6] = [
-        ("edited", &["UPDATE audit_events SET canonical = replace(canonical, 'incident_monitor', 'incident_monitoR') WHERE seq = 4"], 4),
-        ("edited-time", &["UPDATE audit_events SET canonical = replace(canonical, 'created_at_ms\":1', 'created_at_ms\":2') WHERE seq = 9"], 9),
+        (
+            "edited",
+            &[
+                "UPDATE audit_events SET canonical = replace(canonical, 'incident_monitor', 'incident_monitoR') WHERE seq = 4",
+            ],
+            4,
+        ),
+        (
+            "edited-time",
+            &[
+                "UPDATE audit_events SET canonical = replace(canonical, 'created_at_ms\":1', 'created_at_ms\":2') WHERE seq = 9",
+            ],
+            9,
+        ),
         ("dropped", &["DELETE FROM audit_events WHERE seq = 6"], 6),
-        ("dropped-unsigned", &["DELETE FROM audit_events WHERE seq = 6; DELETE FROM checkpoints; DELETE FROM audit_nodes"], 6),
+        (
+            "dropped-unsigned",
+            &["DELETE FROM audit_events WHERE seq = 6; DELETE FROM checkpoints; DELETE FROM audit_nodes"],
+            6,
+        ),
         (
             "swapped",
             &[
@@ -113,7 +129,10 @@ fn a_cut_tail_is_noticed_with_and_without_the_head() {
 #[test]
 fn a_tampered_log_goes_on_and_is_cleared_by_an_acknowledgement() {
     let (mut server, client) = tampered("acknowledge", |db| {
-        changed(db, "UPDATE audit_events SET canonical = replace(canonical, 'incident_monitor', 'incident_monitoR') WHERE seq = 4");
+        changed(
+            db,
+            "UPDATE audit_events SET canonical = replace(canonical, 'incident_monitor', 'incident_monitoR') WHERE seq = 4",
+        );
     });
     shows(&client, 4);
     // Work goes on, and its rows are appended.
@@ -134,9 +153,7 @@ fn a_tampered_log_goes_on_and_is_cleared_by_an_acknowledgement() {
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0]["payload"]["first_bad_seq"], json!(4));
     assert!(text(&rows[0]["payload"]["note"]).contains("backup"));
-    until("health is fine again", SOON, || {
-        (client.get("/global/health").ok()["status"] == json!("ok")).then_some(())
-    });
+    until("health is fine again", SOON, || (client.get("/global/health").ok()["status"] == json!("ok")).then_some(()));
     drop((client, agent));
     server.restart();
     let client = server.client();

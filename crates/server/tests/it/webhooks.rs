@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tandem_testkit::{Client, Receiver, Script, bodies::{self, SECRET}, now_ms};
+use tandem_testkit::{
+    Client, Receiver, Script,
+    bodies::{self, SECRET},
+    now_ms,
+};
 
 use crate::support::{SOON, configure, deliveries, draft, drafted, launch, publish, settled, text};
 
@@ -56,7 +60,12 @@ fn a_delivery_has_its_headers_and_verifies_both_ways() {
     let receipt = &answer["post"];
     assert_eq!(
         [&body["event"], &body["schema_version"], &body["delivery_id"], &body["idempotency_key"]],
-        [&json!("incident_monitor.incident"), &json!("2026-06-29"), &json!(delivery), &json!(sent.header("idempotency-key"))]
+        [
+            &json!("incident_monitor.incident"),
+            &json!("2026-06-29"),
+            &json!(delivery),
+            &json!(sent.header("idempotency-key"))
+        ]
     );
     assert_eq!(receipt["idempotency_key"], body["idempotency_key"]);
     assert_eq!(body["draft"]["draft_id"], json!(id));
@@ -71,7 +80,10 @@ fn a_delivery_has_its_headers_and_verifies_both_ways() {
 fn while_a_secret_rotates_a_receiver_may_know_either() {
     let hooks = Receiver::new();
     let rotating = |expires: Option<u64>| {
-        hook_with(&hooks.url("/in"), json!({ "webhook_secret_refs": [{ "ref": "env:IT_OLD_SECRET", "expires_at_ms": expires }] }))
+        hook_with(
+            &hooks.url("/in"),
+            json!({ "webhook_secret_refs": [{ "ref": "env:IT_OLD_SECRET", "expires_at_ms": expires }] }),
+        )
     };
     let (_server, client) = with_hook("rotation", rotating(None));
     publish(&client, &drafted(&client, bodies::report("both")), json!({})).ok();
@@ -204,9 +216,28 @@ fn addresses_that_are_not_public_are_blocked_unless_allowed() {
     let server = launch("ssrf").start();
     let client = server.client();
     let hosts = [
-        "127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]",
-        "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "169.254.169.254", "10.0.0.1",
-        "192.168.1.1", "172.16.0.1", "100.64.0.1", "[fd00::1]", "[fe80::1]", "app.localhost", "240.0.0.1", "198.18.0.1",
+        "127.0.0.1",
+        "localhost",
+        "127.1",
+        "2130706433",
+        "0x7f.1",
+        "0.0.0.0",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "169.254.169.254",
+        "10.0.0.1",
+        "192.168.1.1",
+        "172.16.0.1",
+        "100.64.0.1",
+        "[fd00::1]",
+        "[fe80::1]",
+        "app.localhost",
+        "240.0.0.1",
+        "198.18.0.1",
     ];
     for host in hosts {
         let mut hook = bodies::webhook("hook", &format!("http://{host}:{port}/in"));
@@ -218,9 +249,15 @@ fn addresses_that_are_not_public_are_blocked_unless_allowed() {
     // Plain HTTP, credentials in the URL and other schemes need or get no exception.
     for (url, config) in [
         (hooks.url("/in"), json!({ "allow_private_networks": true })),
-        (format!("http://user:pw@127.0.0.1:{port}/in"), json!({ "allow_private_networks": true, "allow_insecure_http": true })),
+        (
+            format!("http://user:pw@127.0.0.1:{port}/in"),
+            json!({ "allow_private_networks": true, "allow_insecure_http": true }),
+        ),
         ("file:///etc/passwd".to_owned(), json!({ "allow_private_networks": true, "allow_insecure_http": true })),
-        (hooks.url("/in"), json!({ "allow_private_networks": true, "allow_insecure_http": true, "allowed_hosts": ["hooks.example.com"] })),
+        (
+            hooks.url("/in"),
+            json!({ "allow_private_networks": true, "allow_insecure_http": true, "allowed_hosts": ["hooks.example.com"] }),
+        ),
     ] {
         let mut hook = bodies::webhook("hook", &url);
         hook["config"] = config;
@@ -280,7 +317,8 @@ fn a_pause_holds_deliveries_back() {
 #[test]
 fn a_missing_secret_sends_nothing() {
     let hooks = Receiver::new();
-    let hook = bodies::merged(bodies::webhook("hook", &hooks.url("/in")), json!({ "webhook_secret_ref": "env:IT_NOT_SET" }));
+    let hook =
+        bodies::merged(bodies::webhook("hook", &hooks.url("/in")), json!({ "webhook_secret_ref": "env:IT_NOT_SET" }));
     let (_server, client) = with_hook("no-secret", hook);
     let id = drafted(&client, bodies::report("unsigned"));
     publish(&client, &id, json!({})).refused(400, "INCIDENT_MONITOR_DRAFT_PUBLISH_FAILED");
