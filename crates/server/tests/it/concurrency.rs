@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::json;
-use tandem_testkit::{Client, Server, audit, bodies, server::TOKEN};
+use tandem_testkit::{Client, Server, audit, bodies};
 
 use crate::support::{all, configure, configured, launch, text};
 
@@ -37,21 +37,18 @@ fn counts(client: &Client) -> HashMap<String, u64> {
     found
 }
 
-/// Equal, then some equal, then distinct; all counted once.
+/// Equal, then distinct; all counted once.
 fn exact(servers: &[&Server]) {
     let client = servers[0].client();
     storm(servers, |_, _| "same".into());
-    storm(servers, |thread, n| format!("some-{}", (thread + n) % 7));
     storm(servers, |thread, n| format!("own-{thread}-{n}"));
     let found = counts(&client);
-    assert_eq!(found.len(), 1 + 7 + THREADS * EACH);
+    assert_eq!(found.len(), 1 + THREADS * EACH);
     assert_eq!(found["same"], (THREADS * EACH) as u64);
-    let some: u64 = (0..7).map(|n| found[&format!("some-{n}")]).sum();
-    assert_eq!(some, (THREADS * EACH) as u64);
     assert!(found.iter().filter(|(name, _)| name.starts_with("own-")).all(|(_, count)| *count == 1));
     assert_eq!(all(&client, "/incident-monitor/drafts", "drafts").len(), found.len());
     let report = audit::assert_verified(&client);
-    assert!(report.record_count >= (3 * THREADS * EACH) as u64, "{report:?}");
+    assert!(report.record_count >= (2 * THREADS * EACH) as u64, "{report:?}");
 }
 
 #[test]
@@ -149,6 +146,4 @@ fn two_engines_on_one_postgres_count_and_publish_as_one() {
     let last = crate::support::drafted(&second, bodies::report("after one died"));
     crate::support::publish(&second, &last, json!({})).ok();
     audit::assert_verified(&second);
-    drop(two);
-    assert!(!TOKEN.is_empty());
 }

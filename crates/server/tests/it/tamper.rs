@@ -37,7 +37,7 @@ fn changed(db: &Connection, sql: &str) {
         rows.map(Result::unwrap).collect()
     };
     let before = held();
-    db.execute(sql, []).unwrap();
+    db.execute_batch(sql).unwrap();
     assert!(held() != before, "{sql} changed nothing");
 }
 
@@ -61,7 +61,7 @@ fn shows(client: &Client, first_bad: u64) {
 
 #[test]
 fn every_way_of_tampering_is_named_by_its_row() {
-    let cases: [(&str, &[&str], u64); 5] = [
+    let cases: [(&str, &[&str], u64); 6] = [
         (
             "edited",
             &[
@@ -77,6 +77,11 @@ fn every_way_of_tampering_is_named_by_its_row() {
             9,
         ),
         ("dropped", &["DELETE FROM audit_events WHERE seq = 6"], 6),
+        (
+            "dropped-unsigned",
+            &["DELETE FROM audit_events WHERE seq = 6; DELETE FROM checkpoints; DELETE FROM audit_nodes"],
+            6,
+        ),
         (
             "swapped",
             &[
@@ -115,6 +120,9 @@ fn a_cut_tail_is_noticed_with_and_without_the_head() {
         });
         let integrity = client.get("/audit/protected").ok()["integrity"].clone();
         assert_eq!(integrity["status"], json!("tampered"), "{name}: {integrity}");
+        shows(&client, integrity["first_bad_seq"].as_u64().unwrap());
+        drafted(&client, bodies::report_as("fp-after-the-cut"));
+        assert_eq!(audit::verify(&client).status, Status::Tampered, "{name}");
     }
 }
 
