@@ -13,6 +13,10 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if depth_exceeds(bytes, MAX_DEPTH) {
         return Err(ApiError::unreadable(400, format!("The JSON is nested deeper than {MAX_DEPTH} levels.")));
     }
+    // serde reads a struct from an array too, field by field in our order; no caller may depend on that order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') && serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+        return Err(ApiError::unreadable(422, "The body has the wrong shape: invalid type: array, expected an object"));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         // The shape may be refused before the syntax error is reached; broken JSON is broken all the same.
         let broken = serde_json::from_slice::<IgnoredAny>(bytes).err();
@@ -123,6 +127,7 @@ mod tests {
         assert!(status == 422 && !text.contains("-5"), "{text}");
         assert_eq!(refusal(b"{}").0, 422);
         assert_eq!(refusal(b"null").0, 422);
+        assert_eq!(refusal(b" [[]]").0, 422);
         assert_eq!(refusal(b"{\"inner\":").0, 400);
         assert_eq!(refusal(b"\xff\xfe").0, 400);
         assert_eq!(refusal(b"{} {}").0, 400);
