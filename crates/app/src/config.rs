@@ -13,6 +13,9 @@ use tandem_core::{
 
 use crate::{App, decide_again};
 
+/// The row of every save, also of one that pauses; pause and resume calls have rows of their own.
+const UPDATED: &str = "incident_monitor.config.updated";
+
 /// The configuration as read at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -68,12 +71,13 @@ impl App {
                 violations.iter().map(|v| json!({ "path": v.path, "message": v.message })).collect::<Vec<_>>(),
             ));
         }
-        self.config_write(ctx, if_match, |_| Ok(wanted.clone())).await
+        self.config_write(ctx, if_match, UPDATED, |_| Ok(wanted.clone())).await
     }
 
     /// Pauses or resumes. Looks at nothing but the switch: an unrelated defect never blocks an emergency stop.
     pub async fn config_pause(&self, ctx: &OpContext, paused: bool) -> Result<Arc<Snapshot>, Failure> {
-        self.config_write(ctx, None, |current| Ok(Config { paused, ..current.clone() })).await
+        let event_type = if paused { "incident_monitor.paused" } else { "incident_monitor.resumed" };
+        self.config_write(ctx, None, event_type, |current| Ok(Config { paused, ..current.clone() })).await
     }
 
     /// A change that the server itself decides on.
@@ -87,13 +91,14 @@ impl App {
             change(&mut next);
             Ok(next)
         };
-        self.config_write(ctx, None, changed).await
+        self.config_write(ctx, None, UPDATED, changed).await
     }
 
     async fn config_write(
         &self,
         ctx: &OpContext,
         if_match: Option<&str>,
+        event_type: &'static str,
         change: impl Fn(&Config) -> Result<Config, Failure>,
     ) -> Result<Arc<Snapshot>, Failure> {
         let tenant = ctx.tenant.key();
@@ -110,11 +115,6 @@ impl App {
             let mut next = change(&current)?;
             // Strictly later than before, so that clients can compare.
             next.updated_at_ms = ctx.now_ms.max(current.updated_at_ms + 1);
-            let event_type = match (current.paused, next.paused) {
-                (false, true) => "incident_monitor.paused",
-                (true, false) => "incident_monitor.resumed",
-                (_, _) => "incident_monitor.config.updated",
-            };
             let payload = config::diff(&current, &next);
             let record = StoredConfig { config: next };
             let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tandem_core::{
     actor::OpContext,
+    destination::Destination,
     draft::{self, Draft},
     error::{Code, Failure},
     publish::{
@@ -27,6 +28,8 @@ use crate::{
 
 /// How long a call waits for first attempts.
 const WAIT: Duration = Duration::from_secs(10);
+pub(crate) const COMPLETED: &str = "incident_monitor.publish.completed";
+pub(crate) const FAILED: &str = "incident_monitor.publish.failed";
 /// A draft has few deliveries; this only bounds the read.
 pub(crate) const DELIVERIES_MAX: usize = 500;
 
@@ -100,13 +103,15 @@ impl App {
             mode,
             deliveries: &deliveries,
         });
-        let facts = |action: &str, detail: Option<&str>| audit_facts(&loaded, requested, mode, action, detail);
+        let facts = |action: &str, detail: Option<&str>| {
+            audit_facts(&loaded, loaded.preview.destinations.first(), requested, mode, action, detail)
+        };
         let attempted =
             Commit::new(ctx).audit(self.event_id(), "incident_monitor.publish.attempted", facts("attempted", None));
         match plan {
             Plan::Refuse { action, code, detail } => {
                 let payload = facts(action, Some(&detail));
-                let commit = attempted.audit(self.event_id(), "incident_monitor.publish.failed", payload);
+                let commit = attempted.audit(self.event_id(), FAILED, payload);
                 self.store().commit(commit).await.map_err(store_failure)?;
                 let evidence = Evidence::of(loaded.run.as_ref().map(|r| &r.value));
                 Err(publish_failure(Code::PublishFailed, &loaded.draft.value, &evidence, &detail)
@@ -118,15 +123,11 @@ impl App {
                 draft::transition(&mut draft, draft::Event::ApprovalDemanded, ctx.now_ms)
                     .map_err(|_| Failure::of(Code::Conflict))?;
                 let payload = facts(Action::ApprovalRequired.word(), None);
-                let commit = attempted.put(Put::update(&draft, version)).audit(
-                    self.event_id(),
-                    "incident_monitor.publish.completed",
-                    payload,
-                );
+                let commit = attempted.put(Put::update(&draft, version)).audit(self.event_id(), COMPLETED, payload);
                 self.store().commit(commit).await.map_err(store_failure)?;
                 Ok((Decided::ApprovalDemanded(Box::new(draft)), Vec::new()))
             }
-            Plan::Deliver(steps) => self.publish_start(ctx, &loaded, steps, mode, attempted).await,
+            Plan::Deliver(steps) => self.publish_start(ctx, &loaded, requested, steps, mode, attempted).await,
         }
     }
 
@@ -147,6 +148,7 @@ impl App {
         &self,
         ctx: &OpContext,
         loaded: &Loaded,
+        requested: &[String],
         steps: Vec<Step>,
         mode: Mode,
         attempted: Commit,
@@ -157,7 +159,7 @@ impl App {
         let mut waiting = Vec::new();
         let mut deadline: Option<Option<u64>> = None;
         for step in steps {
-            let destination_result = |destination: &tandem_core::destination::Destination| DeliveryResult {
+            let destination_result = |destination: &Destination| DeliveryResult {
                 destination_id: destination.destination_id.clone(),
                 destination_kind: destination.kind,
                 action: Action::DraftReady,
@@ -168,6 +170,22 @@ impl App {
                 detail: None,
                 retry_at_ms: None,
             };
+            // A destination for which nothing starts is done here; the others get their rows when they are attempted.
+            let ended = match &step {
+                Step::Start(_) => None,
+                Step::Posted { destination, .. } => Some((COMPLETED, destination, Action::SkipDuplicate.word(), None)),
+                Step::Underway { destination, .. } => {
+                    Some((COMPLETED, destination, Action::PublishInProgress.word(), None))
+                }
+                Step::CreateOff { destination } => Some((COMPLETED, destination, Action::DraftReady.word(), None)),
+                Step::Blocked { destination, detail, .. } => {
+                    Some((FAILED, destination, "destination_not_ready", Some(detail.as_str())))
+                }
+            };
+            if let Some((event_type, destination, action, detail)) = ended {
+                let payload = audit_facts(loaded, Some(destination), requested, mode, action, detail);
+                commit = commit.audit(self.event_id(), event_type, payload);
+            }
             match step {
                 Step::Posted { delivery_id, .. } => told.push(Told::Duplicate(delivery_id)),
                 Step::Underway { delivery_id, .. } => told.push(Told::Delivery(delivery_id)),
@@ -194,7 +212,7 @@ impl App {
                             due_at_ms = until;
                         }
                     }
-                    let delivery = self.new_delivery(ctx, loaded, &start, mode);
+                    let delivery = self.new_delivery(ctx, loaded, requested, &start, mode);
                     waiting.push((delivery.delivery_id.clone(), self.waiters.register(&delivery.delivery_id)));
                     commit = commit
                         .put(Put::insert(&delivery))
@@ -217,7 +235,14 @@ impl App {
         Ok((Decided::Under(told), waiting))
     }
 
-    fn new_delivery(&self, ctx: &OpContext, loaded: &Loaded, start: &Start, mode: Mode) -> Delivery {
+    fn new_delivery(
+        &self,
+        ctx: &OpContext,
+        loaded: &Loaded,
+        requested: &[String],
+        start: &Start,
+        mode: Mode,
+    ) -> Delivery {
         let winner = loaded.preview.matches.first();
         Delivery {
             delivery_id: self.id("bmwh_"),
@@ -232,6 +257,9 @@ impl App {
             operation: start.operation.to_owned(),
             action: start.action,
             mode,
+            requested_destination_ids: requested.to_vec(),
+            effective_destination_ids: loaded.preview.effective_destination_ids.clone(),
+            approval_required: loaded.preview.approval_required,
             idempotency_key: start.idempotency_key.clone(),
             evidence_digest: start.evidence_digest.clone(),
             state: DeliveryState::Pending,
@@ -364,10 +392,16 @@ pub(crate) fn publish_failure(code: Code, draft: &Draft, evidence: &Evidence, de
 }
 
 /// The payload of publish audit rows.
-fn audit_facts(loaded: &Loaded, requested: &[String], mode: Mode, action: &str, detail: Option<&str>) -> Value {
+fn audit_facts(
+    loaded: &Loaded,
+    selected: Option<&Destination>,
+    requested: &[String],
+    mode: Mode,
+    action: &str,
+    detail: Option<&str>,
+) -> Value {
     let draft = &loaded.draft.value;
     let preview = &loaded.preview;
-    let selected = preview.destinations.first();
     json!({
         "draft_id": draft.draft_id,
         "incident_id": draft.incident_id,

@@ -57,6 +57,7 @@ impl App {
         let (approval_required, auto_publish) = (decision.approval_required, decision.auto_publish);
         accepted.approval_required = approval_required;
         accepted.auto_publish = auto_publish && !approval_required;
+        accepted.recurrence = config.recurrence.clone();
         Ok(accepted)
     }
 }

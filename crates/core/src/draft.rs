@@ -164,7 +164,10 @@ pub struct Draft {
     pub recurred_at_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub recurrences: u64,
-    /// Reasons given with approve and deny, redacted. Not part of the evidence digest.
+    /// The published draft that this one follows, because the failure came back after a quiet period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurrence_of: Option<String>,
+    /// Reasons given with approve and deny, redacted. `detail` ends with them too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operator_notes: Vec<String>,
     #[serde(flatten)]
@@ -240,6 +243,18 @@ pub enum Refusal {
     Denied,
 }
 
+/// Keeps a decision's reason with the draft and at the end of its text, so that whoever receives the draft reads it.
+fn note(draft: &mut Draft, reason: Option<String>) {
+    let Some(reason) = reason else { return };
+    let detail = draft.detail.get_or_insert_default();
+    if !detail.is_empty() {
+        detail.push_str("\n\n");
+    }
+    detail.push_str("operator_note: ");
+    detail.push_str(&reason);
+    draft.operator_notes.push(reason);
+}
+
 /// Applies an event. The draft is unchanged when it is refused.
 pub fn transition(draft: &mut Draft, event: Event, now_ms: u64) -> Result<(), Refusal> {
     use DraftStatus as S;
@@ -252,14 +267,14 @@ pub fn transition(draft: &mut Draft, event: Event, now_ms: u64) -> Result<(), Re
             draft.status = S::Ready;
             draft.approval_granted_at_ms = Some(now_ms);
             draft.github_status = None;
-            draft.operator_notes.extend(reason);
+            note(draft, reason);
         }
         Event::Denied { reason } => {
             if draft.status != S::ApprovalRequired {
                 return Err(Refusal::NotPendingApproval);
             }
             draft.status = S::Denied;
-            draft.operator_notes.extend(reason);
+            note(draft, reason);
         }
         Event::ApprovalDemanded => match stage {
             Stage::Denied => return Err(Refusal::Denied),

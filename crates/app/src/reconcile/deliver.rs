@@ -279,6 +279,7 @@ impl App {
             commit = commit.put(Put::update(&post.value, post.version));
         }
         let mut incident_id = delivery.value.incident_id.clone();
+        let mut after = None;
         if let Some(draft) = draft {
             let mut changed = draft.value;
             // A denial that came in between stands; the receipt says what was sent.
@@ -291,12 +292,14 @@ impl App {
             {
                 commit = commit.put(Put::insert(&mirror));
             }
+            after = Some(changed);
         }
         if let Some(incident_id) = incident_id.clone() {
             let amendment = Amendment::Delivered(Box::new(delivery.value.clone()));
             commit = commit.write(Write::Amend { incident_id, amendment });
         }
-        let commit = commit.audit(self.event_id(), event_type(&delivery.value), audit(&delivery.value, incident_id));
+        let payload = audit(&delivery.value, incident_id, after.as_ref());
+        let commit = commit.audit(self.event_id(), event_type(&delivery.value), payload);
         self.store().commit(commit).await.map_err(store_failure)?;
         Ok(())
     }
@@ -316,9 +319,29 @@ fn event_type(delivery: &Delivery) -> &'static str {
     }
 }
 
-fn audit(delivery: &Delivery, incident_id: Option<String>) -> Value {
+/// The keys that all publish rows have, with what an attempt adds to them.
+fn audit(delivery: &Delivery, incident_id: Option<String>, draft: Option<&Draft>) -> Value {
     let last = delivery.attempts.last();
+    let known = |get: fn(&Draft) -> Value| draft.map(get).unwrap_or_default();
     json!({
+        "requested_destination_ids": delivery.requested_destination_ids,
+        "effective_destination_ids": delivery.effective_destination_ids,
+        "blocked": delivery.state == DeliveryState::Blocked,
+        "blocked_reasons": delivery.error.iter().filter(|_| delivery.state == DeliveryState::Blocked).collect::<Vec<_>>(),
+        "approval_required": delivery.approval_required,
+        "repo": known(|d| json!(d.repo)),
+        "fingerprint": known(|d| json!(d.fingerprint)),
+        "status": known(|d| json!(d.status)),
+        "risk_level": known(|d| json!(d.classification.risk_level)),
+        "risk_category": known(|d| json!(d.safety.risk_category)),
+        "confidence": known(|d| json!(d.classification.confidence)),
+        "project_id": known(|d| json!(d.project_id)),
+        "log_source_id": known(|d| json!(d.log_source_id)),
+        "source_kind": known(|d| json!(d.source_kind)),
+        "tenant_id": known(|d| json!(d.routing.tenant_id)),
+        "workspace_id": known(|d| json!(d.routing.workspace_id)),
+        "event_schema_version": known(|d| json!(d.routing.event_schema_version)),
+        "source_allowlist_enforced": known(|d| json!(!d.routing.allowed_destination_ids.is_empty())),
         "delivery_id": delivery.delivery_id,
         "post_id": delivery.post_id,
         "draft_id": delivery.draft_id,
@@ -333,7 +356,7 @@ fn audit(delivery: &Delivery, incident_id: Option<String>) -> Value {
             DeliveryState::Blocked => "destination_not_ready",
             DeliveryState::Failed | DeliveryState::Unknown => "adapter_failed",
         },
-        "status": delivery.state,
+        "delivery_state": delivery.state,
         "attempt": delivery.attempts.len(),
         "status_code": last.and_then(|a| a.status_code),
         "error_code": delivery.error_code,

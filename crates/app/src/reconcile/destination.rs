@@ -257,6 +257,7 @@ impl App {
         facts.insert("summary".into(), json!(entry.summary));
         facts.insert("recurrence_count".into(), json!(recurrence_count));
         facts.insert("stored".into(), json!(true));
+        facts.insert("storage_backend".into(), json!("incident_monitor_memories"));
         // The id follows from the content, so a redelivery rewrites the same entry.
         Attempted { puts: vec![Put::of(&entry, Expect::Any)], ..only(local_outcome(work, facts)) }
     }

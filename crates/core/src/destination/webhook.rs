@@ -50,7 +50,7 @@ impl Settings {
             allow_private_networks: flag(destination, "allow_private_networks")?,
             allow_insecure_http: flag(destination, "allow_insecure_http")?,
             allowed_hosts: hosts(destination)?,
-            timeout_ms: number(destination, ["timeout_ms", "timeout_ms"], base.timeout_ms)?.clamp(250, 30_000),
+            timeout_ms: number(destination, ["timeout_ms", "timeout_ms"], base.timeout_ms)?.clamp(250, 15_000),
             max_attempts: number(destination, ["max_attempts", "retry_max_attempts"], u64::from(base.max_attempts))?
                 .clamp(1, 10) as u32,
             payload_byte_limit: number(
@@ -223,7 +223,7 @@ mod tests {
         let high = Settings::of(&high).unwrap_or_default();
         assert_eq!(
             (high.timeout_ms, high.max_attempts, high.payload_byte_limit, high.response_byte_limit),
-            (30_000, 10, 262_144, 16_384)
+            (15_000, 10, 262_144, 16_384)
         );
         assert!(high.allow_private_networks && high.allow_insecure_http);
         assert_eq!(high.allowed_hosts, ["hooks.example.com", "*.xn--exmple-cua.com"]);

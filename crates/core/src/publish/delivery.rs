@@ -71,6 +71,14 @@ pub struct Delivery {
     pub operation: String,
     pub action: Action,
     pub mode: Mode,
+    /// The publish that this delivery belongs to: what its call named, and what the router made of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requested_destination_ids: Vec<String>,
+    #[serde(default)]
+    pub effective_destination_ids: Vec<String>,
+    /// A person had to approve first, and did.
+    #[serde(default)]
+    pub approval_required: bool,
     pub idempotency_key: String,
     pub evidence_digest: String,
     pub state: DeliveryState,

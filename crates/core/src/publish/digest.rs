@@ -22,8 +22,14 @@ pub fn evidence(repo: &str, fingerprint: &str, title: Option<&str>, detail: Opti
     h([repo, fingerprint, title.unwrap_or_default(), detail.unwrap_or_default()])
 }
 
+/// The evidence digest of a draft. One that follows a published draft has a digest of its own, even with the same
+/// content: otherwise a receiver would take the recurrence for a repetition of what it has.
 pub fn draft_evidence(draft: &Draft) -> String {
-    evidence(&draft.repo, &draft.fingerprint, draft.title.as_deref(), draft.detail.as_deref())
+    let plain = evidence(&draft.repo, &draft.fingerprint, draft.title.as_deref(), draft.detail.as_deref());
+    match &draft.recurrence_of {
+        Some(previous) => h([&plain, "recurrence", previous]),
+        None => plain,
+    }
 }
 
 /// Equal content to the same target of the same destination has the same key, across publishes and restarts.

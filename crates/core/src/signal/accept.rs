@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{QualityGate, SourceRouting, Submission, context::LIST_CAP, quality::intake_gate};
 use crate::{
+    config::Recurrence,
     fingerprint::{self, Grouping},
     redaction::{Counts, Redactor, redactor},
     risk,
@@ -64,6 +65,8 @@ pub struct Accepted {
     pub approval_required: bool,
     /// Set by the caller: an admin let this route or project publish by itself, and no approval is needed.
     pub auto_publish: bool,
+    /// Set by the caller: what follows when the failure was published before.
+    pub recurrence: Recurrence,
     pub at_ms: u64,
     pub request_id: String,
 }
@@ -151,6 +154,7 @@ pub fn accept(
         redactions: counts,
         approval_required: false,
         auto_publish: false,
+        recurrence: Recurrence::default(),
         at_ms: now_ms,
         request_id: request_id.to_owned(),
         submission: s,

@@ -7,7 +7,8 @@ use super::{Accepted, QualityGate, context::merge_bounded};
 use crate::{
     actor::OpContext,
     audit::event::Draft as AuditDraft,
-    draft::{self, Draft, DraftStatus},
+    config::RecurrencePolicy,
+    draft::{self, Draft, DraftStatus, Stage},
     incident::{Incident, IncidentStatus, OCCURRENCE_SAMPLE, Occurrence},
     record::{Job, JobKind},
 };
@@ -18,6 +19,8 @@ pub struct Existing {
     pub incident: Option<Incident>,
     /// The incident's draft; or, for a new incident, the one that a deleted incident of this identity left behind.
     pub draft: Option<Draft>,
+    /// The published draft that [`Existing::draft`] has followed, when a recurrence opened a new one.
+    pub superseded: Option<Draft>,
 }
 
 /// What became of one signal.
@@ -43,6 +46,7 @@ pub struct Folded {
 pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Folded {
     let blocked = !signal.gate.passed;
     let created = existing.incident.is_none();
+    let seen_before = existing.incident.as_ref().and_then(|incident| incident.last_seen_at_ms);
     let incident = existing.incident.get_or_insert_with(|| new_incident(signal));
     if !created {
         count(incident, signal);
@@ -63,18 +67,26 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
     match &mut existing.draft {
         Some(draft) => {
             incident.draft_id = Some(draft.draft_id.clone());
+            if created {
+                // The incident was deleted, its draft was not: what a person decided about the draft still holds.
+                let denied = draft.status == DraftStatus::Denied;
+                incident.status = if denied { IncidentStatus::Denied } else { IncidentStatus::DraftCreated };
+            }
             if !blocked {
                 recur(draft, signal);
                 draft.incident_id = Some(incident.incident_id.clone());
+                if opens_anew(draft, signal, seen_before) {
+                    let fresh = Draft {
+                        recurrence_of: Some(draft.draft_id.clone()),
+                        ..open_draft(signal, incident, &mut draft_created)
+                    };
+                    existing.superseded = Some(std::mem::replace(draft, fresh));
+                }
             }
         }
         slot @ None => {
             if !blocked {
-                let draft = new_draft(signal, &incident.incident_id);
-                incident.draft_id = Some(draft.draft_id.clone());
-                incident.status = IncidentStatus::DraftCreated;
-                draft_created = true;
-                *slot = Some(draft);
+                *slot = Some(open_draft(signal, incident, &mut draft_created));
             }
         }
     }
@@ -192,6 +204,28 @@ fn count(incident: &mut Incident, signal: &Accepted) {
     }
 }
 
+/// Whether a published failure that is seen again gets a new draft: only when the configuration asks for one and the
+/// failure was quiet for long enough. A denied draft is never followed by another one.
+fn opens_anew(draft: &Draft, signal: &Accepted, seen_before: Option<u64>) -> bool {
+    let recurrence = &signal.recurrence;
+    let quiet_since = seen_before.or(draft.github_posted_at_ms).unwrap_or(draft.created_at_ms);
+    draft.status.stage() == Stage::Published
+        && recurrence.policy == RecurrencePolicy::NewDraft
+        && signal.at_ms.saturating_sub(quiet_since) >= recurrence.quiet_period_ms
+}
+
+/// The incident's first draft, or the next one.
+fn open_draft(signal: &Accepted, incident: &mut Incident, created: &mut bool) -> Draft {
+    let draft = new_draft(signal, &incident.incident_id);
+    incident.draft_id = Some(draft.draft_id.clone());
+    incident.triage_run_id = None;
+    incident.status = IncidentStatus::DraftCreated;
+    // An earlier signal may have been blocked; this one passed.
+    incident.quality_gate = Some(signal.gate.clone());
+    *created = true;
+    draft
+}
+
 fn new_draft(signal: &Accepted, incident_id: &str) -> Draft {
     let s = &signal.submission;
     Draft {
@@ -223,6 +257,7 @@ fn new_draft(signal: &Accepted, incident_id: &str) -> Draft {
         recovery_attempts: 0,
         recurred_at_ms: None,
         recurrences: 0,
+        recurrence_of: None,
         operator_notes: Vec::new(),
         safety: s.safety.clone(),
         routing: s.routing.clone(),
@@ -240,3 +275,7 @@ fn recur(draft: &mut Draft, signal: &Accepted) {
     // `Recurred` is never refused; a denied draft simply does not change.
     let _ = draft::transition(draft, draft::Event::Recurred, signal.at_ms);
 }
+
+#[cfg(test)]
+#[path = "fold_tests.rs"]
+mod tests;

@@ -122,16 +122,22 @@ fn row(scope: Scope<'_>, watchers: &[WatcherFact], now_ms: u64) -> SourceReadine
         detail: None,
     };
     if !enabled || paused {
-        row.detail = Some(if enabled { "The source is paused" } else { "The source is disabled" }.to_owned());
+        let why = if enabled { "The source is paused" } else { "The source is disabled" };
+        row.warnings.push(why.to_owned());
+        row.detail = Some(why.to_owned());
         return row;
     }
-    let reference = match source {
-        Some(source) => format!("{}/{}", project.project_id, source.source_id),
-        None => project.project_id.clone(),
+    const PROJECTS: &str = "incident_monitor.config.monitored_projects[]";
+    let (reference, place) = match source {
+        Some(source) => (
+            format!("{}/{}", project.project_id, source.source_id),
+            format!("{PROJECTS}.log_sources[{}]", source.source_id),
+        ),
+        None => (project.project_id.clone(), PROJECTS.to_owned()),
     };
     let unhealthy = source.is_some() && own.iter().any(|watcher| !watcher.healthy || watcher.consecutive_errors > 0);
     let stale = stale_after_ms.is_some_and(|at| now_ms > at);
-    let mut judge = Judge { reference, missing: Vec::new(), findings: Vec::new() };
+    let mut judge = Judge { reference, place, missing: Vec::new(), findings: Vec::new() };
     rules(&mut judge, &scope, &facts, last_observed_at_ms.is_some(), stale, unhealthy);
     let Judge { missing, findings, .. } = judge;
     let clean = |categories: &[Category]| !findings.iter().any(|finding| categories.contains(&finding.category));
@@ -141,11 +147,7 @@ fn row(scope: Scope<'_>, watchers: &[WatcherFact], now_ms: u64) -> SourceReadine
     row.schema_ready = clean(&[Category::Schema]);
     row.protection_ready = clean(&[Category::Protection]);
     row.ready = findings.is_empty();
-    row.warnings = findings
-        .iter()
-        .filter(|finding| finding.severity != Severity::High)
-        .map(|finding| format!("{}: {}", finding.rule_id, finding.detail))
-        .collect();
+    row.warnings = findings.iter().map(|finding| format!("{}: {}", finding.severity.word(), finding.title)).collect();
     row.missing = missing;
     row.findings = findings;
     row
@@ -204,6 +206,12 @@ mod tests {
                 "source_freshness_observation_missing",
                 "freshness_ready",
             ),
+            (
+                none.clone(),
+                json!({"freshness_sla_ms": 0, "last_observed_at_ms": null}),
+                "source_freshness_sla_missing",
+                "freshness_ready",
+            ),
             (none.clone(), json!({"freshness_sla_ms": 400}), "source_stale", "freshness_ready"),
             (json!({"event_schema_version": null}), none.clone(), "source_schema_version_missing", "schema_ready"),
             (json!({"event_schema_version": "2"}), none.clone(), "source_schema_version_mismatch", "schema_ready"),
@@ -221,12 +229,35 @@ mod tests {
         ] {
             let config = project(change, facts);
             assert_eq!(rules_of(&config, &[], 10_500), [[rule]]);
-            let row = serde_json::to_value(readiness(&config, &[], 10_500)).unwrap_or_default();
+            let rows = readiness(&config, &[], 10_500);
+            let finding = &rows[0].findings[0];
+            assert_eq!(rows[0].warnings, [format!("{}: {}", finding.severity.word(), finding.title)]);
+            let row = serde_json::to_value(rows).unwrap_or_default();
             for name in ["governance_ready", "lineage_ready", "freshness_ready", "schema_ready", "protection_ready"] {
                 assert_eq!(row[0][name], name != flag, "{rule} {name}");
             }
         }
-        assert_eq!(rules_of(&project(none.clone(), none), &[], 10_500), [Vec::<String>::new()]);
+        let clean = [Vec::<String>::new()];
+        assert_eq!(rules_of(&project(none.clone(), none), &[], 10_500), clean);
+        // Nothing is expected of the schema, or the same in another casing.
+        for (change, facts) in [
+            (json!({}), json!({"expected_schema_version": null})),
+            (json!({"event_schema_version": "V1"}), json!({"expected_schema_version": "v1"})),
+        ] {
+            assert_eq!(rules_of(&project(change, facts), &[], 10_500), clean);
+        }
+    }
+
+    #[test]
+    fn missing_names_and_places_of_evidence() {
+        let facts = json!({"legal_basis": null, "source_of_truth": null, "source_owner": " "});
+        let change = json!({"log_sources": [{"source_id": "s", "path": "x.log"}]});
+        let rows = readiness(&project(change, facts), &[], 10_500);
+        for (row, place) in rows.iter().zip(["monitored_projects[]", "monitored_projects[].log_sources[s]"]) {
+            let names = ["source_owner", "legal_basis_or_authorization_marker", "source_of_truth_or_lineage_ref"];
+            assert_eq!(row.missing, names);
+            assert_eq!(row.findings[0].evidence_refs, [format!("incident_monitor.config.{place}.source_owner")]);
+        }
     }
 
     #[test]
@@ -254,6 +285,7 @@ mod tests {
         for change in [json!({"enabled": false}), json!({"paused": true})] {
             let rows = readiness(&project(change, json!({"source_owner": null})), &[], 10_500);
             assert!(!rows[0].ready && rows[0].findings.is_empty());
+            assert_eq!(rows[0].warnings.len(), 1, "one warning says why");
         }
     }
 

@@ -7,6 +7,8 @@ use crate::{config::DataReadiness, publish::digest};
 pub(super) struct Judge {
     /// The project, or project and source.
     pub reference: String,
+    /// Where the configuration says what is judged.
+    pub place: String,
     pub missing: Vec<String>,
     pub findings: Vec<Finding>,
 }
@@ -21,8 +23,7 @@ impl Judge {
         detail: &str,
         recommendation: &str,
     ) {
-        let evidence_refs: Vec<String> =
-            fields.iter().map(|field| format!("source:{}#{field}", self.reference)).collect();
+        let evidence_refs: Vec<String> = fields.iter().map(|field| format!("{}.{field}", self.place)).collect();
         let id = digest::h([self.reference.as_str(), rule_id, category.word(), &evidence_refs.join("|")]);
         let title = rule_id.replace('_', " ");
         let title = title.get(..1).unwrap_or_default().to_uppercase() + title.get(1..).unwrap_or_default();
@@ -81,7 +82,7 @@ pub(super) fn rules(
         judge.lacks("source_boundary_context_missing", C::Boundary, S::High, &boundary);
     }
     if !given(facts.legal_basis.as_deref()) && !given(facts.authorization_marker.as_deref()) {
-        judge.missing.push("legal_basis or authorization_marker".to_owned());
+        judge.missing.push("legal_basis_or_authorization_marker".to_owned());
         judge.find(
             "source_authorization_missing",
             C::Governance,
@@ -92,7 +93,7 @@ pub(super) fn rules(
         );
     }
     if !given(facts.source_of_truth.as_deref()) && !given(facts.lineage_ref.as_deref()) {
-        judge.missing.push("source_of_truth or lineage_ref".to_owned());
+        judge.missing.push("source_of_truth_or_lineage_ref".to_owned());
         judge.find(
             "source_lineage_missing",
             C::Lineage,
@@ -102,10 +103,10 @@ pub(super) fn rules(
             "Set source_of_truth or lineage_ref",
         );
     }
+    // Without an SLA nothing can be too old, so an observation is only missed where there is one.
     if facts.freshness_sla_ms.is_none_or(|sla| sla == 0) {
         judge.lacks("source_freshness_sla_missing", C::Freshness, S::Medium, &["freshness_sla_ms"]);
-    }
-    if !observed {
+    } else if !observed {
         judge.lacks("source_freshness_observation_missing", C::Freshness, S::Medium, &["last_observed_at_ms"]);
     }
     if stale {
@@ -145,15 +146,12 @@ pub(super) fn rules(
 fn schema(judge: &mut Judge, scope: &Scope<'_>, facts: &DataReadiness) {
     use Category as C;
     use Severity as S;
-    let versions = [
-        ("event_schema_version", scope.event_schema_version()),
-        ("expected_schema_version", facts.expected_schema_version.as_deref()),
-    ];
-    let absent: Vec<&str> =
-        versions.into_iter().filter_map(|(field, value)| (!given(value)).then_some(field)).collect();
-    if !absent.is_empty() {
-        judge.lacks("source_schema_version_missing", C::Schema, S::High, &absent);
-    } else if versions[0].1.map(str::trim) != versions[1].1.map(str::trim) {
+    let actual = scope.event_schema_version().filter(|version| given(Some(version)));
+    let expected = facts.expected_schema_version.as_deref().filter(|version| given(Some(version)));
+    let differs = |(actual, expected): (&str, &str)| actual.trim().to_lowercase() != expected.trim().to_lowercase();
+    if actual.is_none() {
+        judge.lacks("source_schema_version_missing", C::Schema, S::High, &["event_schema_version"]);
+    } else if actual.zip(expected).is_some_and(differs) {
         judge.find(
             "source_schema_version_mismatch",
             C::Schema,

@@ -17,6 +17,10 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if std::str::from_utf8(bytes).is_err() {
         return Err(ApiError::unreadable(400, "The body is not UTF-8."));
     }
+    // serde reads a struct from an array too, field by field in our order; no caller may depend on that order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') && serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+        return Err(ApiError::unreadable(422, "The body has the wrong shape: invalid type: array, expected an object"));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         // The shape may be refused before the syntax error is reached; broken JSON is broken all the same.
         let broken = serde_json::from_slice::<IgnoredAny>(bytes).err();
@@ -127,6 +131,7 @@ mod tests {
         assert!(status == 422 && !text.contains("-5"), "{text}");
         assert_eq!(refusal(b"{}").0, 422);
         assert_eq!(refusal(b"null").0, 422);
+        assert_eq!(refusal(b" [[]]").0, 422);
         assert_eq!(refusal(b"{\"inner\":").0, 400);
         assert_eq!(refusal(b"\xff\xfe").0, 400);
         assert_eq!(refusal(b"{\"inner\":[],\"unread\":\"\xff\"}").0, 400);

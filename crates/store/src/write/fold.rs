@@ -193,7 +193,10 @@ async fn save<S: Session>(session: &mut S, slots: &[Slot<'_>], jobs: &[(&TenantK
             None => Row::Insert { sql: &sql::of(&INCIDENTS).insert, tenant, put },
             Some(version) => Row::Touch { sql: &TOUCH_INCIDENT, tenant, put, version, changes: INCIDENT_CHANGES },
         });
-        if let Some(draft) = &slot.existing.draft {
+        // The row that was read is the superseded draft's, where a recurrence has opened a new one.
+        let fresh = slot.existing.superseded.is_some().then_some(slot.existing.draft.as_ref()).flatten();
+        rows.extend(fresh.map(|draft| Row::Insert { sql: &sql::of(&DRAFTS).insert, tenant, put: Put::insert(draft) }));
+        if let Some(draft) = slot.existing.superseded.as_ref().or(slot.existing.draft.as_ref()) {
             let put = Put::insert(draft);
             match &slot.draft {
                 None => rows.push(Row::Insert { sql: &sql::of(&DRAFTS).insert, tenant, put }),

@@ -1,0 +1,101 @@
+use super::*;
+use crate::{
+    config::Recurrence,
+    publish::{Action, digest},
+    signal::{
+        Door, Submission, accept,
+        accept::{FreshIds, Settings},
+    },
+    tenant::TenantContext,
+};
+
+fn ctx(now_ms: u64) -> OpContext {
+    OpContext {
+        tenant: TenantContext::local(),
+        actor: crate::actor::ActorRef::worker("test"),
+        request_id: "r".into(),
+        now_ms,
+    }
+}
+
+/// A report of the one failure; `n` names the ids it would bring.
+fn signal(n: u64, at_ms: u64, detail: Option<&str>, recurrence: &Recurrence) -> Accepted {
+    let submission = Submission {
+        repo: Some("acme/app".into()),
+        fingerprint: Some("same".into()),
+        title: Some("Boom".into()),
+        detail: detail.map(str::to_owned),
+        ..Submission::default()
+    };
+    let ids = FreshIds { incident_id: format!("i{n}"), draft_id: format!("d{n}"), event_id: format!("e{n}") };
+    let tenant = TenantContext::local().key();
+    let mut accepted =
+        accept(submission, Door::Report, &Settings::default(), &tenant, ids, "r", at_ms).expect("a good report");
+    accepted.recurrence = recurrence.clone();
+    accepted
+}
+
+fn seen(existing: &mut Existing, n: u64, at_ms: u64, recurrence: &Recurrence) -> Outcome {
+    fold(existing, &signal(n, at_ms, Some("d"), recurrence), &ctx(at_ms)).outcome
+}
+
+fn published(existing: &mut Existing, now_ms: u64) {
+    let draft = existing.draft.as_mut().expect("a draft");
+    let event = draft::Event::Published { action: Action::PostWebhook, url: None, digest: "x".into() };
+    draft::transition(draft, event, now_ms).expect("it may be published");
+}
+
+#[test]
+fn a_published_failure_that_comes_back_follows_the_policy() {
+    use RecurrencePolicy as P;
+    for (policy, at_ms, opens) in [
+        (P::Comment, 99_000, false),
+        (P::Reopen, 99_000, false),
+        (P::None, 99_000, false),
+        (P::NewDraft, 1_100 + 4_999, false),
+        (P::NewDraft, 1_100 + 5_000, true),
+    ] {
+        let recurrence = Recurrence { policy, quiet_period_ms: 5_000 };
+        let mut existing = Existing::default();
+        seen(&mut existing, 1, 1_000, &recurrence);
+        published(&mut existing, 1_050);
+        seen(&mut existing, 2, 1_100, &recurrence);
+        assert_eq!(existing.draft.as_ref().map(|d| (d.recurrences, d.recurred_at_ms)), Some((1, Some(1_100))));
+
+        let outcome = seen(&mut existing, 3, at_ms, &recurrence);
+        assert_eq!(outcome.incident.occurrence_count, 3);
+        assert_eq!(outcome.incident.draft_id.as_deref(), Some(if opens { "d3" } else { "d1" }), "{policy:?} {at_ms}");
+        let draft = outcome.draft.expect("a draft");
+        assert_eq!(draft.recurrence_of.as_deref(), opens.then_some("d1"));
+        let old = existing.superseded.as_ref().or(existing.draft.as_ref()).expect("the published draft");
+        assert_eq!((old.draft_id.as_str(), old.recurrences), ("d1", 2), "the recurrence counts on what was published");
+        // The same content, but another publication.
+        assert_eq!(digest::draft_evidence(&draft) != digest::draft_evidence(old), opens);
+    }
+}
+
+#[test]
+fn a_denied_draft_is_never_followed_by_another() {
+    let recurrence = Recurrence { policy: RecurrencePolicy::NewDraft, quiet_period_ms: 0 };
+    let mut existing = Existing::default();
+    seen(&mut existing, 1, 1_000, &recurrence);
+    existing.draft.as_mut().expect("a draft").status = DraftStatus::Denied;
+    let outcome = seen(&mut existing, 2, 90_000, &recurrence);
+    assert_eq!((outcome.incident.draft_id.as_deref(), outcome.incident.occurrence_count), (Some("d1"), 2));
+
+    // Not even when the incident was deleted meanwhile.
+    existing.incident = None;
+    let outcome = seen(&mut existing, 3, 95_000, &recurrence);
+    assert_eq!((outcome.incident.draft_id.as_deref(), outcome.incident.status), (Some("d1"), IncidentStatus::Denied));
+}
+
+#[test]
+fn a_good_report_after_a_blocked_one_shows_its_own_gate() {
+    let recurrence = Recurrence::default();
+    let mut existing = Existing::default();
+    let blocked = fold(&mut existing, &signal(1, 1_000, None, &recurrence), &ctx(1_000)).outcome;
+    assert_eq!(blocked.incident.status, IncidentStatus::QualityGateBlocked);
+    let incident = seen(&mut existing, 2, 2_000, &recurrence).incident;
+    assert_eq!((incident.status, incident.occurrence_count), (IncidentStatus::DraftCreated, 2));
+    assert!(incident.quality_gate.is_some_and(|gate| gate.passed));
+}
