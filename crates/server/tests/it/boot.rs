@@ -123,7 +123,7 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let (mut server, _) = configured("garbage", json!({}));
     let (launch, file) = (server.launch().clone(), database(&server));
     server.terminate();
-    let garbage: Vec<u8> = (0..20_000_u32).map(|n| (n * 7919 >> 3) as u8).collect();
+    let garbage: Vec<u8> = (0..20_000_u32).map(|n| ((n * 7919) >> 3) as u8).collect();
     for (what, bytes) in [("noise", garbage), ("text", b"not a database at all\n".repeat(500).clone())] {
         for beside in ["db-wal", "db-shm"] {
             let _ = std::fs::remove_file(file.with_extension(beside));

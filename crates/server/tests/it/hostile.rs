@@ -154,7 +154,7 @@ fn wild_heads_and_paths_are_refused_in_the_envelope() {
         ("a broken chunk", format!("POST /incident-monitor/report HTTP/1.1\r\nhost: x\r\n{auth}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{{}}\r\n0\r\n\r\n").into_bytes()),
         ("a token that is no text", b"GET /incident-monitor/status HTTP/1.1\r\nhost: x\r\nauthorization: Bearer \xff\xfe\r\n\r\n".to_vec()),
         ("a token that is long", format!("GET /incident-monitor/status HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n", "a".repeat(50_000)).into_bytes()),
-        ("a tag that is no text", [posted("PATCH", "/config/incident-monitor", b"{\"incident_monitor\":{}}")].concat().iter().copied().collect::<Vec<u8>>().splice_header(b"if-match: \xff\xfe\r\n")),
+        ("a tag that is no text", spliced(&posted("PATCH", "/config/incident-monitor", b"{\"incident_monitor\":{}}"), b"if-match: \xff\xfe\r\n")),
         ("an actor that is no text", get("/incident-monitor/status", "x-tandem-actor-id: \u{1}\r\n")),
     ];
     for (what, bytes) in cases {
@@ -163,16 +163,10 @@ fn wild_heads_and_paths_are_refused_in_the_envelope() {
     client.get("/incident-monitor/status").ok();
 }
 
-trait SpliceHeader {
-    fn splice_header(self, header: &[u8]) -> Vec<u8>;
-}
-
-impl SpliceHeader for Vec<u8> {
-    /// Puts a header after the first line.
-    fn splice_header(self, header: &[u8]) -> Vec<u8> {
-        let at = self.windows(2).position(|two| two == b"\r\n").map_or(0, |at| at + 2);
-        [&self[..at], header, &self[at..]].concat()
-    }
+/// Puts a header after the first line.
+fn spliced(request: &[u8], header: &[u8]) -> Vec<u8> {
+    let at = request.windows(2).position(|two| two == b"\r\n").map_or(0, |at| at + 2);
+    [&request[..at], header, &request[at..]].concat()
 }
 
 #[test]
