@@ -23,6 +23,10 @@ pub trait Backend: Send + Sync + 'static {
     /// No other process can write this database.
     const EXCLUSIVE: bool;
     fn rows(&self, select: Select) -> impl Future<Output = Result<Vec<Cells>, Fault>> + Send;
+    /// The same for one row found by its key, which a back end may read without leaving the caller's thread.
+    fn point(&self, select: Select) -> impl Future<Output = Result<Vec<Cells>, Fault>> + Send {
+        self.rows(select)
+    }
     /// Waits until everything queued is written and the connections are shut. The queue is gone already.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
@@ -72,7 +76,7 @@ impl<B: Backend> Store for Engine<B> {
         id: &'a str,
     ) -> BoxFuture<'a, Result<Option<Row>, StoreError>> {
         Box::pin(
-            async move { Ok(read::first(self.backend.rows(read::get(collection, tenant, id)).await?, read::row)?) },
+            async move { Ok(read::first(self.backend.point(read::get(collection, tenant, id)).await?, read::row)?) },
         )
     }
 

@@ -1,4 +1,5 @@
-//! SQLite: one file, one process. One thread writes, a few read, one moves the journal into the file.
+//! SQLite: one file, one process. One thread writes, a few read, one moves the journal into the file. A row that is
+//! asked for by its key is read by whoever asks.
 //!
 //! Locking the state directory against a second process is the server's; here a busy database is only waited for.
 
@@ -69,6 +70,10 @@ impl Backend for Sqlite {
 
     async fn rows(&self, select: Select) -> Result<Vec<Cells>, Fault> {
         self.readers.rows(select).await
+    }
+
+    async fn point(&self, select: Select) -> Result<Vec<Cells>, Fault> {
+        self.readers.point(&select)
     }
 
     async fn close(mut self) {

@@ -1,4 +1,8 @@
 //! The reading threads. Each has a connection of its own and takes the next question from one queue.
+//!
+//! One row by its key takes some microseconds from pages in memory, less than two changes of thread would. It is read on
+//! the caller's thread, over a connection that is kept for that; a page or a count goes to the threads, because it may
+//! take as long as the disk does.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,7 +24,14 @@ struct Question {
     reply: oneshot::Sender<Result<Vec<Cells>, Fault>>,
 }
 
-pub struct Readers(Option<mpsc::Sender<Question>>);
+/// Connections for reads by key that are kept when nobody uses them.
+const POINTS: usize = 2;
+
+pub struct Readers {
+    queue: Option<mpsc::Sender<Question>>,
+    path: PathBuf,
+    points: Mutex<Vec<Reader>>,
+}
 
 impl Readers {
     pub fn start(path: &Path, threads: usize) -> Result<Self, OpenError> {
@@ -39,19 +50,32 @@ impl Readers {
                 })
                 .map_err(|error| OpenError::Unavailable(format!("no thread to read with: {error}")))?;
         }
-        Ok(Self(Some(sender)))
+        Ok(Self { queue: Some(sender), path: path.to_owned(), points: Mutex::default() })
     }
 
     pub async fn rows(&self, select: Select) -> Result<Vec<Cells>, Fault> {
         let closed = || Fault::Unavailable("the store is closed".into());
         let (reply, answer) = oneshot::channel();
-        self.0.as_ref().ok_or_else(closed)?.send(Question { select, reply }).map_err(|_| closed())?;
+        self.queue.as_ref().ok_or_else(closed)?.send(Question { select, reply }).map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
+    }
+
+    /// Answers a read by key at once.
+    pub fn point(&self, select: &Select) -> Result<Vec<Cells>, Fault> {
+        let idle = || self.points.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
+        let mut reader = kept.unwrap_or_else(|| Reader { path: self.path.clone(), connection: None });
+        let answer = reader.answer(select);
+        let mut idle = idle();
+        if idle.len() < POINTS && reader.connection.is_some() {
+            idle.push(reader);
+        }
+        answer
     }
 
     /// The threads end when they have answered what is queued.
     pub fn stop(&mut self) {
-        self.0 = None;
+        self.queue = None;
     }
 }
 
