@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde_json::json;
 use tandem_core::{
     actor::OpContext,
@@ -17,7 +18,8 @@ use tandem_core::{
 use crate::{App, decide_again, store_failure};
 
 const LEASE_MS: u64 = 60_000;
-const AT_ONCE: usize = 4;
+/// Runs under way at once in one lane.
+const AT_ONCE: usize = 16;
 /// A run that ended the process this often is not tried again.
 const CRASHES: u32 = 3;
 
@@ -28,17 +30,21 @@ impl App {
         loop {
             let mut progress = 0;
             for kind in [JobKind::Triage, JobKind::AutoPublish] {
+                let mut running = FuturesUnordered::new();
                 for claim in self.claim_some(kind).await? {
                     let app = Arc::clone(self);
-                    // In its own task, so that a fault in one run cannot end the worker.
-                    let task = tokio::spawn(async move {
+                    // In its own task, so that a fault in one run cannot end the worker; side by side, so that their
+                    // commits share one flush.
+                    running.push(tokio::spawn(async move {
                         match kind {
                             JobKind::Triage => app.triage_one(&claim).await,
                             JobKind::AutoPublish => app.auto_publish(&claim).await,
                             JobKind::Deliver => Ok(()),
                         }
-                    });
-                    match task.await {
+                    }));
+                }
+                while let Some(ended) = running.next().await {
+                    match ended {
                         Ok(Ok(())) => {}
                         Ok(Err(failure)) => {
                             tracing::warn!(code = failure.code.word(), job = kind.label(), "a job failed")
