@@ -9,6 +9,10 @@ mod telemetry;
 
 use std::process::ExitCode;
 
+/// Requests are many small values that live for a moment. The system's allocator took a fifth of their time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::run()
 }
