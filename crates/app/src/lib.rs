@@ -14,6 +14,7 @@ mod load;
 mod posts;
 mod preview;
 mod publish;
+mod recent;
 mod recheck;
 pub mod reconcile;
 mod report;
@@ -61,6 +62,7 @@ pub struct App {
     key_cache: keys::KeyCache,
     pub(crate) breakers: reconcile::Breakers,
     pub(crate) waiters: waiters::Waiters,
+    recent: recent::Recent,
     /// Rung when a commit left work to do.
     pub wake: tokio::sync::Notify,
     /// Checks of the audit log that have been made, per tenant.
@@ -82,6 +84,7 @@ impl App {
             key_cache: keys::KeyCache::default(),
             breakers: reconcile::Breakers::default(),
             waiters: waiters::Waiters::default(),
+            recent: recent::Recent::default(),
             wake: tokio::sync::Notify::new(),
             checks: audit::Checks::default(),
             tampered: RwLock::default(),

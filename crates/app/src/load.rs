@@ -35,7 +35,9 @@ pub(crate) fn parse<R: Record>(row: &Row) -> Result<Versioned<R>, StoreError> {
 impl App {
     pub(crate) async fn load<R: Record>(&self, tenant: &TenantKey, id: &str) -> Result<Option<Versioned<R>>, Failure> {
         let row = self.store().get(R::COLLECTION, tenant, id).await.map_err(store_failure)?;
-        row.as_ref().map(parse).transpose().map_err(store_failure)
+        let Some(row) = row else { return Ok(None) };
+        let value = self.recent.value(R::COLLECTION.name, id, &row.body, || parse(&row).map(|found| found.value));
+        Ok(Some(Versioned { version: row.version, value: value.map_err(store_failure)? }))
     }
 
     pub(crate) async fn page<R: Record>(

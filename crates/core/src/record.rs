@@ -38,7 +38,7 @@ impl Column {
 }
 
 /// Something that is stored as one row.
-pub trait Record: Serialize + DeserializeOwned {
+pub trait Record: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     const COLLECTION: &'static Collection;
     fn id(&self) -> &str;
     /// Values for [`Collection::columns`], in that order.
