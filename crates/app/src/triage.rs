@@ -15,7 +15,8 @@ use tandem_core::{
     tenant::TenantKey,
     triage::{
         self, ArtifactRecord, ArtifactType, DuplicateSummary, Inspection, MemoryEntry, MemoryOutcome, Node,
-        PastFailure, PhaseStatus, Proposal, Research, SummaryInput, TriageRun, Validation, WorkspaceFindings, run,
+        PastFailure, PhaseStatus, Proposal, Research, RunBrief, SummaryInput, TriageRun, Validation, WorkspaceFindings,
+        run,
     },
 };
 
@@ -23,7 +24,7 @@ use crate::{App, decide_again, publish::DELIVERIES_MAX, store_failure, wire::Evi
 
 /// How long a workspace search may take, and how many past failures are compared.
 const SEARCH_BUDGET: Duration = Duration::from_secs(5);
-const PAST_CAP: usize = 200;
+const PAST_CAP: usize = 50;
 
 /// What the four phases found.
 pub(crate) struct Findings {
@@ -56,6 +57,14 @@ impl App {
     pub async fn run_of(&self, tenant: &TenantKey, draft: &Draft) -> Result<Option<Versioned<TriageRun>>, Failure> {
         match &draft.triage_run_id {
             Some(id) => self.load(tenant, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What publishing needs of a draft's run.
+    pub(crate) async fn run_brief(&self, tenant: &TenantKey, draft: &Draft) -> Result<Option<RunBrief>, Failure> {
+        match &draft.triage_run_id {
+            Some(id) => self.load_brief(&run::TRIAGE_RUNS, tenant, id).await,
             None => Ok(None),
         }
     }
