@@ -81,7 +81,8 @@ pub fn exists(program: &str) -> bool {
 
 /// Asks a child to stop, waits, and kills it when it does not. `None` says that it had to be killed.
 pub fn stop(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
-    let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    // The shell's own `kill`: the program of that name is not on every machine.
+    let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
     let status = wait(child, patience);
     if status.is_none() {
         let _ = child.kill();

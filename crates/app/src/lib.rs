@@ -4,6 +4,7 @@
 mod approve;
 pub mod audit;
 mod config;
+mod delete;
 mod deliveries;
 mod drafts;
 mod incidents;
@@ -34,7 +35,7 @@ use tandem_core::{
 };
 
 pub use config::Snapshot;
-pub use incidents::Bulk;
+pub use delete::Bulk;
 pub use intake::IntakeRequest;
 pub use keys::NewKey;
 pub use load::{Page, PageRequest};

@@ -64,7 +64,7 @@ impl App {
 
 fn refused(rejection: Rejection) -> Failure {
     match rejection {
-        Rejection::RepoMissing | Rejection::RepoInvalid(_) => Failure::of(Code::ReportInvalid)
+        Rejection::RepoMissing | Rejection::RepoInvalid => Failure::of(Code::ReportInvalid)
             .with("detail", rejection.to_string())
             .with("incident", serde_json::Value::Null)
             .with("quality_gate", serde_json::Value::Null),

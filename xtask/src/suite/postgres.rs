@@ -214,3 +214,26 @@ fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| format!("no free port: {error}"))?;
     listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_closed_directory_is_not_used() {
+        let Ok(Some(user)) = user() else {
+            // Only root has a second user to think of.
+            return;
+        };
+        let closed = std::env::temp_dir().join(format!("tandem-closed-{}", std::process::id()));
+        fs::create_dir_all(&closed).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        let place = place(&closed.join("xtask"), Path::new("/nonexistent"), Some(user));
+        fs::remove_dir_all(&closed).unwrap();
+        let place = place.unwrap();
+        fs::remove_dir_all(&place).unwrap();
+        assert!(!place.starts_with(&closed));
+    }
+}

@@ -10,6 +10,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("tandem-outbound", &["tandem-core"], &["tandem-testkit"]),
     ("tandem-testkit", &["tandem-core"], &[]),
     ("tandem", &["tandem-core", "tandem-app", "tandem-store", "tandem-outbound"], &["tandem-testkit"]),
+    ("tandem-bench", &["tandem-core", "tandem-store"], &[]),
     ("xtask", &[], &[]),
 ];
 

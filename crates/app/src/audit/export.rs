@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tandem_core::{
     audit::{
         bundle::{About, Export},
-        proof,
+        proof::{self, RangeProof},
     },
     error::{Code, Failure},
     ports::AuditQuery,
@@ -106,8 +106,12 @@ impl ExportStream {
         let Some(export) = self.export.take() else { return Ok(None) };
         let (start, end) = if self.first > self.last { (0, 0) } else { (self.first - 1, self.last) };
         let plan = proof::range_plan(self.about.tree_size, start, end).map_err(|_| Failure::of(Code::Internal))?;
-        let fetched = self.app.fetch(&self.tenant, plan.ranges()).await?;
-        let proof = plan.prove(&fetched).map_err(|_| Failure::of(Code::StoreCorrupt))?;
+        // A tree with a hole proves nothing. The bundle still ends with its trailer, which says how broken the log is.
+        let proof = match self.app.fetch(&self.tenant, plan.ranges()).await {
+            Ok(fetched) => plan.prove(&fetched).unwrap_or_default(),
+            Err(failure) if failure.code == Code::StoreCorrupt => RangeProof::default(),
+            Err(failure) => return Err(failure),
+        };
         let trailer = export.trailer(self.about.clone(), proof);
         out.push_str(&serde_json::to_string(&trailer).unwrap_or_default());
         out.push('\n');

@@ -9,7 +9,7 @@ use tandem_core::{
         proof::{self, ConsistencyProof, InclusionProof},
     },
     error::{Code, Failure},
-    ports::Checkpoint,
+    ports::{Checkpoint, StoreError},
     tenant::TenantKey,
     text::hex,
 };
@@ -72,13 +72,18 @@ impl App {
             None => Frontier::default(),
         };
         let mut nodes = Vec::new();
-        while frontier.size() < size {
-            let (start, count) = (frontier.size(), CHUNK.min(size - frontier.size()));
-            let leaves = self.store().audit_hashes(tenant, 0, start, count).await.map_err(store_failure)?;
-            if leaves.len() as u64 != count {
-                // A gap in the log: what is left of it cannot be signed as a whole. The check names the gap.
-                break;
-            }
+        let mut step = CHUNK;
+        while frontier.size() < size && step > 0 {
+            let (start, count) = (frontier.size(), step.min(size - frontier.size()));
+            let leaves = match self.store().audit_hashes(tenant, 0, start, count).await {
+                Ok(leaves) if leaves.len() as u64 == count => leaves,
+                // A gap in the log: the tree reaches up to it and no further. The check names the gap.
+                Ok(_) | Err(StoreError::Corrupt(_)) => {
+                    step = count / 2;
+                    continue;
+                }
+                Err(error) => return Err(store_failure(error)),
+            };
             nodes.extend(frontier.integrate(&leaves).into_iter().map(|node| (node.level, node.index, node.hash)));
         }
         let (size, root) = (frontier.size(), frontier.root());

@@ -75,14 +75,15 @@ pub struct Accepted {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rejection {
     RepoMissing,
-    RepoInvalid(String),
+    RepoInvalid,
 }
 
 impl std::fmt::Display for Rejection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::RepoMissing => f.write_str("no repository: neither the report nor the configuration names one"),
-            Self::RepoInvalid(repo) => write!(f, "`{repo}` is not a repository of the form owner/repo"),
+            // What was sent in its place may hold a secret, so it is not repeated.
+            Self::RepoInvalid => f.write_str("the report's repository is not of the form owner/repo"),
         }
     }
 }
@@ -121,7 +122,7 @@ pub fn accept(
     let repo = match s.repo.as_deref().or(settings.repo) {
         None => return Err(Rejection::RepoMissing),
         Some(repo) if valid_repo(repo) => repo.to_owned(),
-        Some(repo) => return Err(Rejection::RepoInvalid(truncate(repo, SHORT))),
+        Some(_) => return Err(Rejection::RepoInvalid),
     };
     let workspace_root = s.workspace_root.as_deref().or(settings.workspace_root).unwrap_or_default().to_owned();
     let title = title(&s);
@@ -280,6 +281,7 @@ fn redact(s: &mut Submission, free_text: bool, counts: &mut Counts) {
         clean(field);
     }
     for field in [
+        &mut s.workspace_root,
         &mut s.source,
         &mut s.process,
         &mut s.component,

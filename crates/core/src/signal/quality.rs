@@ -6,11 +6,16 @@ use utoipa::ToSchema;
 
 use super::Submission;
 
+/// Words of our own cost nothing to make; only what is read back from a row is allocated.
+type Word = std::borrow::Cow<'static, str>;
+
 /// One question and its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Gate {
-    pub key: String,
-    pub label: String,
+    #[schema(value_type = String)]
+    pub key: Word,
+    #[schema(value_type = String)]
+    pub label: Word,
     pub passed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Value>,
@@ -19,15 +24,18 @@ pub struct Gate {
 /// The outcome of a set of gates. The proposal and coder-ready gates of triage share this shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QualityGate {
-    pub stage: String,
+    #[schema(value_type = String)]
+    pub stage: Word,
     /// `passed` or `blocked`.
-    pub status: String,
+    #[schema(value_type = String)]
+    pub status: Word,
     pub passed: bool,
     pub passed_count: u32,
     pub total_count: u32,
     pub gates: Vec<Gate>,
     /// Keys of the gates that did not pass.
-    pub missing: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub missing: Vec<Word>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked_reason: Option<String>,
     /// Only on the coder-ready gate: what the author of the summary asked for.
@@ -37,22 +45,22 @@ pub struct QualityGate {
 
 impl QualityGate {
     /// Judges `(key, label, passed)` answers.
-    pub fn judge(stage: &str, answers: &[(&str, &str, bool)]) -> Self {
-        let missing: Vec<String> = answers.iter().filter(|a| !a.2).map(|a| a.0.to_owned()).collect();
+    pub fn judge(stage: &'static str, answers: &[(&'static str, &'static str, bool)]) -> Self {
+        let missing: Vec<Word> = answers.iter().filter(|a| !a.2).map(|a| Word::Borrowed(a.0)).collect();
         let passed = missing.is_empty();
         let gates = answers
             .iter()
             .map(|(key, label, passed)| Gate {
-                key: (*key).to_owned(),
-                label: (*label).to_owned(),
+                key: Word::Borrowed(key),
+                label: Word::Borrowed(label),
                 passed: *passed,
                 detail: None,
             })
             .collect();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self {
-            stage: stage.to_owned(),
-            status: if passed { "passed" } else { "blocked" }.to_owned(),
+            stage: Word::Borrowed(stage),
+            status: Word::Borrowed(if passed { "passed" } else { "blocked" }),
             passed,
             passed_count: count(answers.len() - missing.len()),
             total_count: count(answers.len()),

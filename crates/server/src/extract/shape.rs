@@ -13,6 +13,10 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if depth_exceeds(bytes, MAX_DEPTH) {
         return Err(ApiError::unreadable(400, format!("The JSON is nested deeper than {MAX_DEPTH} levels.")));
     }
+    // The parser looks only at the texts it keeps; bytes that are no text are refused wherever they stand.
+    if std::str::from_utf8(bytes).is_err() {
+        return Err(ApiError::unreadable(400, "The body is not UTF-8."));
+    }
     // serde reads a struct from an array too, field by field in our order; no caller may depend on that order.
     if bytes.trim_ascii_start().first() == Some(&b'[') && serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
         return Err(ApiError::unreadable(422, "The body has the wrong shape: invalid type: array, expected an object"));
@@ -130,6 +134,7 @@ mod tests {
         assert_eq!(refusal(b" [[]]").0, 422);
         assert_eq!(refusal(b"{\"inner\":").0, 400);
         assert_eq!(refusal(b"\xff\xfe").0, 400);
+        assert_eq!(refusal(b"{\"inner\":[],\"unread\":\"\xff\"}").0, 400);
         assert_eq!(refusal(b"{} {}").0, 400);
         assert_eq!(refusal(b"[").0, 400);
     }

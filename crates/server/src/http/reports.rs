@@ -16,7 +16,6 @@ use super::{
     answer::{Answer, ApiError},
     document::ErrorBody,
     incidents::shown,
-    meters,
     state::AppState,
 };
 use crate::extract::{Body, IntakeAuth, Operator};
@@ -68,7 +67,7 @@ pub async fn report(
         None => request.bare,
     };
     let result = state.app.report(&operator.ctx, submission).await;
-    meters::report(&state, "report", result.as_ref());
+    state.meters.report("report", result.as_ref());
     answer(result?, true)
 }
 
@@ -95,7 +94,7 @@ pub async fn intake(auth: IntakeAuth, State(state): State<AppState>, Body(body):
         request_id: &auth.ctx.request_id,
     };
     let result = state.app.intake(request).await;
-    meters::report(&state, "intake", result.as_ref());
+    state.meters.report("intake", result.as_ref());
     answer(result?, false)
 }
 

@@ -53,7 +53,7 @@ fn the_proposal_gate_needs_a_summary_and_the_artifacts() {
     run.phases[3].artifact = None;
     assert_eq!(gate::proposal(Some(&run), run.summary.as_ref()).missing, ["durable_artifacts"]);
     run.phases[3].artifact = run.phases[0].artifact.clone();
-    assert!(gate::proposal(Some(&run), None).missing.contains(&"triage_summary".to_owned()));
+    assert!(gate::proposal(Some(&run), None).missing.iter().any(|key| key == "triage_summary"));
 }
 
 #[test]

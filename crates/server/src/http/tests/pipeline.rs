@@ -35,6 +35,18 @@ async fn health_and_document_need_no_token() {
 }
 
 #[tokio::test]
+async fn the_audit_log_is_not_for_whoever_happens_to_be_near() {
+    let open = Setup { token: None, ..Setup::default() }.build();
+    let refusal = (403, "AUDIT_ADMIN_REQUIRED".to_owned());
+    assert_eq!(open.send("GET", "/audit/protected", &[], "").await.refusal(), refusal);
+    let panel = [("x-tandem-request-source", "control_panel")];
+    assert_ne!(open.send("GET", "/audit/protected", &panel, "").await.status, 403);
+    let closed = Setup::default().build();
+    let key = ("x-tandem-incident-monitor-intake-key", "k1");
+    assert_eq!(closed.send("GET", "/audit/ledger/manifest", &[AUTH, key], "").await.refusal(), refusal);
+}
+
+#[tokio::test]
 async fn refusals_carry_the_envelope() {
     let server = Setup::default().build();
     let big = "x".repeat(11 * 1024 * 1024);

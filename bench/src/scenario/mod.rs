@@ -1,0 +1,26 @@
+//! The measurements, by name.
+
+mod audit;
+mod intake;
+mod scale;
+mod size;
+mod webhooks;
+
+use crate::{Fault, Plan, table::Table};
+
+pub const NAMES: [&str; 8] =
+    ["reports_distinct", "reports_same", "idle_latency", "webhooks", "audit_append", "audit_verify", "size", "scale"];
+
+pub async fn run(name: &str, plan: &Plan, table: &mut Table) -> Result<(), Fault> {
+    match name {
+        "reports_distinct" => intake::distinct(plan, table).await,
+        "reports_same" => intake::same(plan, table).await,
+        "idle_latency" => intake::idle(plan, table).await,
+        "webhooks" => webhooks::run(plan, table).await,
+        "audit_append" => audit::append(plan, table).await,
+        "audit_verify" => audit::verify(plan, table).await,
+        "size" => size::run(plan, table).await,
+        "scale" => scale::run(plan, table).await,
+        _ => Err(format!("no measurement is called {name}").into()),
+    }
+}

@@ -1,0 +1,149 @@
+//! Many at once: no error, exact counts, on the embedded store and on two engines that share a PostgreSQL.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+use tandem_testkit::{Client, Server, audit, bodies};
+
+use crate::support::{all, configure, configured, launch, text};
+
+const THREADS: usize = 16;
+const EACH: usize = 200;
+
+/// Reports from [`THREADS`] threads, spread over the servers. Every answer must be a 200.
+fn storm(servers: &[&Server], fingerprint: impl Fn(usize, usize) -> String + Sync) {
+    let fingerprint = &fingerprint;
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let client = servers[thread % servers.len()].client();
+            scope.spawn(move || {
+                for n in 0..EACH {
+                    let body = json!({ "report": bodies::report_as(&fingerprint(thread, n)) });
+                    let reply = client.post("/incident-monitor/report", body);
+                    assert_eq!(reply.status, 200, "{}", reply.text());
+                }
+            });
+        }
+    });
+}
+
+/// Occurrences by fingerprint.
+fn counts(client: &Client) -> HashMap<String, u64> {
+    let mut found = HashMap::new();
+    for row in all(client, "/incident-monitor/incidents", "incidents") {
+        let before = found.insert(text(&row["fingerprint"]), row["occurrence_count"].as_u64().unwrap());
+        assert_eq!(before, None, "two incidents for one failure: {row}");
+    }
+    found
+}
+
+/// Equal, then distinct; all counted once.
+fn exact(servers: &[&Server]) {
+    let client = servers[0].client();
+    storm(servers, |_, _| "same".into());
+    storm(servers, |thread, n| format!("own-{thread}-{n}"));
+    let found = counts(&client);
+    assert_eq!(found.len(), 1 + THREADS * EACH);
+    assert_eq!(found["same"], (THREADS * EACH) as u64);
+    assert!(found.iter().filter(|(name, _)| name.starts_with("own-")).all(|(_, count)| *count == 1));
+    assert_eq!(all(&client, "/incident-monitor/drafts", "drafts").len(), found.len());
+    let report = audit::assert_verified(&client);
+    assert!(report.record_count >= (2 * THREADS * EACH) as u64, "{report:?}");
+}
+
+#[test]
+fn sixteen_threads_lose_and_double_nothing() {
+    let (server, _client) = configured("storm", json!({}));
+    exact(&[&server]);
+}
+
+/// A fresh database, dropped when the test ends. `None` where no server is named for tests.
+struct Database {
+    admin: String,
+    name: String,
+}
+
+impl Database {
+    fn new() -> Option<Self> {
+        let admin = std::env::var("TANDEM_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty())?;
+        let name = format!("tandem_it_{}_{}", std::process::id(), tandem_testkit::now_ms());
+        let database = Self { admin, name };
+        database.run(&format!("CREATE DATABASE {}", database.name));
+        Some(database)
+    }
+
+    fn run(&self, sql: &str) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (client, connection) =
+                tokio_postgres::connect(&self.admin, tokio_postgres::NoTls).await.expect("the database server answers");
+            let connection = tokio::spawn(connection);
+            client.batch_execute(sql).await.expect(sql);
+            drop(client);
+            let _ = connection.await;
+        });
+    }
+
+    fn url(&self) -> String {
+        let at = self.admin.rfind('/').expect("the URL names a database");
+        format!("{}/{}", &self.admin[..at], self.name)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        }
+    }
+}
+
+#[test]
+fn two_engines_on_one_postgres_count_and_publish_as_one() {
+    let Some(database) = Database::new() else {
+        println!("skipped: TANDEM_TEST_POSTGRES_URL names no server");
+        return;
+    };
+    let url = database.url();
+    let engine = |name: &str| launch(name).arg("--database-url").arg(&url).start();
+    // Both start on an empty database at the same time.
+    let (mut one, two) = std::thread::scope(|scope| {
+        let one = scope.spawn(|| engine("pg-one"));
+        let two = scope.spawn(|| engine("pg-two"));
+        (one.join().unwrap(), two.join().unwrap())
+    });
+    let (first, second) = (one.client(), two.client());
+    configure(&first, json!({ "monitored_projects": [bodies::project("shop", "/srv/shop")] }));
+    assert_eq!(second.get("/config/incident-monitor").ok(), first.get("/config/incident-monitor").ok());
+    exact(&[&one, &two]);
+
+    // What one engine decides holds on the other at once.
+    let (id, raw) = crate::support::keyed(&first, json!({}));
+    let body = json!({ "project_id": "shop", "report": bodies::report("by key") });
+    let reporter = two.stranger().with(crate::support::KEY_HEADER, &raw);
+    reporter.post("/incident-monitor/intake/report", body.clone()).ok();
+    first.ask(&format!("/incident-monitor/intake/keys/{id}/disable")).ok();
+    reporter.post("/incident-monitor/intake/report", body).refused(401, "INCIDENT_MONITOR_INTAKE_KEY_INVALID");
+    let made = first.post("/auth/tokens", json!({ "name": "t" })).ok();
+    let named = two.stranger().bearer(&text(&made["raw_token"]));
+    named.get("/incident-monitor/status").ok();
+    first.ask(&format!("/auth/tokens/{}/revoke", text(&made["token"]["token_id"]))).ok();
+    named.get("/incident-monitor/status").refused(401, "AUTH_REQUIRED");
+
+    // The same draft published through both is delivered once.
+    let draft = crate::support::drafted(&first, bodies::report("published by two"));
+    std::thread::scope(|scope| {
+        for client in [one.client(), two.client(), one.client(), two.client()] {
+            let draft = &draft;
+            scope.spawn(move || crate::support::publish(&client, draft, json!({})).ok());
+        }
+    });
+    crate::support::settled(&second, &draft, "local", "posted");
+    assert_eq!(crate::support::deliveries(&second, &draft).len(), 1);
+    // One dies; the other goes on alone.
+    drop(first);
+    one.kill();
+    let last = crate::support::drafted(&second, bodies::report("after one died"));
+    crate::support::publish(&second, &last, json!({})).ok();
+    audit::assert_verified(&second);
+}

@@ -1,0 +1,23 @@
+//! The server as its callers meet it: the real binary, over loopback, with nothing inside it replaced.
+//!
+//! One file per promise. Deliberately absent: what pure functions decide (their own tables do that), and timing guesses;
+//! everything waits with a deadline.
+
+mod approval;
+mod audit;
+mod boot;
+mod concurrency;
+mod config;
+mod crash;
+mod disk;
+mod hostile;
+mod intake;
+mod lists;
+mod permissions;
+mod preview;
+mod publish;
+mod redaction;
+mod reports;
+mod support;
+mod tamper;
+mod webhooks;

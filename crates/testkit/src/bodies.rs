@@ -1,0 +1,71 @@
+//! Configurations, destinations and reports as callers write them.
+
+use serde_json::{Value, json};
+
+/// The repository of all fixtures.
+pub const REPO: &str = "acme/platform";
+/// The variable that holds the signing secret of [`webhook`] destinations.
+pub const SECRET_VARIABLE: &str = "IT_HOOK_SECRET";
+pub const SECRET: &str = "it-signing-secret-1";
+
+/// Puts the fields of `over` over those of `base`.
+#[must_use]
+pub fn merged(mut base: Value, over: Value) -> Value {
+    if let (Some(base), Value::Object(over)) = (base.as_object_mut(), over) {
+        base.extend(over);
+    }
+    base
+}
+
+/// An enabled monitor with one local telemetry destination as its default.
+pub fn config(over: Value) -> Value {
+    let base = json!({
+        "enabled": true,
+        "repo": REPO,
+        "destinations": [telemetry("local")],
+        "default_destination_ids": ["local"],
+    });
+    merged(base, over)
+}
+
+pub fn telemetry(id: &str) -> Value {
+    json!({ "destination_id": id, "name": id, "kind": "telemetry" })
+}
+
+pub fn memory(id: &str) -> Value {
+    json!({ "destination_id": id, "name": id, "kind": "internal_memory" })
+}
+
+/// A webhook on loopback, which must be allowed by name.
+pub fn webhook(id: &str, url: &str) -> Value {
+    json!({
+        "destination_id": id,
+        "name": id,
+        "kind": "webhook",
+        "webhook_url": url,
+        "webhook_secret_ref": format!("env:{SECRET_VARIABLE}"),
+        "config": { "allow_private_networks": true, "allow_insecure_http": true, "timeout_ms": 2000 },
+    })
+}
+
+/// A failure with enough evidence to become a draft.
+pub fn report(title: &str) -> Value {
+    json!({
+        "title": title,
+        "detail": format!("{title}: the worker gave up after the queue closed"),
+        "component": "worker",
+        "event": "job.failed",
+        "level": "error",
+        "excerpt": [format!("ERROR {title}"), "  at run (src/worker.rs:42)"],
+    })
+}
+
+/// A failure that is the same as every other with this fingerprint.
+pub fn report_as(fingerprint: &str) -> Value {
+    merged(report("job failed"), json!({ "fingerprint": fingerprint }))
+}
+
+/// A project that scoped keys may report for.
+pub fn project(id: &str, root: &str) -> Value {
+    json!({ "project_id": id, "name": id, "repo": "acme/shop", "workspace_root": root })
+}
