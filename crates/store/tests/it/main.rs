@@ -47,6 +47,7 @@ suite! {
     signals::one_commit_may_hold_many_signals,
     signals::a_blocked_signal_is_counted_without_a_draft,
     signals::a_tombstone_gives_its_draft_back,
+    signals::a_recurrence_may_open_a_second_draft,
     signals::a_signal_beside_a_conflict_is_not_counted,
     signals::an_amendment_and_a_count_never_lose_each_other,
     signals::an_unreadable_incident_is_never_replaced,
