@@ -1,9 +1,10 @@
 //! Typed reads.
 
+use serde::de::DeserializeOwned;
 use tandem_core::{
     error::Failure,
     ports::{Query, Row, StoreError},
-    record::{Column, Record, Versioned},
+    record::{Collection, Column, Record, Versioned},
     tenant::TenantKey,
 };
 
@@ -38,6 +39,21 @@ impl App {
         let Some(row) = row else { return Ok(None) };
         let value = self.recent.value(R::COLLECTION.name, id, &row.body, || parse(&row).map(|found| found.value));
         Ok(Some(Versioned { version: row.version, value: value.map_err(store_failure)? }))
+    }
+
+    /// A part of a stored record.
+    pub(crate) async fn load_brief<T: DeserializeOwned>(
+        &self,
+        collection: &'static Collection,
+        tenant: &TenantKey,
+        id: &str,
+    ) -> Result<Option<T>, Failure> {
+        let Some(row) = self.store().get(collection, tenant, id).await.map_err(store_failure)? else {
+            return Ok(None);
+        };
+        serde_json::from_str(&row.body)
+            .map(Some)
+            .map_err(|error| store_failure(StoreError::Corrupt(format!("{}/{}: {error}", collection.name, row.id))))
     }
 
     pub(crate) async fn page<R: Record>(

@@ -18,7 +18,7 @@ use tandem_core::{
     route::{PreviewInput, RoutePreview},
     tenant::TenantKey,
     text::truncate,
-    triage::TriageRun,
+    triage::RunBrief,
 };
 
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) const DELIVERIES_MAX: usize = 500;
 /// The rows that a publish decision is made on.
 struct Loaded {
     draft: Versioned<Draft>,
-    run: Option<Versioned<TriageRun>>,
+    run: Option<RunBrief>,
     deliveries: Vec<Versioned<Delivery>>,
     preview: RoutePreview,
 }
@@ -113,7 +113,8 @@ impl App {
                 let payload = facts(action, Some(&detail));
                 let commit = attempted.audit(self.event_id(), FAILED, payload);
                 self.store().commit(commit).await.map_err(store_failure)?;
-                let evidence = Evidence::of(loaded.run.as_ref().map(|r| &r.value));
+                let run = self.run_of(&ctx.tenant.key(), &loaded.draft.value).await?;
+                let evidence = Evidence::of(run.as_ref().map(|r| &r.value));
                 Err(publish_failure(Code::PublishFailed, &loaded.draft.value, &evidence, &detail)
                     .with("error_code", code))
             }
@@ -135,7 +136,7 @@ impl App {
         let tenant = ctx.tenant.key();
         let draft = self.draft(ctx, draft_id).await?;
         let incident = self.incident_of(&tenant, &draft.value).await?;
-        let run = self.run_of(&tenant, &draft.value).await?;
+        let run = self.run_brief(&tenant, &draft.value).await?;
         let by_draft = vec![("draft_id", tandem_core::record::Column::text(draft_id))];
         let deliveries = self.all::<Delivery>(&tenant, "updated_at_ms", by_draft, DELIVERIES_MAX).await?;
         let input = PreviewInput { destination_ids: requested.to_vec(), ..PreviewInput::default() };
@@ -286,8 +287,8 @@ impl App {
     ) -> Result<(Commit, Option<u64>), Failure> {
         const DAY_MS: u64 = 86_400_000;
         match &loaded.run {
-            Some(run) if run.value.holds_publishing(ctx.now_ms) => {
-                Ok((commit, Some(run.value.deadline_ms.unwrap_or(ctx.now_ms + DAY_MS))))
+            Some(run) if run.holds_publishing(ctx.now_ms) => {
+                Ok((commit, Some(run.deadline_ms.unwrap_or(ctx.now_ms + DAY_MS))))
             }
             Some(_) => Ok((commit, None)),
             None => {

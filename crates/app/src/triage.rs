@@ -15,7 +15,8 @@ use tandem_core::{
     tenant::TenantKey,
     triage::{
         self, ArtifactRecord, ArtifactType, DuplicateSummary, Inspection, MemoryEntry, MemoryOutcome, Node,
-        PastFailure, PhaseStatus, Proposal, Research, SummaryInput, TriageRun, Validation, WorkspaceFindings, run,
+        PastFailure, PhaseStatus, Proposal, Research, RunBrief, SummaryInput, TriageRun, Validation, WorkspaceFindings,
+        run,
     },
 };
 
@@ -23,7 +24,7 @@ use crate::{App, decide_again, publish::DELIVERIES_MAX, store_failure, wire::Evi
 
 /// How long a workspace search may take, and how many past failures are compared.
 const SEARCH_BUDGET: Duration = Duration::from_secs(5);
-const PAST_CAP: usize = 200;
+const PAST_CAP: usize = 50;
 
 /// What the four phases found.
 pub(crate) struct Findings {
@@ -56,6 +57,14 @@ impl App {
     pub async fn run_of(&self, tenant: &TenantKey, draft: &Draft) -> Result<Option<Versioned<TriageRun>>, Failure> {
         match &draft.triage_run_id {
             Some(id) => self.load(tenant, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What publishing needs of a draft's run.
+    pub(crate) async fn run_brief(&self, tenant: &TenantKey, draft: &Draft) -> Result<Option<RunBrief>, Failure> {
+        match &draft.triage_run_id {
+            Some(id) => self.load_brief(&run::TRIAGE_RUNS, tenant, id).await,
             None => Ok(None),
         }
     }
@@ -188,8 +197,8 @@ impl App {
                 .with("failure_pattern_memory", json!(triaged.failure_pattern_memory))
                 .with("regression_signal_memory", json!(triaged.regression_signal_memory))
                 .with("duplicate_matches_artifact", json!(triaged.run.duplicate_matches_artifact));
-            failure.extra.extend(gate_facts(&triaged.run));
-            return Err(failure);
+            failure.extra.extend(gate_facts(Some(&triaged.run)));
+            return Err(failure.with("detail", blocked_reason(&triaged.run)));
         }
         Ok(triaged)
     }
@@ -201,7 +210,7 @@ impl App {
                 .with("draft_id", draft_id)
                 .with("draft", json!(draft))
                 .with("detail", detail);
-            failure.extra.extend(run.map(gate_facts).unwrap_or_default());
+            failure.extra.extend(gate_facts(run));
             failure
         };
         let triaged = decide_again(async || {
@@ -226,8 +235,7 @@ impl App {
         })
         .await?;
         if triaged.run.issue_draft.is_none() {
-            let why = triaged.run.proposal_quality_gate.as_ref().and_then(|gate| gate.blocked_reason.clone());
-            return Err(blocked(&triaged.draft, Some(&triaged.run), why.unwrap_or_default()));
+            return Err(blocked(&triaged.draft, Some(&triaged.run), blocked_reason(&triaged.run)));
         }
         Ok(triaged)
     }
@@ -470,33 +478,45 @@ impl App {
         template: Option<&str>,
         commit: Commit,
     ) -> Commit {
-        let (marker, commit) = match triage::issue_draft(draft, incident, run, template, ctx.now_ms) {
+        let (marker, blocked, commit) = match triage::issue_draft(draft, incident, run, template, ctx.now_ms) {
             Ok(issue) => {
                 let (artifact, commit) = self.artifact(ctx, run, ArtifactType::IssueDraft, json!(issue), commit);
                 run.proposal_quality_gate = Some(issue.proposal_quality_gate.clone());
                 run.issue_draft = Some(issue);
                 run.issue_draft_artifact = Some(artifact);
-                ("issue_draft_ready", commit)
+                ("issue_draft_ready", None, commit)
             }
             Err(gate) => {
                 let (artifact, commit) =
                     self.artifact(ctx, run, ArtifactType::ProposalQualityGate, json!(gate), commit);
+                let why = gate.blocked_reason.clone();
                 run.proposal_quality_gate = Some(gate);
                 run.proposal_quality_gate_artifact = Some(artifact);
-                ("proposal_blocked", commit)
+                // An issue draft of an earlier summary does not say what the present one says.
+                run.issue_draft = None;
+                run.issue_draft_artifact = None;
+                ("proposal_blocked", why, commit)
             }
         };
         // A denied draft keeps its state; the artifacts are still evidence.
-        let _ = draft::transition(draft, Event::TriageSettled { marker }, ctx.now_ms);
+        let _ = draft::transition(draft, Event::TriageSettled { marker, blocked }, ctx.now_ms);
         commit
     }
 }
 
-fn gate_facts(run: &TriageRun) -> serde_json::Map<String, Value> {
+/// What a refusal says about the proposal gate. Without a run the gate is judged on nothing, and has no artifact.
+fn gate_facts(run: Option<&TriageRun>) -> serde_json::Map<String, Value> {
+    let gate =
+        run.and_then(|run| run.proposal_quality_gate.clone()).unwrap_or_else(|| triage::gate::proposal(None, None));
+    let artifact = run.and_then(|run| run.proposal_quality_gate_artifact.as_ref());
     let mut facts = serde_json::Map::new();
-    facts.insert("proposal_quality_gate".into(), json!(run.proposal_quality_gate));
-    facts.insert("proposal_quality_gate_artifact".into(), json!(run.proposal_quality_gate_artifact));
+    facts.insert("proposal_quality_gate".into(), json!(gate));
+    facts.insert("proposal_quality_gate_artifact".into(), json!(artifact));
     facts
+}
+
+fn blocked_reason(run: &TriageRun) -> String {
+    run.proposal_quality_gate.as_ref().and_then(|gate| gate.blocked_reason.clone()).unwrap_or_default()
 }
 
 /// A posted summary comes from outside and passes the same engine as a report.

@@ -215,9 +215,10 @@ pub enum Event {
     TriageQueued {
         run_id: String,
     },
-    /// Triage ended or a summary was stored; carries the marker for `github_status`.
+    /// Triage ended or a summary was stored; carries the marker for `github_status`, and why an issue draft is blocked.
     TriageSettled {
         marker: &'static str,
+        blocked: Option<String>,
     },
     /// Triage's deadline passed before it ended.
     TriageTimedOut,
@@ -293,14 +294,14 @@ pub fn transition(draft: &mut Draft, event: Event, now_ms: u64) -> Result<(), Re
             }
             draft.triage_run_id = Some(run_id);
         }
-        Event::TriageSettled { marker } => match stage {
+        Event::TriageSettled { marker, blocked } => match stage {
             Stage::Denied => return Err(Refusal::Denied),
             Stage::Open | Stage::Failed => {
                 if matches!(draft.status, S::TriageQueued | S::GithubPostFailed) {
                     draft.status = S::Ready;
                 }
                 draft.github_status = Some(marker.into());
-                draft.last_post_error = None;
+                draft.last_post_error = blocked;
             }
             Stage::Published => {}
         },

@@ -4,11 +4,14 @@ use serde::Serialize;
 use serde_json::Value;
 use tandem_core::{
     actor::OpContext,
-    audit::{bundle::SCHEMA_VERSION, event, integrity::Integrity},
+    audit::{
+        bundle::{self, SCHEMA_VERSION},
+        event,
+        integrity::Integrity,
+    },
     error::{Code, Failure},
     ports::{AuditQuery, AuditRow},
     tenant::{TenantContext, TenantKey},
-    text::hex,
 };
 use utoipa::ToSchema;
 
@@ -123,10 +126,10 @@ impl App {
             schema_version: SCHEMA_VERSION,
             record_count: size,
             last_seq: size,
-            root_hash: (signed.size > 0).then(|| hex(&signed.root)),
+            root_hash: bundle::shown_root(signed.size, &signed.root),
             legacy_record_count: 0,
             keyed_record_count: 0,
-            integrity_key_ids: vec![signed.public_key.rsplit_once('+').map_or_else(String::new, |(id, _)| id.into())],
+            integrity_key_ids: vec![bundle::key_id(&signed.public_key)],
             external_anchor: None,
             generated_at_ms: self.now_ms(),
             tree_size: signed.size,

@@ -16,7 +16,7 @@ use tandem_core::{
     publish::{Delivery, DeliveryState, external_action, settle, settle::Outcome, target},
     receipt::Post,
     record::{Commit, JobKind, Put, Record, Versioned, Write},
-    triage::TriageRun,
+    triage::RunBrief,
 };
 
 use crate::{App, store_failure};
@@ -36,7 +36,7 @@ pub(super) struct Work {
     pub delivery: Versioned<Delivery>,
     pub draft: Draft,
     pub incident: Option<Incident>,
-    pub run: Option<TriageRun>,
+    pub run: Option<RunBrief>,
     pub destination: Destination,
 }
 
@@ -186,16 +186,16 @@ impl App {
             let detail = "the destination was changed, disabled or removed after the publish was decided";
             return refuse("destination_changed", detail, delivery);
         };
-        let run = match &draft.value.triage_run_id {
-            Some(id) if delivery.value.destination_kind.needs_triage() => self.load::<TriageRun>(tenant, id).await?,
-            Some(_) | None => None,
+        let run = match delivery.value.destination_kind.needs_triage() {
+            true => self.run_brief(tenant, &draft.value).await?,
+            false => None,
         };
-        if let Some(run) = run.as_ref().filter(|run| !run.value.status.is_terminal()) {
-            if run.value.holds_publishing(ctx.now_ms) {
-                let until_ms = run.value.deadline_ms.unwrap_or(u64::MAX).min(ctx.now_ms + HELD_MS);
+        if let Some(run) = run.as_ref().filter(|run| !run.status.is_terminal()) {
+            if run.holds_publishing(ctx.now_ms) {
+                let until_ms = run.deadline_ms.unwrap_or(u64::MAX).min(ctx.now_ms + HELD_MS);
                 return Ok(Looked::Hold { until_ms });
             }
-            self.triage_timed_out(ctx, &run.value.run_id).await?;
+            self.triage_timed_out(ctx, &run.run_id).await?;
         }
         let incident = self.incident_of(tenant, &draft.value).await?.map(|row| row.value);
         Ok(Looked::Attempt(Box::new(Work {
@@ -204,7 +204,7 @@ impl App {
             delivery,
             draft: draft.value,
             incident,
-            run: run.map(|row| row.value),
+            run,
             destination,
         })))
     }

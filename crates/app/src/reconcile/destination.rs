@@ -167,7 +167,8 @@ impl App {
             base_url: None,
             byte_limit: settings.payload_byte_limit,
         };
-        let issue = work.run.as_ref().and_then(|run| run.issue_draft.as_ref()).map(|issue| json!(issue));
+        let stored = work.run.as_ref().and_then(|run| run.issue_draft.as_ref());
+        let issue = stored.and_then(|issue| serde_json::from_str::<Value>(issue.get()).ok()).filter(|i| !i.is_null());
         payload::build(&facts, &work.draft, work.incident.as_ref(), issue.as_ref()).map_err(|over| {
             let text = format!("the payload has {} bytes; the limit is {}", over.bytes, over.limit);
             let mut outcome = Outcome::blocked("payload_too_large", text);

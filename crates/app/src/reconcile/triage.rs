@@ -124,7 +124,11 @@ impl App {
             if run::transition(&mut run, run::Event::Failed { error: why.to_owned() }, ctx.now_ms).is_err() {
                 return Ok(());
             }
-            let event = if timed_out { "incident_monitor.triage_timed_out" } else { "incident_monitor.triage_failed" };
+            let event = if timed_out {
+                "incident_monitor.incident.triage_timed_out"
+            } else {
+                "incident_monitor.incident.triage_failed"
+            };
             let payload = json!({
                 "draft_id": run.draft_id, "incident_id": run.incident_id, "run_id": run_id, "detail": why,
             });

@@ -34,8 +34,13 @@ pub struct Trailer {
     pub first_seq: u64,
     /// 0 when no row was exported.
     pub last_seq: u64,
-    /// The signed root, lowercase hex; the checkpoint has it too.
-    pub root_hash: String,
+    /// Rows of formats from before the signed tree, and rows under a shared key: none. Kept for readers of older bundles.
+    pub legacy_record_count: u64,
+    pub keyed_record_count: u64,
+    /// The name of the key that signs the checkpoint.
+    pub integrity_key_ids: Vec<String>,
+    /// The signed root, lowercase hex; the checkpoint has it too. Null for an empty log.
+    pub root_hash: Option<String>,
     pub tree_size: u64,
     pub tenant_org_id: String,
     pub tenant_workspace_id: String,
@@ -51,6 +56,16 @@ pub struct Trailer {
     pub leaf_marks: String,
     /// What the server itself knew about its log.
     pub integrity: Integrity,
+}
+
+/// The id by which manifests and trailers name a verifier key: its name and hash, without the key itself.
+pub fn key_id(public_key: &str) -> String {
+    public_key.rsplit_once('+').map_or_else(String::new, |(id, _)| id.to_owned())
+}
+
+/// An empty tree has a root too, but no row that it would be the hash of.
+pub fn shown_root(tree_size: u64, root: &Hash) -> Option<String> {
+    (tree_size > 0).then(|| hex::encode(root))
 }
 
 /// What the writer of an export knows before its first row.
@@ -97,7 +112,10 @@ impl Export {
             record_count: self.count,
             first_seq: self.first_seq,
             last_seq: self.last_seq,
-            root_hash: hex::encode(about.root),
+            legacy_record_count: 0,
+            keyed_record_count: 0,
+            integrity_key_ids: vec![key_id(&about.public_key)],
+            root_hash: shown_root(about.tree_size, &about.root),
             tree_size: about.tree_size,
             tenant_org_id: about.org_id,
             tenant_workspace_id: about.workspace_id,

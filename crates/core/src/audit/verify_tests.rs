@@ -207,12 +207,14 @@ proptest! {
         change_trailer(&mut lines, |trailer| {
             let fields = [
                 "schema_version", "record_count", "first_seq", "last_seq", "root_hash", "tree_size", "tenant_org_id",
-                "tenant_workspace_id", "checkpoint", "range_proof", "leaf_marks", "type",
+                "tenant_workspace_id", "checkpoint", "range_proof", "leaf_marks", "type", "legacy_record_count",
+                "keyed_record_count", "integrity_key_ids",
             ];
             let field = fields[pick % fields.len()];
             trailer[field] = match &trailer[field] {
                 Value::Number(number) => json!(number.as_u64().unwrap() + 1),
                 Value::String(text) => json!(text.replacen(['0', '1', 'a', '8', 'f'], "3", 1)),
+                Value::Array(_) => json!(["another+00000000"]),
                 _ => json!({"left": [], "tiles": [], "right": []}),
             };
         });

@@ -156,15 +156,18 @@ fn matches(config: &Config, decision: &Decision<'_>) -> Vec<RouteMatch> {
     decision.routes.iter().map(of_route).collect()
 }
 
-/// The row of the bound source, or of the project when no source is named.
+/// The row of the bound source, or of the project when no source is named. Where the project has no log sources, the
+/// name that a reporter goes by is none of them, and the project's own row counts.
 fn source_row<'r>(decision: &Decision<'_>, rows: &'r [SourceReadiness]) -> Option<&'r SourceReadiness> {
     let project = decision.project_id?;
+    let sourceless = decision.scope.is_some_and(|scope| scope.project.log_sources.is_empty());
     rows.iter().find(|row| {
         row.project_id.eq_ignore_ascii_case(project)
             && match (row.source_id.as_deref(), decision.log_source_id) {
                 (Some(row), Some(source)) => row.eq_ignore_ascii_case(source),
                 (None, None) => true,
-                (Some(_), None) | (None, Some(_)) => false,
+                (None, Some(_)) => sourceless,
+                (Some(_), None) => false,
             }
     })
 }

@@ -194,6 +194,25 @@ fn the_exact_words_of_every_block() {
 }
 
 #[test]
+fn a_reporter_of_a_project_without_log_sources_is_judged_by_the_project() {
+    let config = config(json!({
+        "enabled": true, "destinations": two(), "default_destination_ids": ["a"],
+        "safety_defaults": {"block_unready_sources": true},
+        "monitored_projects": [{"project_id": "p", "name": "P", "repo": "a/b", "workspace_root": "/srv"}],
+    }));
+    let input = input(json!({"project_id": "p", "log_source_id": "external"}));
+    let context = Context::from_parts(&input, None, None, None);
+    let mut sources = crate::source::readiness(&config, &[], 0);
+    for (ready, reasons) in [(false, 1), (true, 0)] {
+        sources[0].ready = ready;
+        let rows = ready_rows(&config);
+        let found = preview(&config, &context, &ReadinessRows { destinations: &rows, sources: &sources });
+        assert_eq!(found.blocked_reasons.len(), reasons);
+        assert!(found.blocked_reasons.iter().all(|reason| reason.starts_with("Source `p` is not data-ready: source_")));
+    }
+}
+
+#[test]
 fn unready_sources_only_warn_by_default() {
     let config = config(json!({
         "enabled": true, "destinations": two(), "default_destination_ids": ["a"],

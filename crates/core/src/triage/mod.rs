@@ -38,7 +38,7 @@ pub use issue_draft::{IssueDraft, issue_draft};
 pub use memory::{MemoryCategory, MemoryEntry, MemoryOutcome};
 pub use propose::{Proposal, propose};
 pub use research::{Research, ResearchPlan, Workspace, WorkspaceFindings, conclude_research, plan_research};
-pub use run::{Node, Phase, PhaseStatus, RunStatus, TriageRun};
+pub use run::{Node, Phase, PhaseStatus, RunBrief, RunStatus, TriageRun};
 pub use summary::{SummaryFields, SummaryInput, TriageSummary, settle};
 pub use synthesise::{backfill, synthesise};
 pub use validate::{Validation, validate};

@@ -168,6 +168,26 @@ impl Record for TriageRun {
     }
 }
 
+/// What publishing needs of a stored run, read without the rest of it. A settled run is large, and publishing reads it
+/// often.
+#[derive(Debug, Deserialize)]
+pub struct RunBrief {
+    pub run_id: String,
+    pub status: RunStatus,
+    #[serde(default)]
+    pub deadline_ms: Option<u64>,
+    /// As stored, not parsed.
+    #[serde(default)]
+    pub issue_draft: Option<Box<serde_json::value::RawValue>>,
+}
+
+impl RunBrief {
+    /// Publishing must wait for this run.
+    pub fn holds_publishing(&self, now_ms: u64) -> bool {
+        !self.status.is_terminal() && self.deadline_ms.is_none_or(|deadline| now_ms < deadline)
+    }
+}
+
 /// Both the kind of run and what triggered it.
 pub const RUN_TYPE: &str = "incident_monitor_triage";
 
@@ -216,11 +236,6 @@ impl TriageRun {
     /// The run is unfinished and may be given to another caller who asks for triage of the same draft.
     pub fn is_reusable(&self, now_ms: u64) -> bool {
         self.status.is_reusable() && self.deadline_ms.is_none_or(|deadline| now_ms < deadline)
-    }
-
-    /// Publishing must wait for this run.
-    pub fn holds_publishing(&self, now_ms: u64) -> bool {
-        !self.status.is_terminal() && self.deadline_ms.is_none_or(|deadline| now_ms < deadline)
     }
 
     /// Every phase is complete and left its artifact.

@@ -41,6 +41,7 @@ pub fn open_sqlite(path: &Path) -> Result<SqliteStore, OpenError> {
     let mut session = SqliteSession::open(path)?;
     block_on(schema::migrate(&mut session, Blank::Refuse))?;
     session.probe()?;
+    session.end_leases()?;
     session.background_checkpoints()?;
 
     let (queue, inbox) = write::queue();

@@ -65,6 +65,16 @@ impl SqliteSession {
         Ok(())
     }
 
+    /// Ends the leases of the process before this one. It is gone, and nobody else can hold one: what it had under way is
+    /// due at once, instead of when its leases would have run out.
+    pub fn end_leases(&self) -> Result<(), OpenError> {
+        let sql = "UPDATE jobs SET lease = NULL, ready_at_ms = due_at_ms WHERE lease IS NOT NULL";
+        match self.connection.execute(sql, []) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(OpenError::Unavailable(error.to_string())),
+        }
+    }
+
     /// A few cheap reads in every table: its first and last row and the paths to them. A full check takes too long on a
     /// large database to be part of a start.
     pub fn probe(&self) -> Result<(), OpenError> {

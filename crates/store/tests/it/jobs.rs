@@ -72,6 +72,23 @@ pub async fn a_lease_that_ran_out_passes_on(lab: Lab) {
     assert_eq!((third.attempts, third.job.due_at_ms), (3, 900));
 }
 
+pub async fn a_lease_ends_with_the_process_that_alone_could_hold_it(lab: Lab) {
+    let opened = lab.try_open().await.expect("the store opens");
+    enqueue(&opened, [job("hook", "delivery", 50)]).await;
+    let lost = claim(&opened, "hook", 50, "of a killed process", 1).await.remove(0);
+    opened.close().await;
+    let opened = lab.try_open().await.expect("the store opens");
+    // Where other engines may live, one of them may hold the lease.
+    let alone = opened.store().exclusive();
+    assert_eq!(due(&opened, 60).await, if alone { vec!["hook".to_owned()] } else { Vec::new() });
+    let again = claim(&opened, "hook", 60, "of the next one", 1).await;
+    assert_eq!(again.len(), usize::from(alone));
+    if alone {
+        assert_eq!((again[0].attempts, again[0].job.job_id.as_str()), (2, lost.job.job_id.as_str()));
+        assert_eq!(refused(&opened, commit().write(done(&lost))).await, StoreError::Conflict);
+    }
+}
+
 pub async fn lanes_and_times_decide_what_is_due(lab: Lab) {
     let opened = lab.open().await;
     assert_eq!(opened.store().next_due(JobKind::Deliver).await, Ok(None));

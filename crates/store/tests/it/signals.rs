@@ -1,6 +1,7 @@
 //! Signals that are folded inside the write.
 
 use tandem_core::{
+    config::{Recurrence, RecurrencePolicy},
     draft::{DRAFTS, Draft, DraftStatus},
     incident::{Amendment, INCIDENTS, Incident, IncidentStatus, TOMBSTONES, Tombstone},
     ports::{AuditQuery, StoreError},
@@ -139,6 +140,31 @@ pub async fn a_tombstone_gives_its_draft_back(lab: Lab) {
     assert_eq!(stored.incident_id, Some(second.incident.incident_id));
     assert_eq!(count(&opened, &DRAFTS, &local()).await, 1);
     assert_eq!(count(&opened, &TOMBSTONES, &local()).await, 0, "the draft has an incident again");
+}
+
+pub async fn a_recurrence_may_open_a_second_draft(lab: Lab) {
+    let opened = lab.open().await;
+    let first = send(&opened, report(&local(), "back", 1_000)).await.signals.remove(0);
+    let mut draft = first.draft.expect("a draft");
+    draft.status = DraftStatus::WebhookPosted;
+    send(&opened, commit().put(Put::update(&draft, 1))).await;
+
+    // Two in one commit: the first opens the new draft, the second finds it open.
+    let mut twice = commit();
+    for at_ms in [9_000, 9_001] {
+        let mut signal = signal(&local(), "back", at_ms);
+        signal.recurrence = Recurrence { policy: RecurrencePolicy::NewDraft, quiet_period_ms: 5_000 };
+        twice = twice.write(Write::Signal(Box::new(signal)));
+    }
+    let outcome = send(&opened, twice).await.signals.remove(1);
+    let fresh = outcome.draft.expect("a draft");
+    assert_eq!((fresh.recurrence_of.as_ref(), fresh.status), (Some(&draft.draft_id), DraftStatus::Ready));
+    assert_eq!(outcome.incident.occurrence_count, 3);
+    assert_eq!(count(&opened, &DRAFTS, &local()).await, 2);
+    let old = load::<Draft>(&opened, &local().key(), &draft.draft_id).await.expect("still there");
+    assert_eq!((old.value.status, old.value.recurrences, old.version), (DraftStatus::WebhookPosted, 1, 3));
+    let stored = load::<Draft>(&opened, &local().key(), &fresh.draft_id).await.expect("stored");
+    assert_eq!((stored.value, stored.version), (fresh, 1));
 }
 
 pub async fn a_signal_beside_a_conflict_is_not_counted(lab: Lab) {

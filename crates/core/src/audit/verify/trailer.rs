@@ -31,8 +31,16 @@ pub(super) fn judge_trailer(
     if trailer.schema_version != SCHEMA_VERSION {
         return Err(mismatch("the schema version is unknown"));
     }
-    if trailer.tree_size != signed.size || trailer.root_hash != hex::encode(signed.root) {
+    let root = (signed.size > 0).then(|| hex::encode(signed.root));
+    if trailer.tree_size != signed.size || trailer.root_hash != root {
         return Err(mismatch("size or root are not those of the checkpoint"));
+    }
+    if (trailer.legacy_record_count, trailer.keyed_record_count) != (0, 0) {
+        return Err(mismatch("this format has neither legacy nor keyed rows"));
+    }
+    let named = trailer.public_key.trim().rsplit_once('+').map(|(id, _)| id);
+    if trailer.integrity_key_ids.iter().map(String::as_str).ne(named) {
+        return Err(mismatch("the key ids are not those of the public key"));
     }
     let (first, last) = (trailer.first_seq, trailer.last_seq);
     if trailer.record_count == 0 && (first, last) == (0, 0) {

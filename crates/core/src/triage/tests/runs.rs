@@ -1,8 +1,13 @@
 use super::*;
 use crate::{
     record::Record,
-    triage::run::{PhaseStatus, Refusal},
+    triage::run::{PhaseStatus, Refusal, RunBrief},
 };
+
+/// As publishing reads it: from the stored row.
+fn brief(run: &TriageRun) -> RunBrief {
+    serde_json::from_str(&serde_json::to_string(run).expect("it is written")).expect("a part of it is read")
+}
 
 #[test]
 fn ids_have_their_form() {
@@ -53,10 +58,10 @@ fn a_failed_run_takes_the_artifacts_of_a_posted_summary() {
 #[test]
 fn publishing_waits_until_the_end_or_the_deadline() {
     let mut run = TriageRun::new("u1", "draft-1", None, "acme/orders", Some(100), 10);
-    assert!(run.holds_publishing(99) && run.is_reusable(99));
-    assert!(!run.holds_publishing(100) && !run.is_reusable(100));
+    assert!(brief(&run).holds_publishing(99) && run.is_reusable(99));
+    assert!(!brief(&run).holds_publishing(100) && !run.is_reusable(100));
     transition(&mut run, Event::Cancelled, 20).unwrap();
-    assert!(!run.holds_publishing(20));
+    assert!(!brief(&run).holds_publishing(20));
 }
 
 #[test]
