@@ -3,6 +3,7 @@
 //! One file per promise. Deliberately absent: what pure functions decide (their own tables do that), and timing guesses;
 //! everything waits with a deadline.
 
+mod answers;
 mod approval;
 mod audit;
 mod boot;
