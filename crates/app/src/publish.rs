@@ -69,8 +69,7 @@ impl App {
         self.wake.notify_waiters();
         let told = match decided {
             Decided::ApprovalDemanded(draft) => {
-                let run = self.run_of(&ctx.tenant.key(), &draft).await?;
-                let evidence = Evidence::of(run.as_ref().map(|r| &r.value));
+                let evidence = self.evidence_of(&ctx.tenant.key(), &draft).await?;
                 return Ok(Published::new(*draft, Action::ApprovalRequired, evidence, Vec::new(), None));
             }
             Decided::Under(told) => told,
@@ -113,8 +112,7 @@ impl App {
                 let payload = facts(action, Some(&detail));
                 let commit = attempted.audit(self.event_id(), FAILED, payload);
                 self.store().commit(commit).await.map_err(store_failure)?;
-                let run = self.run_of(&ctx.tenant.key(), &loaded.draft.value).await?;
-                let evidence = Evidence::of(run.as_ref().map(|r| &r.value));
+                let evidence = self.evidence_of(&ctx.tenant.key(), &loaded.draft.value).await?;
                 Err(publish_failure(Code::PublishFailed, &loaded.draft.value, &evidence, &detail)
                     .with("error_code", code))
             }
@@ -323,8 +321,7 @@ impl App {
     async fn publish_answer(&self, ctx: &OpContext, draft_id: &str, told: Vec<Told>) -> Result<Published, Failure> {
         let tenant = ctx.tenant.key();
         let draft = self.draft(ctx, draft_id).await?.value;
-        let run = self.run_of(&tenant, &draft).await?;
-        let evidence = Evidence::of(run.as_ref().map(|r| &r.value));
+        let evidence = self.evidence_of(&tenant, &draft).await?;
         let mut results = Vec::new();
         for one in told {
             results.push(match one {

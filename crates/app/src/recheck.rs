@@ -15,7 +15,7 @@ use crate::{
     App,
     publish::{DELIVERIES_MAX, publish_failure},
     store_failure,
-    wire::{DeliveryResult, Evidence, Published},
+    wire::{DeliveryResult, Published},
 };
 
 impl App {
@@ -23,8 +23,7 @@ impl App {
         let tenant = ctx.tenant.key();
         let draft = self.draft(ctx, draft_id).await?.value;
         let incident = self.incident_of(&tenant, &draft).await?.map(|row| row.value);
-        let run = self.run_of(&tenant, &draft).await?;
-        let evidence = Evidence::of(run.as_ref().map(|found| &found.value));
+        let evidence = self.evidence_of(&tenant, &draft).await?;
         let preview = self.preview_of(ctx, &PreviewInput::default(), Some(&draft), incident.as_ref()).await?;
         let Some(destination) = preview.destinations.first() else {
             let detail = preview.blocked_reasons.join("; ");

@@ -69,6 +69,15 @@ impl App {
         }
     }
 
+    /// What an answer shows of a draft's run.
+    pub(crate) async fn evidence_of(&self, tenant: &TenantKey, draft: &Draft) -> Result<Evidence, Failure> {
+        let stored = match &draft.triage_run_id {
+            Some(id) => self.load_brief(&run::TRIAGE_RUNS, tenant, id).await?,
+            None => None,
+        };
+        Ok(Evidence::stored(stored))
+    }
+
     /// Asks for triage. `bypass` lifts the rule that a draft must be approved first under the global switch.
     pub async fn triage_run(&self, ctx: &OpContext, draft_id: &str, bypass: bool) -> Result<Triaged, Failure> {
         let triaged = decide_again(async || {

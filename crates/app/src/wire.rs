@@ -1,43 +1,81 @@
 //! Answers that are put together from several records. Every key is always present.
 
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 use tandem_core::{
     draft::Draft,
     incident::Incident,
     publish::{Action, Delivery, DeliveryState, ExternalAction},
     receipt::Post,
-    triage::{Artifact, IssueDraft, TriageRun, TriageSummary},
+    triage::{Artifact, DuplicateSummary, IssueDraft, TriageRun, TriageSummary},
 };
 use utoipa::ToSchema;
 
 /// What triage knows about a draft, as publish, approve, recheck and triage answers carry it.
+///
+/// A settled run is some twenty kilobytes. The large parts go into the answer as they are stored, byte by byte: they were
+/// written by the same types that the document names here.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct Evidence {
-    pub triage_summary: Option<TriageSummary>,
-    pub issue_draft: Option<IssueDraft>,
+    #[schema(value_type = Option<TriageSummary>)]
+    pub triage_summary: Option<Box<RawValue>>,
+    #[schema(value_type = Option<IssueDraft>)]
+    pub issue_draft: Option<Box<RawValue>>,
     /// `{reason, match_count, max_recurrence_count, linked_issue_numbers, best_match, matches}`; null without a run.
     #[schema(value_type = Option<Object>)]
-    pub duplicate_summary: Option<Value>,
+    pub duplicate_summary: Option<Box<RawValue>>,
     #[schema(value_type = Option<Vec<Object>>)]
-    pub duplicate_matches: Option<Value>,
+    pub duplicate_matches: Option<Box<RawValue>>,
     pub triage_summary_artifact: Option<Artifact>,
     pub issue_draft_artifact: Option<Artifact>,
     pub duplicate_matches_artifact: Option<Artifact>,
 }
 
+/// The parts of a stored run that [`Evidence`] shows.
+#[derive(Deserialize)]
+pub(crate) struct StoredEvidence {
+    summary: Option<Box<RawValue>>,
+    issue_draft: Option<Box<RawValue>>,
+    duplicates: Option<Box<RawValue>>,
+    summary_artifact: Option<Artifact>,
+    issue_draft_artifact: Option<Artifact>,
+    duplicate_matches_artifact: Option<Artifact>,
+}
+
 impl Evidence {
     pub fn of(run: Option<&TriageRun>) -> Self {
         let Some(run) = run else { return Self::default() };
-        let duplicates = serde_json::to_value(&run.duplicates).unwrap_or_default();
         Self {
-            triage_summary: run.summary.clone(),
-            issue_draft: run.issue_draft.clone(),
-            duplicate_matches: duplicates.get("matches").cloned(),
-            duplicate_summary: Some(duplicates),
+            triage_summary: run.summary.as_ref().and_then(|summary| to_raw_value(summary).ok()),
+            issue_draft: run.issue_draft.as_ref().and_then(|issue| to_raw_value(issue).ok()),
+            duplicate_matches: to_raw_value(&run.duplicates.matches).ok(),
+            duplicate_summary: to_raw_value(&run.duplicates).ok(),
             triage_summary_artifact: run.summary_artifact.clone(),
             issue_draft_artifact: run.issue_draft_artifact.clone(),
             duplicate_matches_artifact: run.duplicate_matches_artifact.clone(),
+        }
+    }
+
+    pub(crate) fn stored(run: Option<StoredEvidence>) -> Self {
+        #[derive(Deserialize)]
+        struct Matches {
+            matches: Option<Box<RawValue>>,
+        }
+        let Some(run) = run else { return Self::default() };
+        let matches = run.duplicates.as_ref().and_then(|all| serde_json::from_str::<Matches>(all.get()).ok());
+        // A run that was stored without them found none.
+        let none = DuplicateSummary::default();
+        Self {
+            triage_summary: run.summary,
+            issue_draft: run.issue_draft,
+            duplicate_matches: matches.and_then(|found| found.matches).or_else(|| to_raw_value(&none.matches).ok()),
+            duplicate_summary: run.duplicates.or_else(|| to_raw_value(&none).ok()),
+            triage_summary_artifact: run.summary_artifact,
+            issue_draft_artifact: run.issue_draft_artifact,
+            duplicate_matches_artifact: run.duplicate_matches_artifact,
         }
     }
 }
