@@ -8,9 +8,14 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("tandem-app", &["tandem-core"], &["tandem-testkit"]),
     ("tandem-store", &["tandem-core"], &["tandem-testkit"]),
     ("tandem-outbound", &["tandem-core"], &["tandem-testkit"]),
+    ("tandem-inbound", &["tandem-core"], &["tandem-testkit"]),
     ("tandem-testkit", &["tandem-core"], &[]),
-    ("tandem", &["tandem-core", "tandem-app", "tandem-store", "tandem-outbound"], &["tandem-testkit"]),
-    ("tandem-bench", &["tandem-core", "tandem-store"], &[]),
+    (
+        "tandem",
+        &["tandem-core", "tandem-app", "tandem-store", "tandem-outbound", "tandem-inbound"],
+        &["tandem-testkit"],
+    ),
+    ("tandem-bench", &["tandem-core", "tandem-store", "tandem-inbound"], &[]),
     ("xtask", &[], &[]),
 ];
 

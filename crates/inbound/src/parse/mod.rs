@@ -1,0 +1,1 @@
+//! From lines to failures: records of JSON and plain text, and stacks that span lines.
