@@ -20,6 +20,7 @@ pub mod destination;
 pub mod draft;
 pub mod fingerprint;
 pub mod incident;
+pub mod mcp;
 pub mod publish;
 pub mod receipt;
 pub mod risk;

@@ -4,6 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use crate::{
     audit::merkle::Hash,
+    mcp::{ToolAnswer, ToolCall, ToolError, ToolRow},
     record::{Collection, Column, Commit, Committed, Job, JobKind},
     tenant::TenantKey,
 };
@@ -209,6 +210,14 @@ pub trait Ids: Send + Sync {
     fn secret(&self) -> [u8; 32];
     /// A number in `0..=max` for jitter.
     fn jitter(&self, max: u64) -> u64;
+}
+
+/// Tools of registered MCP servers, behind every rule about them: enabled, allowed, unchanged, arguments that fit.
+pub trait Tools: Send + Sync {
+    /// What the server offers, as last listed and kept in the store. Allowed tools only.
+    fn tools<'a>(&'a self, tenant: &'a TenantKey, server: &'a str) -> BoxFuture<'a, Result<Vec<ToolRow>, ToolError>>;
+    /// Calls a tool once. Nothing here repeats a call.
+    fn call<'a>(&'a self, tenant: &'a TenantKey, call: ToolCall) -> BoxFuture<'a, Result<ToolAnswer, ToolError>>;
 }
 
 /// Secrets by reference (`env:NAME`). The value cannot print itself.

@@ -11,6 +11,7 @@ pub mod receiver;
 pub mod scratch;
 pub mod seed;
 pub mod server;
+pub mod tools;
 pub mod wait;
 pub mod wire;
 
@@ -19,4 +20,5 @@ pub use receiver::{Receiver, Script};
 pub use scratch::Scratch;
 pub use seed::Seed;
 pub use server::{Launch, Server};
+pub use tools::FakeTools;
 pub use wait::{now_ms, until};
