@@ -12,6 +12,7 @@ use crate::{
     record::{Collection, Column, Record},
     signal::{Classification, QualityGate, SafetyContext, SourceRouting},
     source::SourceKind,
+    tracker::IssueRef,
     wire::wire_enum,
 };
 
@@ -72,9 +73,12 @@ impl DraftStatus {
     }
 
     /// The status that a successful action gives; `None` for actions that publish nothing.
-    pub fn of_success(action: Action) -> Option<Self> {
+    pub fn of_success(kind: DestinationKind, action: Action) -> Option<Self> {
+        let linear = kind == DestinationKind::LinearIssue;
         match action {
+            Action::CreateIssue if linear => Some(Self::LinearIssueCreated),
             Action::CreateIssue => Some(Self::GithubIssueCreated),
+            Action::CommentIssue if linear => Some(Self::LinearIssueMatched),
             Action::CommentIssue => Some(Self::GithubCommentPosted),
             Action::MatchedLinearIssue => Some(Self::LinearIssueMatched),
             Action::PostWebhook => Some(Self::WebhookPosted),
@@ -223,9 +227,12 @@ pub enum Event {
     /// Triage's deadline passed before it ended.
     TriageTimedOut,
     Published {
+        kind: DestinationKind,
         action: Action,
         url: Option<String>,
         digest: String,
+        /// The issue, where the destination is a tracker.
+        issue: Option<Box<Tracked>>,
     },
     PublishFailed {
         kind: DestinationKind,
@@ -233,6 +240,17 @@ pub enum Event {
     },
     /// The failure was seen again.
     Recurred,
+}
+
+/// What a tracker made of a draft.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracked {
+    pub issue: IssueRef,
+    /// The issue was there before.
+    pub matched: bool,
+    /// `open` or `closed`.
+    pub state: Option<&'static str>,
+    pub comment_url: Option<String>,
 }
 
 /// Why an event does not apply.
@@ -254,6 +272,18 @@ fn note(draft: &mut Draft, reason: Option<String>) {
     detail.push_str("operator_note: ");
     detail.push_str(&reason);
     draft.operator_notes.push(reason);
+}
+
+fn track(draft: &mut Draft, tracked: Tracked) {
+    if tracked.matched {
+        draft.matched_issue_number = tracked.issue.number;
+        draft.matched_issue_state = tracked.state.map(str::to_owned);
+    } else if tracked.issue.number.is_some() {
+        draft.issue_number = tracked.issue.number;
+    }
+    if tracked.comment_url.is_some() {
+        draft.github_comment_url = tracked.comment_url;
+    }
 }
 
 /// Applies an event. The draft is unchanged when it is refused.
@@ -315,11 +345,14 @@ pub fn transition(draft: &mut Draft, event: Event, now_ms: u64) -> Result<(), Re
             }
             Stage::Published => {}
         },
-        Event::Published { action, url, digest } => {
+        Event::Published { kind, action, url, digest, issue } => {
             if stage == Stage::Denied {
                 return Err(Refusal::Denied);
             }
-            if let Some(status) = S::of_success(action) {
+            if let Some(issue) = issue {
+                track(draft, *issue);
+            }
+            if let Some(status) = S::of_success(kind, action) {
                 draft.status = status;
                 draft.github_status = Some(status.word().into());
                 draft.github_posted_at_ms = Some(now_ms);

@@ -27,6 +27,7 @@ pub mod risk;
 pub mod route;
 pub mod signal;
 pub mod source;
+pub mod tracker;
 pub mod triage;
 
 // What the flow is configured with, and how it reaches the world.

@@ -121,6 +121,13 @@ pub enum Write {
         lease: String,
         due_at_ms: u64,
     },
+    /// Goes on with a claimed job: its lease starts anew. Refused when the lease was lost, so a commit that says what is
+    /// about to be sent proves at the same time that nobody else is about to send it.
+    JobKeep {
+        job_id: String,
+        lease: String,
+        until_ms: u64,
+    },
     /// Makes every job of this kind and subject due at once.
     JobsWake {
         kind: JobKind,
@@ -143,16 +150,22 @@ pub enum JobKind {
     AutoPublish,
     /// Attempt one delivery to one destination.
     Deliver,
+    /// Tell a tracker that a published failure was seen again.
+    Recur,
+    /// Ask a tracker which of our issues were closed or opened again.
+    Sync,
 }
 
 impl JobKind {
-    pub const ALL: [Self; 3] = [Self::Triage, Self::AutoPublish, Self::Deliver];
+    pub const ALL: [Self; 5] = [Self::Triage, Self::AutoPublish, Self::Deliver, Self::Recur, Self::Sync];
 
     pub fn label(self) -> &'static str {
         match self {
             Self::Triage => "triage",
             Self::AutoPublish => "auto_publish",
             Self::Deliver => "deliver",
+            Self::Recur => "recur",
+            Self::Sync => "sync",
         }
     }
 }

@@ -13,7 +13,7 @@ use tandem_core::{
     error::{Code, Failure},
     incident::{Amendment, Incident},
     ports::Claim,
-    publish::{Delivery, DeliveryState, external_action, settle, settle::Outcome, target},
+    publish::{Delivery, DeliveryState, Intent, external_action, settle, settle::Outcome, target},
     receipt::Post,
     record::{Commit, JobKind, Put, Record, Versioned, Write},
     triage::RunBrief,
@@ -55,6 +55,17 @@ enum Looked {
         delivery: Versioned<Delivery>,
     },
     Attempt(Box<Work>),
+}
+
+/// How looking after a claimed delivery ended.
+pub(super) enum Ended {
+    Attempted(Attempted),
+    /// Nothing was sent and nothing is counted: a circuit is open, a budget is spent, or it is too early to tell.
+    Hold {
+        until_ms: u64,
+    },
+    /// Another worker has the job now, or the store cannot say; the lease brings it back.
+    Lost,
 }
 
 /// The end of an attempt, before it is committed.
@@ -134,20 +145,59 @@ impl App {
                 self.waiters.settle(&delivery_id);
                 Ok(true)
             }
-            Looked::Attempt(work) => {
-                match self.attempt(&work).await {
-                    Ok(attempted) => {
-                        self.deliver_settle(&ctx, &work, &attempted).await?;
-                        self.waiters.settle(&delivery_id);
-                        Ok(true)
-                    }
-                    // The circuit is open: nothing was sent, nothing is counted.
-                    Err(until_ms) => {
-                        self.release(&ctx, &work.claim, until_ms).await?;
-                        self.waiters.settle(&delivery_id);
-                        Ok(false)
-                    }
+            Looked::Attempt(mut work) => match self.attempt(&mut work).await {
+                Ended::Attempted(attempted) => {
+                    self.deliver_settle(&ctx, &work, &attempted).await?;
+                    self.waiters.settle(&delivery_id);
+                    Ok(true)
                 }
+                Ended::Hold { until_ms } => {
+                    self.release(&ctx, &work.claim, until_ms).await?;
+                    self.waiters.settle(&delivery_id);
+                    Ok(false)
+                }
+                Ended::Lost => Ok(false),
+            },
+        }
+    }
+
+    /// Says durably what is about to be sent, and proves the right to send it: the commit fails when the lease is lost,
+    /// and starts it anew when it is not. Only after this may something be sent that must not be sent twice.
+    pub(super) async fn intend(&self, work: &mut Work, intent: Intent, payload: Option<String>) -> Result<(), Ended> {
+        let mut ctx = work.ctx.clone();
+        ctx.now_ms = self.now_ms();
+        let mut delivery = work.delivery.value.clone();
+        let said = json!({
+            "delivery_id": delivery.delivery_id,
+            "draft_id": delivery.draft_id,
+            "destination_id": delivery.destination_id,
+            "operation": intent.operation,
+            "issue": intent.issue,
+            "attempt": delivery.attempts.len() + 1,
+            "idempotency_key": delivery.idempotency_key,
+        });
+        delivery.intent = Some(intent);
+        if payload.is_some() {
+            delivery.payload = payload;
+        }
+        let keep = Write::JobKeep {
+            job_id: work.claim.job.job_id.clone(),
+            lease: work.claim.lease.clone(),
+            until_ms: ctx.now_ms + LEASE_MS,
+        };
+        let commit = Commit::new(&ctx).put(Put::update(&delivery, work.delivery.version)).write(keep).audit(
+            self.event_id(),
+            "incident_monitor.publish.sending",
+            said,
+        );
+        match self.store().commit(commit).await {
+            Ok(_) => {
+                work.delivery = Versioned { version: work.delivery.version + 1, value: delivery };
+                Ok(())
+            }
+            Err(error) => {
+                let _ = store_failure(error);
+                Err(Ended::Lost)
             }
         }
     }
@@ -255,7 +305,7 @@ impl App {
         detail: &str,
     ) -> Result<(), Failure> {
         settle::block(&mut delivery.value, code, detail, ctx.now_ms);
-        let outcome = Outcome::blocked(code, detail);
+        let outcome = Outcome { in_doubt: delivery.value.intent.is_some(), ..Outcome::blocked(code, detail) };
         let end = Write::JobDone { job_id: claim.job.job_id.clone(), lease: claim.lease.clone() };
         self.deliver_commit(ctx, &delivery, &outcome, end, Vec::new()).await
     }

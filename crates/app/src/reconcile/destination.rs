@@ -22,7 +22,7 @@ use tandem_core::{
     triage::{MemoryEntry, memory},
 };
 
-use super::deliver::{Attempted, Work};
+use super::deliver::{Attempted, Ended, Work};
 use crate::App;
 
 /// A signed webhook request, ready but for its signature.
@@ -53,27 +53,28 @@ pub trait Outbound: Send + Sync {
 pub(crate) type Breakers = std::sync::Mutex<HashMap<String, Breaker>>;
 
 impl App {
-    /// Attempts once. `Err` says until when the circuit holds attempts back.
-    pub(super) async fn attempt(&self, work: &Work) -> Result<Attempted, u64> {
+    /// Attempts once. What may be repeated under its key is simply sent; what may not is announced by
+    /// [`intend`](App::intend) first, and looked up instead of sent where an intent was left behind.
+    pub(super) async fn attempt(&self, work: &mut Work) -> Ended {
         match work.destination.kind {
             DestinationKind::Webhook => self.attempt_webhook(work).await,
-            DestinationKind::Telemetry => Ok(self.attempt_telemetry(work).await),
-            DestinationKind::InternalMemory => Ok(self.attempt_memory(work).await),
-            DestinationKind::GithubIssue | DestinationKind::LinearIssue | DestinationKind::McpTool => Ok(only(
-                Outcome::blocked("adapter_unavailable", "this server has no adapter for the destination's kind"),
-            )),
+            DestinationKind::Telemetry => Ended::Attempted(self.attempt_telemetry(work).await),
+            DestinationKind::InternalMemory => Ended::Attempted(self.attempt_memory(work).await),
+            DestinationKind::GithubIssue | DestinationKind::LinearIssue | DestinationKind::McpTool => Ended::Attempted(
+                only(Outcome::blocked("adapter_unavailable", "this server has no adapter for the destination's kind")),
+            ),
         }
     }
 
-    async fn attempt_webhook(&self, work: &Work) -> Result<Attempted, u64> {
+    async fn attempt_webhook(&self, work: &Work) -> Ended {
         let now_ms = self.now_ms();
         let delivery = &work.delivery.value;
         let call = match self.webhook_call(work, now_ms) {
             Ok(call) => call,
-            Err(outcome) => return Ok(only(outcome)),
+            Err(outcome) => return Ended::Attempted(only(outcome)),
         };
         if let Admission::Wait { until_ms } = self.breaker(&work.claim.job.lane, |breaker| breaker.ask(now_ms)) {
-            return Err(until_ms);
+            return Ended::Hold { until_ms };
         }
         let body = call.body.clone();
         let (redactions, truncated_fields) = (call.redactions.clone(), call.truncated_fields.clone());
@@ -95,7 +96,7 @@ impl App {
         outcome.receipt.insert("truncated_fields".into(), json!(truncated_fields));
         outcome.receipt.insert("payload_bytes".into(), json!(body.len()));
         outcome.receipt.insert("payload_sha256".into(), json!(tandem_core::text::sha256_hex(&body)));
-        Ok(Attempted { outcome, payload: Some(body), puts: Vec::new() })
+        Ended::Attempted(Attempted { outcome, payload: Some(body), puts: Vec::new() })
     }
 
     pub(crate) fn breaker<T>(&self, lane: &str, act: impl FnOnce(&mut Breaker) -> T) -> T {
@@ -264,7 +265,7 @@ impl App {
     }
 }
 
-fn only(outcome: Outcome) -> Attempted {
+pub(super) fn only(outcome: Outcome) -> Attempted {
     Attempted { outcome, payload: None, puts: Vec::new() }
 }
 

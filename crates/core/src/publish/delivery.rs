@@ -7,6 +7,7 @@ use super::{Action, Mode};
 use crate::{
     destination::DestinationKind,
     record::{Collection, Column, Record},
+    tracker::IssueRef,
     wire::wire_enum,
 };
 
@@ -33,6 +34,20 @@ impl DeliveryState {
             Self::Posted | Self::Failed | Self::Blocked | Self::Unknown => false,
         }
     }
+}
+
+/// Said durably before something is sent that must not be sent twice, and taken back once its outcome is known. A
+/// delivery that is found with one may have had its effect, so nothing is sent again before that has been looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Intent {
+    /// What is about to be done: `create_issue`, `comment_issue`, `reopen_issue` or `call_mcp_tool`.
+    pub operation: String,
+    /// What the publish call is told of it.
+    pub action: Action,
+    pub at_ms: u64,
+    /// The existing issue that it is done to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue: Option<IssueRef>,
 }
 
 /// One attempt, as its receipt tells it.
@@ -92,6 +107,15 @@ pub struct Delivery {
     pub error_code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Something was sent, or was about to be, and what became of it is not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Intent>,
+    /// The issue that this delivery created, or changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue: Option<IssueRef>,
+    /// Which recurrence of the published failure this delivery tells of; absent for the first publish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurrence: Option<u64>,
     /// The body of the first attempt, kept while attempts remain so that every attempt sends the same bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,

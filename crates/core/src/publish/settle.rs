@@ -9,6 +9,7 @@ use crate::{
     incident::{Incident, IncidentStatus},
     receipt::Post,
     text::truncate,
+    tracker::IssueRef,
 };
 
 /// What an adapter says of one attempt.
@@ -29,6 +30,15 @@ pub struct Outcome {
     pub external_id: Option<String>,
     pub external_url: Option<String>,
     pub external_title: Option<String>,
+    /// Sent, and whether it took effect is not known. The intent stays, and with it the duty to look before sending.
+    pub in_doubt: bool,
+    /// What was done in the end, where that is decided only when the destination is looked at.
+    pub done: Option<(&'static str, Action)>,
+    pub issue: Option<IssueRef>,
+    /// `open` or `closed`, as found.
+    pub issue_state: Option<&'static str>,
+    pub comment_id: Option<String>,
+    pub comment_url: Option<String>,
     /// Further keys of the receipt.
     pub receipt: serde_json::Map<String, Value>,
 }
@@ -58,6 +68,16 @@ pub fn attempt(delivery: &mut Delivery, outcome: &Outcome, spread: u64, now_ms: 
     delivery.error_code = outcome.error_code.clone();
     delivery.error = outcome.error.as_deref().map(|e| truncate(e, 500));
     delivery.next_attempt_at_ms = None;
+    if !outcome.in_doubt {
+        delivery.intent = None;
+    }
+    if let Some((operation, action)) = outcome.done {
+        operation.clone_into(&mut delivery.operation);
+        delivery.action = action;
+    }
+    if outcome.issue.is_some() {
+        delivery.issue.clone_from(&outcome.issue);
+    }
     if outcome.accepted {
         delivery.state = DeliveryState::Posted;
         delivery.payload = None;
@@ -69,13 +89,15 @@ pub fn attempt(delivery: &mut Delivery, outcome: &Outcome, spread: u64, now_ms: 
         delivery.next_attempt_at_ms = Some(due);
         return Some(due);
     }
-    delivery.state = DeliveryState::Failed;
+    // A failure that nobody is sure of is not called one.
+    delivery.state = if delivery.intent.is_some() { DeliveryState::Unknown } else { DeliveryState::Failed };
     None
 }
 
 /// Refuses a delivery without an attempt.
 pub fn block(delivery: &mut Delivery, code: &str, error: &str, now_ms: u64) {
-    delivery.state = DeliveryState::Blocked;
+    // What was refused after something had been sent may have happened all the same.
+    delivery.state = if delivery.intent.is_some() { DeliveryState::Unknown } else { DeliveryState::Blocked };
     delivery.error_code = Some(code.to_owned());
     delivery.error = Some(truncate(error, 500));
     delivery.next_attempt_at_ms = None;
@@ -125,6 +147,12 @@ pub fn pending_post(draft: &Draft, delivery: &Delivery) -> Post {
 /// Brings the receipt up to the delivery's state.
 pub fn post(post: &mut Post, delivery: &Delivery, outcome: &Outcome) {
     post.status = delivery.state;
+    post.operation.clone_from(&delivery.operation);
+    let issue = delivery.issue.as_ref();
+    post.issue_number = issue.and_then(|issue| issue.number);
+    post.issue_url = issue.and_then(|issue| issue.url.clone());
+    post.comment_id.clone_from(&outcome.comment_id);
+    post.comment_url.clone_from(&outcome.comment_url);
     post.external_id.clone_from(&outcome.external_id);
     post.external_url.clone_from(&outcome.external_url);
     post.external_title.clone_from(&outcome.external_title);
@@ -170,6 +198,15 @@ fn receipt(delivery: &Delivery, mut more: serde_json::Map<String, Value>) -> Val
 pub fn draft(draft: &mut Draft, delivery: &Delivery, outcome: &Outcome, now_ms: u64) -> Result<(), Refusal> {
     let event = match delivery.state {
         DeliveryState::Posted => draft::Event::Published {
+            kind: delivery.destination_kind,
+            issue: delivery.issue.clone().map(|issue| {
+                Box::new(draft::Tracked {
+                    issue,
+                    matched: delivery.action != Action::CreateIssue,
+                    state: outcome.issue_state,
+                    comment_url: outcome.comment_url.clone(),
+                })
+            }),
             action: delivery.action,
             url: outcome.external_url.clone(),
             digest: delivery.evidence_digest.clone(),

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     config::Recurrence,
+    destination::DestinationKind,
     publish::{Action, digest},
     signal::{
         Door, Submission, accept,
@@ -41,7 +42,13 @@ fn seen(existing: &mut Existing, n: u64, at_ms: u64, recurrence: &Recurrence) ->
 
 fn published(existing: &mut Existing, now_ms: u64) {
     let draft = existing.draft.as_mut().expect("a draft");
-    let event = draft::Event::Published { action: Action::PostWebhook, url: None, digest: "x".into() };
+    let event = draft::Event::Published {
+        kind: DestinationKind::Webhook,
+        action: Action::PostWebhook,
+        url: None,
+        digest: "x".into(),
+        issue: None,
+    };
     draft::transition(draft, event, now_ms).expect("it may be published");
 }
 

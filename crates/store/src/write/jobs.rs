@@ -40,6 +40,14 @@ pub fn retry<'a>(job_id: &'a str, lease: &'a str, due_at_ms: u64) -> Stmt<'a> {
     )
 }
 
+/// A lease that another worker has taken over is not extended.
+pub fn keep<'a>(job_id: &'a str, lease: &'a str, until_ms: u64) -> Stmt<'a> {
+    Stmt::new(
+        "UPDATE jobs SET ready_at_ms = ?3 WHERE job_id = ?1 AND lease = ?2",
+        [Value::Text(job_id), Value::Text(lease), Value::uint(until_ms)],
+    )
+}
+
 /// A claimed job is left alone: its worker is at it, and says itself when it is due again.
 pub fn wake<'a>(tenant: Value<'a>, kind: JobKind, subject: &'a str, due_at_ms: u64) -> Stmt<'a> {
     Stmt::new(

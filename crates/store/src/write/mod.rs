@@ -128,6 +128,7 @@ fn size(op: &Op) -> usize {
                 | Write::Job(_)
                 | Write::JobDone { .. }
                 | Write::JobRetry { .. }
+                | Write::JobKeep { .. }
                 | Write::JobsWake { .. } => 256,
             })
             .sum(),
@@ -141,9 +142,12 @@ fn writes_jobs(op: &Op) -> bool {
     match op {
         Op::Commit(commit) => commit.writes.iter().any(|write| match write {
             Write::Job(_) | Write::JobRetry { .. } | Write::JobsWake { .. } => true,
-            Write::Put(_) | Write::Delete { .. } | Write::Signal(_) | Write::Amend { .. } | Write::JobDone { .. } => {
-                false
-            }
+            Write::Put(_)
+            | Write::Delete { .. }
+            | Write::Signal(_)
+            | Write::Amend { .. }
+            | Write::JobDone { .. }
+            | Write::JobKeep { .. } => false,
         }),
         Op::Claim(_) | Op::MarkUsed { .. } | Op::Checkpoint { .. } | Op::MetaInit { .. } | Op::Ping => false,
     }
