@@ -4,6 +4,7 @@
 mod approve;
 pub mod audit;
 mod config;
+mod decide;
 mod delete;
 mod deliveries;
 mod drafts;

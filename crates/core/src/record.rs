@@ -4,9 +4,17 @@
 //! still have, the audit rows, and the jobs. The store applies it whole or not at all. There is no other way to write,
 //! so a change without its audit row cannot exist. Leases and last-used marks are the store's own bookkeeping.
 
+use std::sync::Arc;
+
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{actor::OpContext, audit::event::Draft as AuditDraft, incident::Amendment, signal};
+use crate::{
+    actor::OpContext,
+    audit::event::Draft as AuditDraft,
+    decide::{Decide, Verdict},
+    incident::Amendment,
+    signal,
+};
 
 /// A kind of stored record: a table, the columns that are searched or constrained, and a JSON body for the rest.
 #[derive(Debug, PartialEq, Eq)]
@@ -108,6 +116,12 @@ pub enum Write {
         incident_id: String,
         amendment: Amendment,
     },
+    /// A question that is decided inside the write transaction; what it leads to is written with the commit. `seed` is
+    /// fresh and random: the ids of what the decision creates come from it.
+    Decide {
+        decide: Arc<dyn Decide>,
+        seed: u128,
+    },
     /// Work for a worker.
     Job(Job),
     /// Ends a claimed job. Refused (as a conflict of the whole commit) when the lease was lost.
@@ -154,10 +168,14 @@ pub enum JobKind {
     Recur,
     /// Ask a tracker which of our issues were closed or opened again.
     Sync,
+    /// One of a tenant's governance sweeps. The job is given back with the time of the next one, so that any number of
+    /// engines share one sweep.
+    Sweep,
 }
 
 impl JobKind {
-    pub const ALL: [Self; 5] = [Self::Triage, Self::AutoPublish, Self::Deliver, Self::Recur, Self::Sync];
+    pub const ALL: [Self; 6] =
+        [Self::Triage, Self::AutoPublish, Self::Deliver, Self::Recur, Self::Sync, Self::Sweep];
 
     pub fn label(self) -> &'static str {
         match self {
@@ -166,6 +184,7 @@ impl JobKind {
             Self::Deliver => "deliver",
             Self::Recur => "recur",
             Self::Sync => "sync",
+            Self::Sweep => "sweep",
         }
     }
 }
@@ -216,6 +235,10 @@ impl Commit {
 pub struct Committed {
     /// One per [`Write::Signal`], in order.
     pub signals: Vec<signal::Outcome>,
+    /// One per [`Write::Decide`], in order.
+    pub verdicts: Vec<Verdict>,
+    /// Whether jobs were written or moved, those of folded signals left aside.
+    pub jobs: bool,
     /// The tenant's log size after this commit.
     pub audit_seq: u64,
 }

@@ -39,7 +39,7 @@ impl App {
                         match kind {
                             JobKind::Triage => app.triage_one(&claim).await,
                             JobKind::AutoPublish => app.auto_publish(&claim).await,
-                            JobKind::Deliver | JobKind::Recur | JobKind::Sync => Ok(()),
+                            JobKind::Deliver | JobKind::Recur | JobKind::Sync | JobKind::Sweep => Ok(()),
                         }
                     }));
                 }

@@ -14,7 +14,7 @@ use tandem_core::{
     tenant::TenantKey,
 };
 
-use super::{Answer, Op, commit, fold, jobs, log::Log, writes_jobs};
+use super::{Answer, Op, commit, fold, jobs, log::Log, wrote_jobs};
 use crate::{
     error::Fault,
     session::{Dialect, Session, Stmt, Value},
@@ -96,10 +96,12 @@ async fn apply<S: Session>(session: &mut S, ops: &[Op]) -> Result<Settled, Fault
         }
     }
     log.flush(session).await?;
-    if S::DIALECT == Dialect::Postgres && ops.iter().any(writes_jobs) {
+    let settled: Settled =
+        settled.into_iter().map(|one| one.unwrap_or_else(|| Err(Fault::Refused("not applied".into())))).collect();
+    if S::DIALECT == Dialect::Postgres && settled.iter().any(wrote_jobs) {
         session.control(&format!("NOTIFY {JOBS_CHANNEL}")).await?;
     }
-    Ok(settled.into_iter().map(|one| one.unwrap_or_else(|| Err(Fault::Refused("not applied".into())))).collect())
+    Ok(settled)
 }
 
 /// Applies one operation so that its failure is its own. An operation that is alone in its transaction has that for a

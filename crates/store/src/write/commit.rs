@@ -1,4 +1,4 @@
-//! Applying one commit: its rows and jobs, then its signals, then its audit rows.
+//! Applying one commit: its rows and jobs, then what it leaves to be decided here, then its signals, then its audit rows.
 
 use tandem_core::{
     incident::{self, Amendment, INCIDENTS, Incident},
@@ -6,7 +6,7 @@ use tandem_core::{
     tenant::TenantKey,
 };
 
-use super::{fold, jobs, log::Log};
+use super::{decide, fold, jobs, log::Log};
 use crate::{
     error::Fault,
     session::{Session, Stmt, Value},
@@ -23,28 +23,51 @@ pub enum Need {
 
 pub async fn apply<S: Session>(session: &mut S, log: &mut Log, commit: &Commit) -> Result<Committed, Fault> {
     let tenant = commit.ctx.tenant.key();
-    let (statements, needs): (Vec<_>, Vec<_>) =
-        commit.writes.iter().filter_map(|write| statement(&tenant, write)).unzip();
-    if !statements.is_empty() {
-        let changed = session.execute_all(&statements).await?;
-        for (changed, need) in changed.into_iter().zip(needs) {
-            let met = match need {
-                Need::OneRow => changed == 1,
-                Need::NoRow => changed == 0,
-                Need::Nothing => true,
-            };
-            if !met {
-                return Err(Fault::Conflict);
-            }
-        }
-    }
+    execute(session, &tenant, &commit.writes).await?;
     for write in &commit.writes {
         if let Write::Amend { incident_id, amendment } = write {
             amend(session, &tenant, incident_id, amendment, commit.ctx.now_ms).await?;
         }
     }
+    let mut decided = Commit { ctx: commit.ctx.clone(), writes: Vec::new(), audit: Vec::new() };
+    let mut verdicts = Vec::new();
+    for write in &commit.writes {
+        if let Write::Decide { decide, seed } = write {
+            let settled = decide::settle(session, &commit.ctx, &tenant, decide.as_ref(), *seed).await?;
+            execute(session, &tenant, &settled.writes).await?;
+            decided.writes.extend(settled.writes);
+            decided.audit.extend(settled.audit);
+            verdicts.push(settled.verdict);
+        }
+    }
     // Rows can conflict and signals cannot, so the signals' work is not begun for a commit that will not stand.
-    fold::apply(session, log, &[commit]).await?.pop().unwrap_or(Err(Fault::Refused("not applied".into())))
+    let jobs = commit.writes.iter().chain(&decided.writes).any(super::is_job);
+    let commit = if verdicts.is_empty() {
+        commit
+    } else {
+        let signals = |write: &&Write| matches!(write, Write::Signal(_));
+        decided.writes.extend(commit.writes.iter().filter(signals).cloned());
+        decided.audit.extend_from_slice(&commit.audit);
+        &decided
+    };
+    let settled =
+        fold::apply(session, log, &[commit]).await?.pop().unwrap_or(Err(Fault::Refused("not applied".into())));
+    settled.map(|committed| Committed { verdicts, jobs, ..committed })
+}
+
+/// Writes the rows and jobs, and checks that each found what it was decided on.
+async fn execute<S: Session>(session: &mut S, tenant: &TenantKey, writes: &[Write]) -> Result<(), Fault> {
+    let (statements, needs): (Vec<_>, Vec<_>) = writes.iter().filter_map(|write| statement(tenant, write)).unzip();
+    if statements.is_empty() {
+        return Ok(());
+    }
+    let changed = session.execute_all(&statements).await?;
+    let met = changed.into_iter().zip(needs).all(|(changed, need)| match need {
+        Need::OneRow => changed == 1,
+        Need::NoRow => changed == 0,
+        Need::Nothing => true,
+    });
+    if met { Ok(()) } else { Err(Fault::Conflict) }
 }
 
 /// Reads the incident under the tenant's lock, changes it by the rule, and writes it back.
@@ -100,7 +123,7 @@ fn statement<'a>(tenant: &'a TenantKey, write: &'a Write) -> Option<(Stmt<'a>, N
                 }
             }
         }
-        Write::Signal(_) | Write::Amend { .. } => return None,
+        Write::Signal(_) | Write::Amend { .. } | Write::Decide { .. } => return None,
         Write::Job(job) => (jobs::insert(tenant, job), Need::OneRow),
         Write::JobDone { job_id, lease } => (jobs::done(job_id, lease), Need::OneRow),
         Write::JobRetry { job_id, lease, due_at_ms } => (jobs::retry(job_id, lease, *due_at_ms), Need::OneRow),

@@ -81,7 +81,7 @@ pub async fn apply<S: Session>(
         }
         audit.extend_from_slice(&commit.audit);
         let audit_seq = log.append(tenant, &audit)?;
-        settled.push(Ok(Committed { signals: outcomes, audit_seq }));
+        settled.push(Ok(Committed { signals: outcomes, audit_seq, ..Committed::default() }));
     }
     save(session, &slots, &jobs).await?;
     Ok(settled)

@@ -3,6 +3,7 @@
 
 mod batch;
 mod commit;
+mod decide;
 mod fold;
 mod jobs;
 mod log;
@@ -17,7 +18,7 @@ use tandem_core::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::session::Session;
+use crate::{error::Fault, session::Session};
 
 /// Commits in one transaction, at most: bounds how long the first of them waits for the last.
 const BATCH_OPS: usize = 256;
@@ -92,7 +93,7 @@ pub async fn run<S: Session>(mut session: S, mut inbox: Inbox, wakes: watch::Sen
             let (ops, replies): (Vec<_>, Vec<_>) = waiting.into_iter().map(|r| (r.op, r.reply)).unzip();
             waiting = rest;
             let results = batch::settle(&mut session, &ops).await;
-            if results.iter().zip(&ops).any(|(result, op)| result.is_ok() && writes_jobs(op)) {
+            if results.iter().any(wrote_jobs) {
                 wakes.send_modify(|n| *n += 1);
             }
             for (reply, result) in replies.into_iter().zip(results) {
@@ -123,6 +124,8 @@ fn size(op: &Op) -> usize {
                 Write::Put(put) => put.body.len(),
                 // An incident, a draft and an audit row.
                 Write::Signal(signal) => 2 * signal.composed.len() + 4096,
+                // Some rows and their audit rows.
+                Write::Decide { .. } => 16_384,
                 Write::Delete { .. }
                 | Write::Amend { .. }
                 | Write::Job(_)
@@ -138,17 +141,20 @@ fn size(op: &Op) -> usize {
     }
 }
 
-fn writes_jobs(op: &Op) -> bool {
-    match op {
-        Op::Commit(commit) => commit.writes.iter().any(|write| match write {
-            Write::Job(_) | Write::JobRetry { .. } | Write::JobsWake { .. } => true,
-            Write::Put(_)
-            | Write::Delete { .. }
-            | Write::Signal(_)
-            | Write::Amend { .. }
-            | Write::JobDone { .. }
-            | Write::JobKeep { .. } => false,
-        }),
-        Op::Claim(_) | Op::MarkUsed { .. } | Op::Checkpoint { .. } | Op::MetaInit { .. } | Op::Ping => false,
+/// Whether there is new work for somebody to be told of. What a decision leads to is known only afterwards.
+fn wrote_jobs(settled: &Result<Answer, Fault>) -> bool {
+    matches!(settled, Ok(Answer::Committed(committed)) if committed.jobs)
+}
+
+fn is_job(write: &Write) -> bool {
+    match write {
+        Write::Job(_) | Write::JobRetry { .. } | Write::JobsWake { .. } => true,
+        Write::Put(_)
+        | Write::Delete { .. }
+        | Write::Signal(_)
+        | Write::Amend { .. }
+        | Write::Decide { .. }
+        | Write::JobDone { .. }
+        | Write::JobKeep { .. } => false,
     }
 }

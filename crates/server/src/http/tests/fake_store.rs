@@ -59,7 +59,7 @@ impl FakeStore {
         *rows = next;
         let mut audit = self.audit.lock().unwrap();
         audit.extend(commit.audit);
-        Ok(Committed { signals: Vec::new(), audit_seq: audit.len() as u64 })
+        Ok(Committed { audit_seq: audit.len() as u64, ..Committed::default() })
     }
 
     /// Puts a row without a commit.
