@@ -4,7 +4,10 @@
 //! counts only what a source delivered as an observation, never that someone polled it.
 
 mod binding;
+pub mod file;
+pub mod pattern;
 mod ready;
+pub mod restart;
 mod rules;
 
 pub use binding::{Binding, Scope, SourceKind, binding};
