@@ -94,7 +94,7 @@ pub struct FileState {
     pub inside: bool,
     /// How far lines were handed out; never before `offset`.
     pub read: Mark,
-    /// In bytes, when last looked at. Of a compressed file, what is known of its text.
+    /// Of the file on the disk, in bytes, when last looked at; of a gzip file, packed.
     pub size: u64,
     pub mtime_ms: u64,
     /// When everything that was there had last been read.
@@ -190,6 +190,28 @@ wire_enum! {
         CompressedDamaged = "compressed_damaged",
         /// A compressed file holds more text than the limit.
         CompressedTooLarge = "compressed_too_large",
+    }
+}
+
+wire_enum! {
+    /// Why a source, or one file of it, cannot be read now.
+    pub enum Fault {
+        NotFound = "not_found",
+        /// The workspace root is not there, or is no directory.
+        RootMissing = "root_missing",
+        PermissionDenied = "permission_denied",
+        /// The path leads out of the workspace root.
+        OutsideRoot = "outside_root",
+        /// A directory, a pipe, a socket or a device.
+        NotAFile = "not_a_file",
+        /// More files match than are followed.
+        TooManyFiles = "too_many_files",
+        /// The configured path cannot be understood.
+        PatternInvalid = "pattern_invalid",
+        /// The text asked for is no longer what it was, or not there.
+        TextChanged = "text_changed",
+        CompressedDamaged = "compressed_damaged",
+        Io = "io",
     }
 }
 

@@ -1,0 +1,555 @@
+//! Which file on the disk is which body, after whatever happened since the last look.
+//!
+//! In this order, because each step uses what the one before it could not explain:
+//!
+//! 1. A body whose file is there, by its id, and whose text is still the same, stays, whatever the file is called now.
+//! 2. A body whose file is gone or holds other text is looked for by content: a copy, or a gzip file, beside it. It goes
+//!    on there. Not found: its rest is a gap.
+//! 3. Text that replaced a body in the file of that path is a new body.
+//! 4. Files that nothing explains are new when the pattern means them. A rotated name beside a file that was rotated
+//!    since is a generation that came and went between two looks, and is read before the current one. Another rotated
+//!    name may be a copy in the making, and is left alone.
+//!
+//! At the first look everything that is there is taken as it is: current files at the start position, rotated ones as
+//! known, so that later they are not mistaken for new ones.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
+
+use tandem_core::{
+    config::StartPosition,
+    source::file::{FileId, FileState, Gap, GapReason, HEAD_BYTES, Mark, Sample, SourcePosition},
+};
+
+use super::{
+    Progress, Sink, Tailer, Trouble,
+    beneath::{Root, Stat, fault},
+    scan::{Found, directory_of, scan},
+    tailer::{Live, tell},
+    text::Text,
+};
+
+/// Clocks of file systems and this process need not agree exactly.
+const CLOCKS_MS: u64 = 2_000;
+
+/// What became of a body.
+enum Fate {
+    Stays,
+    /// Its file holds other text now.
+    Replaced(Text),
+    Gone,
+    /// Cannot be told now.
+    Unknown,
+}
+
+/// A body to be, and the text that it is read from.
+struct Fresh {
+    path: String,
+    compressed: bool,
+    id: FileId,
+    stat: Stat,
+    name: String,
+    text: Option<Text>,
+    begin: Begin,
+}
+
+enum Begin {
+    Start,
+    End,
+    /// Nothing of it is read.
+    Known,
+}
+
+impl Tailer {
+    pub(super) fn look(
+        &mut self,
+        root: &Root,
+        position: &mut SourcePosition,
+        now_ms: u64,
+        sink: &mut impl Sink,
+        progress: &mut Progress,
+    ) {
+        let pattern = self.pattern.clone();
+        let limits = self.spec.limits.clone();
+        let mut looked = scan(root, &pattern, &position.files, &limits);
+        progress.trouble.append(&mut looked.trouble);
+        let found = std::mem::take(&mut looked.found);
+        let mut matching = Matching::new(&found, position);
+
+        let mut lost = Vec::new();
+        let mut replaced = Vec::new();
+        for (index, file) in position.files.iter_mut().enumerate() {
+            let places = matching.places(&file.id);
+            let here = places.iter().any(|&at| found[at].path == file.path);
+            let at = places.iter().copied().find(|&at| found[at].path == file.path).or(places.first().copied());
+            match self.meet(root, file, at.map(|at| &found[at]), here, now_ms, sink, progress) {
+                Fate::Stays => {
+                    matching.claim(&places);
+                    if !here {
+                        matching.moved(file);
+                    }
+                }
+                Fate::Unknown => matching.claim(&places),
+                Fate::Gone => {
+                    matching.moved(file);
+                    lost.push((index, false));
+                }
+                Fate::Replaced(text) => {
+                    matching.moved(file);
+                    lost.push((index, true));
+                    // In another place than its own it may be a copy of something: that is judged below.
+                    if here || (places.is_empty() && !file.finished) {
+                        matching.claim(&places);
+                        replaced.push((file.path.clone(), text));
+                    }
+                }
+            }
+        }
+
+        let mut dropped = HashSet::new();
+        for (index, was_replaced) in lost {
+            let file = &mut position.files[index];
+            if !self.adopt(root, file, was_replaced, &found, &mut matching, now_ms, sink, progress) {
+                self.lose(file, was_replaced, now_ms, sink, progress);
+                dropped.insert(file.generation);
+            }
+        }
+
+        let mut fresh = self.newcomers(root, position, &found, &matching, now_ms, progress);
+        for (path, text) in replaced {
+            let Ok(stat) = text.stat() else { continue };
+            let (id, name) = (stat.id, path.clone());
+            let compressed = text.is_packed();
+            fresh.push(Fresh { path, compressed, id, stat, name, text: Some(text), begin: Begin::Start });
+        }
+        position.files.retain(|file| !dropped.contains(&file.generation));
+        for new in fresh {
+            self.begin(position, new, now_ms, sink, progress);
+        }
+        if position.started_at_ms == 0 {
+            position.started_at_ms = now_ms.max(1);
+        }
+    }
+
+    /// Step 1 for one body.
+    fn meet(
+        &mut self,
+        root: &Root,
+        file: &mut FileState,
+        found: Option<&Found>,
+        here: bool,
+        now_ms: u64,
+        sink: &mut impl Sink,
+        progress: &mut Progress,
+    ) -> Fate {
+        let crowded = self.open_texts() >= self.spec.limits.open;
+        let mut live = self.live.remove(&file.generation);
+        let opened = live.as_mut().and_then(|live| live.text.take()).or_else(|| self.kept.remove(&file.generation));
+        let untouched = |found: &Found, size: u64| found.stat.size == size && found.stat.mtime_ms == file.mtime_ms;
+        let mut text = match (opened, found) {
+            (Some(text), _) => text,
+            (None, None) => {
+                self.live.extend(live.map(|live| (file.generation, live)));
+                return Fate::Gone;
+            }
+            (None, Some(found)) => {
+                let idle = file.finished || live.as_ref().is_some_and(|live| live.seen_to >= live.size);
+                if idle && untouched(found, file.size) {
+                    if let Some(mut live) = live {
+                        (live.here, live.name) = (here, found.path.clone());
+                        self.live.insert(file.generation, live);
+                    }
+                    return Fate::Stays;
+                }
+                match open(root, found, file.compressed) {
+                    Ok(Some(text)) => text,
+                    Ok(None) => {
+                        self.live.extend(live.map(|live| (file.generation, live)));
+                        return Fate::Unknown;
+                    }
+                    Err(error) => {
+                        tell(progress, self.spec.limits.trouble, file, &error);
+                        self.live.extend(live.map(|live| (file.generation, live)));
+                        return Fate::Unknown;
+                    }
+                }
+            }
+        };
+        let (stat, head) = match examine(&mut text, file) {
+            Ok(Examined::Same { stat, head }) => (stat, head),
+            Ok(Examined::Other) => {
+                self.live.extend(live.map(|live| (file.generation, live)));
+                return Fate::Replaced(text);
+            }
+            Err(error) => {
+                tell(progress, self.spec.limits.trouble, file, &error);
+                if let Some(mut live) = live {
+                    live.text = Some(text);
+                    self.live.insert(file.generation, live);
+                }
+                return Fate::Unknown;
+            }
+        };
+        if file.finished && !file.compressed && stat.size > file.read.at {
+            // Somebody still writes to a file that had been quiet.
+            file.finished = false;
+        }
+        (file.size, file.mtime_ms) = (stat.size, stat.mtime_ms);
+        if (file.head.length as usize) < head.len() {
+            file.head = Sample::of(&head);
+        }
+        if file.finished {
+            return Fate::Stays;
+        }
+        let name = found.map_or_else(|| file.path.clone(), |found| found.path.clone());
+        let mut live = match live {
+            Some(live) => live,
+            None => match self.resume(&mut text, file, &name, here, stat.size, now_ms, sink) {
+                Ok(live) => live,
+                Err(error) => {
+                    tell(progress, self.spec.limits.trouble, file, &error);
+                    return Fate::Unknown;
+                }
+            },
+        };
+        if live.size != stat.size {
+            live.changed_at_ms = now_ms;
+        }
+        (live.size, live.here) = (stat.size, here);
+        live.name = name;
+        // A file that cannot be found by its name any more must stay open.
+        live.text = (!crowded || !here).then_some(text);
+        self.live.insert(file.generation, live);
+        Fate::Stays
+    }
+
+    /// Begins to read a stored position: at what was decided, not at what had been handed out.
+    fn resume(
+        &self,
+        text: &mut Text,
+        file: &mut FileState,
+        name: &str,
+        here: bool,
+        size: u64,
+        now_ms: u64,
+        sink: &mut impl Sink,
+    ) -> io::Result<Live> {
+        if file.read.at != file.offset || file.read.inside != file.inside {
+            file.read = text.mark(file.offset, file.inside)?;
+        }
+        sink.start(file);
+        Ok(Live::new(None, name, here, size, file.read.at, now_ms))
+    }
+
+    /// Step 2: goes on in a copy of the text, if there is one.
+    fn adopt(
+        &mut self,
+        root: &Root,
+        file: &mut FileState,
+        was_replaced: bool,
+        found: &[Found],
+        matching: &mut Matching,
+        now_ms: u64,
+        sink: &mut impl Sink,
+        progress: &mut Progress,
+    ) -> bool {
+        if !file.is_recognisable() {
+            return false;
+        }
+        for (at, candidate) in found.iter().enumerate() {
+            // A current file that merely begins alike is a new one, unless there is a lot that is alike.
+            let enough = candidate.base.is_some() || candidate.is_packed() || file.head.length as usize == HEAD_BYTES;
+            let near = directory_of(&candidate.path) == directory_of(&file.path);
+            if matching.claimed[at] || !enough || !near {
+                continue;
+            }
+            let Ok(Some(mut text)) = open(root, candidate, candidate.is_packed()) else { continue };
+            let Ok(Examined::Same { stat, .. }) = examine(&mut text, file) else { continue };
+            let known_size = file.size;
+            let here = candidate.path == file.path;
+            if !file.finished {
+                let live = match self.live.remove(&file.generation) {
+                    Some(live) => Ok(live),
+                    None => self.resume(&mut text, file, &candidate.path, here, stat.size, now_ms, sink),
+                };
+                let Ok(mut live) = live else { continue };
+                (live.here, live.size, live.changed_at_ms) = (here, stat.size, now_ms);
+                // What the copy has may be less than what was seen last of the original, never less than was read.
+                live.seen_to = file.read.at;
+                live.name.clone_from(&candidate.path);
+                live.text = Some(text);
+                self.live.insert(file.generation, live);
+                if was_replaced {
+                    // Between the copy and the truncation something may have been written.
+                    let from = if candidate.is_packed() { known_size } else { known_size.max(stat.size) };
+                    let (path, generation, reason) = (file.path.clone(), file.generation, GapReason::Truncated);
+                    progress.gaps.push(Gap { path, generation, reason, from, to: None, at_ms: now_ms });
+                }
+            }
+            (file.id, file.size, file.mtime_ms) = (stat.id, stat.size, stat.mtime_ms);
+            file.compressed = candidate.is_packed();
+            matching.claimed[at] = true;
+            return true;
+        }
+        false
+    }
+
+    /// The rest of a body is nowhere.
+    fn lose(
+        &mut self,
+        file: &FileState,
+        was_replaced: bool,
+        now_ms: u64,
+        sink: &mut impl Sink,
+        progress: &mut Progress,
+    ) {
+        if file.finished {
+            return;
+        }
+        let live = self.live.remove(&file.generation);
+        let from = if live.is_some() { file.read.at } else { file.offset };
+        let reason = if was_replaced { GapReason::Truncated } else { GapReason::Gone };
+        let to = Some(file.size).filter(|&size| size > from && !file.compressed);
+        progress.gaps.push(Gap {
+            path: file.path.clone(),
+            generation: file.generation,
+            reason,
+            from,
+            to,
+            at_ms: now_ms,
+        });
+        if live.is_some() {
+            sink.end(file);
+        }
+    }
+
+    /// Step 4, and the first look.
+    fn newcomers(
+        &self,
+        root: &Root,
+        position: &SourcePosition,
+        found: &[Found],
+        matching: &Matching,
+        now_ms: u64,
+        progress: &mut Progress,
+    ) -> Vec<Fresh> {
+        let first = position.started_at_ms == 0;
+        let from_start = position.from_beginning || self.spec.start == StartPosition::Beginning;
+        let (mut missed, mut others) = (Vec::new(), Vec::new());
+        let mut taken: HashSet<(u64, u64)> = HashSet::new();
+        for (at, candidate) in found.iter().enumerate() {
+            let id = &candidate.stat.id;
+            if matching.claimed[at] || !taken.insert((id.device, id.inode)) {
+                continue;
+            }
+            let mut text = match open(root, candidate, candidate.is_packed()) {
+                Ok(Some(text)) => Some(text),
+                Ok(None) => continue,
+                Err(error) => {
+                    if candidate.member && progress.trouble.len() < self.spec.limits.trouble {
+                        let (path, fault) = (candidate.path.clone(), fault(&error));
+                        progress.trouble.push(Trouble { path, fault, detail: error.to_string() });
+                    }
+                    None
+                }
+            };
+            let base = candidate.base.as_ref();
+            let was_missed = !first
+                && base.is_some_and(|base| matching.rotated.contains(base))
+                && candidate.stat.mtime_ms.saturating_add(CLOCKS_MS) >= position.started_at_ms;
+            let begin = if first {
+                match (candidate.member, from_start) {
+                    (true, true) => Begin::Start,
+                    (true, false) if base.is_none() && !candidate.is_packed() => Begin::End,
+                    _ => Begin::Known,
+                }
+            } else {
+                let meant = was_missed || candidate.member;
+                let copy = base.is_some() && may_be_copy(position, matching, candidate, text.as_mut(), now_ms);
+                if text.is_none() || !meant || copy {
+                    continue;
+                }
+                Begin::Start
+            };
+            let known = matches!(begin, Begin::Known);
+            let path = base.filter(|_| was_missed || known).unwrap_or(&candidate.path).clone();
+            let new = Fresh {
+                path,
+                compressed: candidate.is_packed(),
+                id: candidate.stat.id,
+                stat: candidate.stat,
+                name: candidate.path.clone(),
+                text,
+                begin,
+            };
+            if was_missed || known { missed.push(new) } else { others.push(new) }
+        }
+        missed.append(&mut others);
+        missed
+    }
+
+    /// A new body. Where its text cannot be opened, it is at least known where it ends.
+    fn begin(
+        &mut self,
+        position: &mut SourcePosition,
+        new: Fresh,
+        now_ms: u64,
+        sink: &mut impl Sink,
+        progress: &mut Progress,
+    ) {
+        let mut file = FileState {
+            generation: position.generation(),
+            path: new.path,
+            id: new.id,
+            size: new.stat.size,
+            mtime_ms: new.stat.mtime_ms,
+            caught_up_at_ms: now_ms,
+            compressed: new.compressed,
+            ..FileState::default()
+        };
+        let mut text = new.text;
+        let placed = match text.as_mut() {
+            Some(text) => place(text, &mut file, &new.begin),
+            None => {
+                let at = if matches!(new.begin, Begin::Start) || file.compressed { 0 } else { file.size };
+                file.read = Mark { at, ..Mark::default() };
+                Ok(())
+            }
+        };
+        if let Err(error) = placed {
+            // A packed file that cannot be unpacked is not tried again and again.
+            tell(progress, self.spec.limits.trouble, &file, &error);
+            file.finished = file.compressed && matches!(new.begin, Begin::Known);
+        }
+        (file.offset, file.inside) = (file.read.at, file.read.inside);
+        file.finished |= matches!(new.begin, Begin::Known);
+        if !file.finished && text.is_some() {
+            let here = new.name == file.path;
+            sink.start(&file);
+            let crowded = here && self.open_texts() >= self.spec.limits.open;
+            let text = text.filter(|_| !crowded);
+            let live = Live::new(text, &new.name, here, file.size, file.read.at, now_ms);
+            self.live.insert(file.generation, live);
+        }
+        position.files.push(file);
+    }
+}
+
+/// Whether a file of a rotated name may be a copy, whole or in the making, of a body that is known.
+fn may_be_copy(
+    position: &SourcePosition,
+    matching: &Matching,
+    candidate: &Found,
+    text: Option<&mut Text>,
+    now_ms: u64,
+) -> bool {
+    let (Some(text), Some(base)) = (text, candidate.base.as_ref()) else { return true };
+    let Ok(head) = text.head() else { return true };
+    let moving = now_ms.saturating_sub(candidate.stat.mtime_ms) < CLOCKS_MS;
+    let packed = candidate.is_packed();
+    // A rename leaves no copies; only packing does, and copying the file that is still in its place.
+    let may_have = |file: &&FileState| {
+        if packed {
+            return directory_of(&file.path) == directory_of(&candidate.path);
+        }
+        file.path == *base && !matching.rotated.contains(base)
+    };
+    let mut originals = position.files.iter().filter(may_have).peekable();
+    if originals.peek().is_some() && head.is_empty() {
+        return true;
+    }
+    originals.any(|file| {
+        if file.head.length == 0 {
+            return false;
+        }
+        if head.len() < file.head.length as usize {
+            return moving && !matching.rotated.contains(base);
+        }
+        let read = &file.read;
+        file.has_head(&head)
+            && match text.before(read.at, read.before.length as usize) {
+                Ok(Some(before)) => read.before.is_of(&before),
+                Ok(None) | Err(_) => true,
+            }
+    })
+}
+
+/// Takes the samples of a new body, and sets where reading begins.
+fn place(text: &mut Text, file: &mut FileState, begin: &Begin) -> io::Result<()> {
+    file.head = Sample::of(&text.head()?);
+    if matches!(begin, Begin::Start) || file.compressed {
+        return Ok(());
+    }
+    let stat = text.stat()?;
+    (file.size, file.mtime_ms) = (stat.size, stat.mtime_ms);
+    let last = text.before(stat.size, usize::from(stat.size > 0))?;
+    let inside = last.is_some_and(|last| last.first().is_some_and(|&byte| byte != b'\n'));
+    file.read = text.mark(stat.size, inside)?;
+    Ok(())
+}
+
+enum Examined {
+    Same { stat: Stat, head: Vec<u8> },
+    Other,
+}
+
+/// Whether a text is this body.
+fn examine(text: &mut Text, file: &FileState) -> io::Result<Examined> {
+    let stat = text.stat()?;
+    let head = text.head()?;
+    if !file.has_head(&head) {
+        return Ok(Examined::Other);
+    }
+    let before = text.before(file.read.at, file.read.before.length as usize)?;
+    Ok(if file.is_body(&head, before.as_deref()) { Examined::Same { stat, head } } else { Examined::Other })
+}
+
+/// Opens what was found; `None` when it is another file by now.
+fn open(root: &Root, found: &Found, packed: bool) -> io::Result<Option<Text>> {
+    let (file, stat) = match root.file(&found.path) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(stat.id.is(&found.stat.id).then(|| Text::new(file, packed)))
+}
+
+/// What of the disk is explained already.
+struct Matching<'a> {
+    found: &'a [Found],
+    claimed: Vec<bool>,
+    by_inode: HashMap<(u64, u64), Vec<usize>>,
+    /// The newest generation of each path before this look.
+    newest: HashMap<String, u64>,
+    /// Paths whose newest body is no longer there.
+    rotated: HashSet<String>,
+}
+
+impl<'a> Matching<'a> {
+    fn new(found: &'a [Found], position: &SourcePosition) -> Self {
+        let mut by_inode: HashMap<(u64, u64), Vec<usize>> = HashMap::new();
+        for (at, found) in found.iter().enumerate() {
+            by_inode.entry((found.stat.id.device, found.stat.id.inode)).or_default().push(at);
+        }
+        let newest = position.files.iter().map(|file| (file.path.clone(), file.generation)).collect();
+        Self { found, claimed: vec![false; found.len()], by_inode, newest, rotated: HashSet::new() }
+    }
+
+    /// All names of one file.
+    fn places(&self, id: &FileId) -> Vec<usize> {
+        let same = self.by_inode.get(&(id.device, id.inode)).map_or(&[][..], Vec::as_slice);
+        same.iter().copied().filter(|&at| self.found[at].stat.id.is(id)).collect()
+    }
+
+    fn claim(&mut self, places: &[usize]) {
+        places.iter().for_each(|&at| self.claimed[at] = true);
+    }
+
+    fn moved(&mut self, file: &FileState) {
+        if self.newest.get(&file.path) == Some(&file.generation) {
+            self.rotated.insert(file.path.clone());
+        }
+    }
+}
