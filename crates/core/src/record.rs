@@ -174,8 +174,7 @@ pub enum JobKind {
 }
 
 impl JobKind {
-    pub const ALL: [Self; 6] =
-        [Self::Triage, Self::AutoPublish, Self::Deliver, Self::Recur, Self::Sync, Self::Sweep];
+    pub const ALL: [Self; 6] = [Self::Triage, Self::AutoPublish, Self::Deliver, Self::Recur, Self::Sync, Self::Sweep];
 
     pub fn label(self) -> &'static str {
         match self {

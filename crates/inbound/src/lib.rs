@@ -7,5 +7,8 @@
 //! Deliberately absent: threads, async and any decision about incidents. Calls block and are bounded, so the caller says
 //! where they run and how much they may read.
 
+mod line;
 pub mod parse;
 pub mod tail;
+
+pub use line::Line;
