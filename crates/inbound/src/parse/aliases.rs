@@ -41,8 +41,20 @@ pub enum Slot {
 pub const SLOTS: usize = Slot::Noise as usize + 1;
 
 /// Objects that loggers put around their own fields.
-const AROUND: [&str; 10] =
-    ["fields", "jsonPayload", "attributes", "attrs", "body", "record", "data", "payload", "log", "params"];
+const AROUND: [&str; 12] = [
+    "context",
+    "extra",
+    "fields",
+    "jsonPayload",
+    "attributes",
+    "attrs",
+    "body",
+    "record",
+    "data",
+    "payload",
+    "log",
+    "params",
+];
 
 /// The scale and the rank of a level's field.
 pub fn level(path: &str) -> Option<(Scale, u8)> {

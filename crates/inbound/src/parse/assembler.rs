@@ -65,7 +65,7 @@ const WAITING: usize = 24;
 #[derive(Debug)]
 pub struct Assembler {
     spec: FormatSpec,
-    gate: Gate,
+    gate: Option<&'static Gate>,
     reader: Reader,
     context: Context,
     open: Option<Block>,
@@ -78,7 +78,7 @@ pub struct Assembler {
 impl Assembler {
     pub fn new(spec: &FormatSpec) -> Self {
         Self {
-            gate: Gate::new(spec.minimum),
+            gate: Some(Gate::of(spec.minimum)),
             context: Context::new(spec.context_lines),
             spec: spec.clone(),
             reader: Reader::default(),
@@ -86,6 +86,11 @@ impl Assembler {
             told: None,
             header: None,
         }
+    }
+
+    /// Looks at every line in full. It finds the same, slowly: what the gate is tested against.
+    pub fn without_gate(spec: &FormatSpec) -> Self {
+        Self { gate: None, ..Self::new(spec) }
     }
 
     /// Shows a line from before the position where reading goes on, so that the first failure has its context.
@@ -97,7 +102,7 @@ impl Assembler {
     pub fn push(&mut self, line: &Line<'_>, now_ms: u64, out: &mut Vec<Found>) {
         let bytes = line.bytes.strip_suffix(b"\r").unwrap_or(line.bytes);
         let idle = self.open.is_none() && self.told.is_none();
-        if idle && !self.gate.open(bytes) {
+        if idle && self.gate.as_ref().is_some_and(|gate| !gate.open(bytes)) {
             return self.pass(line.start, line.end, bytes, now_ms);
         }
         let inside = envelope::inside(&mut self.reader, bytes);
@@ -146,7 +151,8 @@ impl Assembler {
 
     /// A line that is no failure.
     fn pass(&mut self, start: u64, end: u64, bytes: &[u8], now_ms: u64) {
-        self.header = (self.spec.format != LogFormat::Json && header(bytes)).then_some((start, now_ms));
+        let may_name = self.spec.format != LogFormat::Json && header(envelope::peek(bytes));
+        self.header = may_name.then_some((start, now_ms));
         self.context.push(start, end, bytes);
     }
 
@@ -245,8 +251,9 @@ impl Assembler {
             return self.pass(held.start, held.end, &held.bytes, now_ms);
         };
         let Some((start, end, bytes)) = self.context.pop() else { return };
+        let bytes = envelope::inside(&mut self.reader, &bytes).into_owned();
         let first = Held { start, end, bytes, truncated: false };
-        let mut block = Block::open(&first, &first.text(), Level::Error, Shape::Plain(Plain::new(false)), None, now_ms);
+        let mut block = Block::open(&first, &first.text(), Level::Error, Shape::Plain(Plain::default()), None, now_ms);
         block.shape = shape;
         block.context = self.context.lines();
         block.take(held, text, now_ms);
@@ -273,7 +280,7 @@ fn beginning(text: &str, minimum: Level, now_ms: u64) -> Option<(Level, Shape, O
     let trace = Shape::start(body);
     match judged {
         Some(head) if head.level >= minimum => {
-            let shape = trace.unwrap_or(Shape::Plain(Plain::new(head.logged)));
+            let shape = trace.unwrap_or(Shape::Plain(Plain::new(head.logged, head::message(text).len() < text.len())));
             Some((head.level, shape, head.pairs))
         }
         // An exception that a logger has printed with a mild level was still thrown.
@@ -293,7 +300,8 @@ fn header(bytes: &[u8]) -> bool {
     let (name, rest) = bytes.split_at(length);
     let last = name.rsplit(|b| matches!(b, b'.' | b'$' | b'/')).next().unwrap_or_default();
     match rest {
-        [] | [b':', b' ', ..] => last.first().is_some_and(u8::is_ascii_uppercase),
+        // The last is how the end of a line looks inside of Docker's records.
+        [] | [b':', b' ', ..] | [b'\\', b'n', ..] => last.first().is_some_and(u8::is_ascii_uppercase),
         [b':', b'0'..=b'9', ..] => last == b"rb",
         _ => false,
     }

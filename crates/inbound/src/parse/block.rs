@@ -202,6 +202,9 @@ fn view(text: &str) -> (&str, bool, bool) {
         return (text, false, false);
     }
     let body = strip_log_prefix(text);
-    let prefixed = body.len() < text.len();
-    (body, prefixed, prefixed && head::levelled(text))
+    // A line that is nothing but brackets is no prefix: `[signal SIGSEGV …]`, `[SQL: …]`.
+    if body.len() == text.len() || body.trim().is_empty() {
+        return (text, false, head::levelled(text));
+    }
+    (body, true, head::levelled(text))
 }

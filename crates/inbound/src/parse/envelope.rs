@@ -23,6 +23,11 @@ pub fn inside<'a>(reader: &mut Reader, line: &'a [u8]) -> Cow<'a, [u8]> {
     Cow::Borrowed(cri(line).unwrap_or(line))
 }
 
+/// The beginning of the line inside, without decoding it.
+pub fn peek(line: &[u8]) -> &[u8] {
+    if docker(line) { &line[8..] } else { cri(line).unwrap_or(line) }
+}
+
 fn log(reader: &mut Reader, line: &[u8]) -> Option<String> {
     let (mut log, mut stream) = (None, false);
     let end = reader.members(line, |path, value| {

@@ -4,12 +4,12 @@
 //! fields), because only the first may reach the fingerprint.
 
 use tandem_core::{
-    fingerprint::{parse_trace, strip_prefix},
+    fingerprint::parse_trace,
     signal::{Classification, SafetyContext, Submission},
     text::floor_char_boundary,
 };
 
-use super::{aliases::Slot, level::Level, record::Record};
+use super::{aliases::Slot, head, level::Level, record::Record};
 
 /// The longest title.
 const TITLE: usize = 480;
@@ -83,7 +83,7 @@ impl Found {
         let error_line = error_line(error_type.as_deref(), error.as_deref());
         let trace = stack.as_deref().and_then(parse_trace);
         let thrown = trace.as_ref().and_then(|trace| trace.exceptions.first());
-        let error_type = error_type.or_else(|| thrown.map(|e| e.kind.clone()).filter(|kind| !kind.is_empty()));
+        let error_type = error_type.or_else(|| thrown.and_then(|e| type_of(&e.kind)));
         let first = message.as_deref().and_then(|m| m.lines().map(str::trim).find(|l| !l.is_empty()));
         let cause = error_line.clone().or_else(|| thrown.map(|e| error_line_of(&e.kind, &e.message)));
         let title = match (first, cause) {
@@ -138,8 +138,10 @@ impl Found {
         let trace = stack.as_deref().and_then(parse_trace);
         let thrown = trace.as_ref().and_then(|trace| trace.exceptions.first());
         let title = match thrown {
-            Some(e) if !(e.kind.is_empty() && e.message.is_empty()) => error_line_of(&e.kind, &e.message),
-            _ => text.lines().map(strip_prefix).find(|l| !l.is_empty()).unwrap_or_default().to_owned(),
+            Some(e) if !(e.kind.is_empty() && e.message.is_empty()) => {
+                error_line_of(&e.kind, head::message(&e.message))
+            }
+            _ => text.lines().map(head::message).find(|l| !l.is_empty()).unwrap_or(text.trim()).to_owned(),
         };
         Self {
             start,
@@ -147,7 +149,7 @@ impl Found {
             notation: Notation::Plaintext,
             level,
             message: title_of(&title),
-            error_type: thrown.map(|e| e.kind.clone()).filter(|kind| !kind.is_empty()),
+            error_type: thrown.and_then(|e| type_of(&e.kind)),
             text,
             stack,
             event: None,
@@ -186,6 +188,11 @@ impl Found {
             ..Submission::default()
         }
     }
+}
+
+/// The name of a type; `error` is what a reader says of a stack that names none.
+fn type_of(kind: &str) -> Option<String> {
+    (!kind.is_empty() && kind != "error").then(|| kind.to_owned())
 }
 
 fn error_line(kind: Option<&str>, message: Option<&str>) -> Option<String> {

@@ -4,7 +4,11 @@
 //! parsed, nothing copied. The gate may let through what turns out to be harmless; it never holds back what the parser
 //! would take for a failure. A property test compares the two.
 
+use std::sync::OnceLock;
+
 use aho_corasick::{AhoCorasick, packed};
+
+use tandem_core::fingerprint::without_colours;
 
 use super::level::{Level, Scale};
 
@@ -13,7 +17,7 @@ const STEMS: [&str; 9] = ["err", "fatal", "ftl", "panic", "crit", "emerg", "aler
 /// The same for warnings, which count only where a source asks for them.
 const WARNINGS: [&str; 2] = ["warn", "wrn"];
 /// What else opens a failure, as it stands.
-const MARKS: [&str; 18] = [
+const MARKS: [&str; 22] = [
     "Traceback",
     "traceback",
     "backtrace",
@@ -32,6 +36,11 @@ const MARKS: [&str; 18] = [
     "terminate called",
     "Uncaught ",
     "Unhandled ",
+    // Frames inside of what container runtimes write.
+    " F \tat ",
+    " F     at ",
+    "{\"log\":\"\\tat ",
+    "{\"log\":\"    at ",
 ];
 /// A letter written as an escape: whatever it spells is for the parser to read.
 const ESCAPES: [&str; 4] = ["\\u004", "\\u005", "\\u006", "\\u007"];
@@ -49,7 +58,14 @@ pub struct Gate {
 }
 
 impl Gate {
-    pub fn new(minimum: Level) -> Self {
+    /// The gate of a minimum level, made once: its tables take longer to build than a small file takes to read.
+    pub fn of(minimum: Level) -> &'static Self {
+        static GATES: [OnceLock<Gate>; 2] = [OnceLock::new(), OnceLock::new()];
+        let (place, minimum) = if minimum <= Level::Warn { (0, Level::Warn) } else { (1, Level::Error) };
+        GATES[place].get_or_init(|| Self::new(minimum))
+    }
+
+    fn new(minimum: Level) -> Self {
         let mut patterns: Vec<String> = Vec::new();
         let warnings: &[&str] = if minimum <= Level::Warn { &WARNINGS } else { &[] };
         for stem in STEMS.iter().chain(warnings) {
@@ -79,6 +95,14 @@ impl Gate {
 
     /// Whether the line must be looked at.
     pub fn open(&self, line: &[u8]) -> bool {
+        if memchr::memchr(0x1b, line).is_some() {
+            // Colours may stand inside of a word.
+            return self.look(without_colours(&String::from_utf8_lossy(line)).as_bytes());
+        }
+        self.look(line)
+    }
+
+    fn look(&self, line: &[u8]) -> bool {
         match line.first() {
             None => return false,
             Some(b'<') if self.priority(line) => return true,

@@ -4,7 +4,7 @@
 //! pair, as a priority. `0 errors`, `no error` and `error_count=0` say nothing. Of several levels the first is the
 //! line's own. Without a level, an exception's name, a panic and the few sentences of runtimes and of the system count.
 
-use tandem_core::fingerprint::{stack::named_exception, strip_log_prefix};
+use tandem_core::fingerprint::{stack::named_exception, strip_log_prefix, strip_prefix};
 
 use super::{gate, level::Level, logfmt, record::Record};
 
@@ -32,25 +32,25 @@ pub fn judge(line: &str, now_ms: u64) -> Option<Head> {
             return Some(Head { level, logged: true, pairs: Some(record) });
         }
     }
-    if let Some(level) = logged(line) {
-        return Some(Head { level, logged: true, pairs: None });
+    if let Some((level, logged)) = stated(line) {
+        return Some(Head { level, logged, pairs: None });
     }
     spoken(line).map(|level| Head { level, logged: false, pairs: None })
 }
 
-/// The level that a logger put in front.
-fn logged(line: &str) -> Option<Level> {
+/// The level in front of a line, and whether a logger put it there: `Error: …` is how a program speaks for itself.
+fn stated(line: &str) -> Option<(Level, bool)> {
     let mut line = line;
     if line.starts_with('<')
         && let Some((level, length)) = gate::priority(line.as_bytes())
     {
         // Daemons often send everything as information, so a mild priority is not the last word.
         if level >= Level::Warn {
-            return Some(level);
+            return Some((level, true));
         }
         line = &line[length..];
     }
-    klog(line.as_bytes()).or_else(|| token(line))
+    klog(line.as_bytes()).map(|level| (level, true)).or_else(|| token(line))
 }
 
 /// `E0102 15:04:05.000000`, and the same with a year.
@@ -69,7 +69,7 @@ fn klog(line: &[u8]) -> Option<Level> {
 }
 
 /// The first word that is a level and stands where one stands.
-fn token(line: &str) -> Option<Level> {
+fn token(line: &str) -> Option<(Level, bool)> {
     let head = &line.as_bytes()[..line.len().min(HEAD)];
     let (mut prose, mut brackets, mut at) = (0_usize, 0_usize, 0);
     while at < head.len() {
@@ -93,7 +93,8 @@ fn token(line: &str) -> Option<Level> {
         if let Some(level) = level_of(word, after)
             && stands(line, word, start, at, prose)
         {
-            return Some(level);
+            let capital = word.starts_with(char::is_uppercase) && word.ends_with(char::is_lowercase);
+            return Some((level, !capital || matches!(after, Some(b']' | b')' | b'>' | b'|'))));
         }
         let alone = matches!(before, None | Some(b' ')) && matches!(after, None | Some(b' ' | b','));
         if alone && brackets == 0 && !calendar(word) {
@@ -112,6 +113,8 @@ fn level_of(word: &str, after: Option<u8>) -> Option<Level> {
         ("ERRO", Some(b'[')) => Some(Level::Error),
         ("FATA" | "PANI", Some(b'[')) => Some(Level::Fatal),
         ("DEBU" | "TRAC", Some(b'[')) => Some(Level::Debug),
+        // Words of prose, unless somebody shouts them.
+        ("note" | "log" | "success" | "config" | "default" | "fine" | "finer" | "finest" | "silly", _) => None,
         _ if word.len() >= 3 => Level::exact(word),
         _ => None,
     }
@@ -141,7 +144,7 @@ fn stands(line: &str, word: &str, start: usize, end: usize, prose: usize) -> boo
         return true;
     }
     // `error: …`, `main.c:3:1: error: …`
-    if colon && prose <= 1 {
+    if colon && (prose == 0 || (prose == 1 && Level::exact(word) >= Some(Level::Error))) {
         return true;
     }
     // `Error while …` is how a program begins to speak of its failure.
@@ -212,13 +215,15 @@ fn spoken(line: &str) -> Option<Level> {
     }
     let fatal = ["panic: ", "fatal error: ", "Segmentation fault", "terminate called after", "PHP Fatal error: "];
     if fatal.iter().any(|start| body.starts_with(start))
-        || [" panicked at ", "http: panic serving", "(core dumped)", "segfault at ", "Out of memory: Kill"]
+        || [" panicked at ", "(core dumped)", "segfault at ", "Out of memory: Kill"]
             .iter()
             .any(|part| body.contains(part))
     {
         return Some(Level::Fatal);
     }
     let error = [
+        "http: panic serving ",
+        "error[",
         "Unhandled exception",
         "Unhandled Exception",
         "Uncaught ",
@@ -253,5 +258,22 @@ fn raised(body: &str) -> bool {
 
 /// Whether a logger put a level in front of the line.
 pub fn levelled(line: &str) -> bool {
-    logged(line).is_some()
+    stated(line).is_some_and(|(_, logged)| logged)
+}
+
+/// What a line says, without what a logger put before it.
+pub fn message(line: &str) -> &str {
+    let line = match gate::priority(line.as_bytes()) {
+        Some((_, length)) => &line[length..],
+        None => line,
+    };
+    strip_prefix(ruby(line).unwrap_or(line))
+}
+
+/// `E, [2026-01-02T03:04:05.000000 #123] ERROR -- program: message`
+fn ruby(line: &str) -> Option<&str> {
+    let (letter, rest) = line.split_once(", [")?;
+    let (_, rest) = rest.split_once(" -- ")?;
+    let (program, message) = rest.split_once(':')?;
+    (letter.len() == 1 && !program.contains('[')).then(|| message.trim_start())
 }

@@ -121,7 +121,7 @@ impl Level {
 
 fn syslog(number: f64) -> Option<Level> {
     Some(match number {
-        n if n < 0.0 || n >= 8.0 => return None,
+        n if !(0.0..8.0).contains(&n) => return None,
         n if n < 3.0 => Level::Fatal,
         n if n < 4.0 => Level::Error,
         n if n < 5.0 => Level::Warn,

@@ -7,6 +7,8 @@ const HEADER: &str = "Traceback (most recent call last)";
 #[derive(Clone, Debug)]
 pub struct Python {
     grouped: bool,
+    /// Every line of it has a level, its last one too.
+    levelled: bool,
     state: State,
 }
 
@@ -20,7 +22,11 @@ enum State {
 }
 
 pub fn start(text: &str) -> Option<Python> {
-    text.contains(HEADER).then(|| Python { grouped: text.contains("Exception Group Traceback"), state: State::Frames })
+    text.contains(HEADER).then(|| Python {
+        grouped: text.contains("Exception Group Traceback"),
+        levelled: false,
+        state: State::Frames,
+    })
 }
 
 impl Python {
@@ -37,8 +43,11 @@ impl Python {
         }
         match self.state {
             State::Frames if view.blank() => Step::No,
-            State::Frames if view.indented() => Step::Part,
-            State::Frames if exception(text) => {
+            State::Frames if view.indented() => {
+                self.levelled |= view.levelled;
+                Step::Part
+            }
+            State::Frames if exception(text) && view.levelled == self.levelled => {
                 self.state = State::Named;
                 Step::Part
             }

@@ -6,7 +6,7 @@ use super::*;
 fn steps(text: &str) -> String {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
-    let mut shape = Shape::start(first).unwrap_or(Shape::Plain(Plain::new(true)));
+    let mut shape = Shape::start(first).unwrap_or(Shape::Plain(Plain::new(true, true)));
     let mut waiting = false;
     lines
         .map(|text| {
