@@ -3,6 +3,9 @@
 /// The mark appended by [`truncate`].
 pub const TRUNCATED: &str = "...<truncated>";
 
+/// The line that stands for the middle of a block that is too long to be kept. Readers of stack traces skip it.
+pub const LEFT_OUT: &str = "[lines left out]";
+
 /// Cuts `text` at a UTF-8 boundary at or below `limit` bytes and appends [`TRUNCATED`] when anything was cut.
 /// The result may exceed `limit` by the length of the mark, as the wire contract says.
 pub fn truncate(text: &str, limit: usize) -> String {

@@ -36,7 +36,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 pub use normalise::normalise;
-pub use prefix::strip_prefix;
+pub use prefix::{strip as strip_log_prefix, strip_prefix, without_colours};
 pub use stack::{Exception, Frame, Language, Trace, parse_trace};
 
 use crate::text;

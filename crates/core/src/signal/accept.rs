@@ -257,6 +257,7 @@ fn bound(s: &mut Submission) {
     }
     tidy_list(&mut s.safety.external_correlation_ids, true, SHORT, false);
     tidy_list(&mut s.excerpt, false, LINE, true);
+    tidy_list(&mut s.context, false, LINE, true);
     tidy_list(&mut s.classification.evidence_refs, false, LINE, false);
     tidy_list(&mut s.routing.route_tags, true, SHORT, false);
     tidy_list(&mut s.routing.allowed_destination_ids, true, SHORT, false);
@@ -301,11 +302,14 @@ fn redact(s: &mut Submission, free_text: bool, counts: &mut Counts) {
     if free_text {
         clean(&mut s.title);
         clean(&mut s.detail);
-        // A key block or a folded header may span lines, so the excerpt is judged as one text.
-        if !s.excerpt.is_empty() {
-            let joined = s.excerpt.join("\n");
+        // A key block or a folded header may span lines, so a list of lines is judged as one text.
+        for lines in [&mut s.excerpt, &mut s.context] {
+            if lines.is_empty() {
+                continue;
+            }
+            let joined = lines.join("\n");
             if let Cow::Owned(clean) = engine.text(&joined, counts) {
-                s.excerpt = clean.lines().map(str::to_owned).collect();
+                *lines = clean.lines().map(str::to_owned).collect();
             }
         }
         for reference in &mut s.classification.evidence_refs {
@@ -342,7 +346,7 @@ fn title(s: &Submission) -> String {
     })
 }
 
-/// The draft's text: one `key: value` line for each known field, then detail, excerpt and evidence.
+/// The draft's text: one `key: value` line for each known field, then detail, excerpt, evidence and context.
 fn compose(s: &Submission) -> String {
     let mut out = String::with_capacity(512 + s.detail.as_ref().map_or(0, String::len));
     let joined = |list: &[String]| (!list.is_empty()).then(|| list.join(", "));
@@ -383,7 +387,8 @@ fn compose(s: &Submission) -> String {
     if let Some(detail) = &s.detail {
         let _ = write!(out, "\n{detail}\n");
     }
-    for (heading, lines) in [("excerpt", &s.excerpt), ("evidence_refs", &s.classification.evidence_refs)] {
+    let lists = [("excerpt", &s.excerpt), ("evidence_refs", &s.classification.evidence_refs), ("context", &s.context)];
+    for (heading, lines) in lists {
         if !lines.is_empty() {
             let _ = write!(out, "\n{heading}:\n");
             for line in lines {

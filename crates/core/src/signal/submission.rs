@@ -49,6 +49,9 @@ pub struct Submission {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<String>,
     pub excerpt: Vec<String>,
+    /// Lines around the failure, for whoever reads about it. Never part of the fingerprint.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub context: Vec<String>,
     /// The caller's own grouping key, kept as given when it is at most 200 printable characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
@@ -91,6 +94,8 @@ struct Flat {
     level: Option<String>,
     #[serde(deserialize_with = "null_default")]
     excerpt: Vec<String>,
+    #[serde(deserialize_with = "null_default")]
+    context: Vec<String>,
     fingerprint: Option<String>,
     actor: Option<String>,
     model: Option<String>,
@@ -153,6 +158,7 @@ impl From<Flat> for Submission {
             event: flat.event,
             level: flat.level,
             excerpt: flat.excerpt,
+            context: flat.context,
             fingerprint: flat.fingerprint,
             safety: SafetyContext {
                 actor: flat.actor,
@@ -196,6 +202,7 @@ mod tests {
             "project_id": "p", "workspace_root": "/w", "log_source_id": "l", "source_kind": "ci", "repo": "a/b",
             "title": "t", "detail": "d", "source": "s", "run_id": "r", "session_id": "s", "correlation_id": "c",
             "file_name": "f", "process": "p", "component": "c", "event": "e", "level": "error", "excerpt": ["x"],
+            "context": ["y"],
             "fingerprint": "fp", "actor": "a", "model": "m", "tool_name": "t", "action": "a", "policy": "p",
             "approval_state": "s", "risk_category": "r", "blast_radius": "b", "external_correlation_ids": ["x"],
             "confidence": "high", "risk_level": "low", "expected_destination": "d", "evidence_refs": ["e"],

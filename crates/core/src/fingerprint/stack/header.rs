@@ -1,5 +1,10 @@
 //! The line that names an exception: `KeyError: 'id'`, `java.lang.IllegalStateException: closed`.
 
+/// Type and message of a line that begins with the name of an exception type.
+pub fn named(line: &str) -> Option<(&str, &str)> {
+    split(line).filter(|(kind, _)| is_type(kind))
+}
+
 /// Type and message of a line that begins with an identifier and ends there or goes on with a colon. Says nothing
 /// about whether the identifier is a type.
 pub fn split(line: &str) -> Option<(&str, &str)> {

@@ -20,10 +20,12 @@ mod rust;
 use std::sync::OnceLock;
 
 use aho_corasick::AhoCorasick;
+pub use header::named as named_exception;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{bounds, json_line, prefix};
+use crate::text;
 
 /// A parsed stack trace. Holds at least one exception.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -85,8 +87,9 @@ pub fn parse_trace(text: &str) -> Option<Trace> {
     if !likely(text) {
         return None;
     }
-    let text = prepare(text);
-    let lines: Vec<&str> = text.lines().take(bounds::LINES).map(|l| prefix::strip(l.trim_end())).collect();
+    let prepared = prepare(text);
+    let told = prepared.lines().take(bounds::LINES).filter(|l| l.trim() != text::LEFT_OUT);
+    let lines: Vec<&str> = told.map(|l| prefix::strip(l.trim_end())).collect();
     // Languages with an unmistakable first line come first; the `at …` family shares a look and is asked last.
     let readers: [fn(&[&str]) -> Option<Trace>; 7] =
         [python::read, rust::read, go::read, java::read, dotnet::read, javascript::read, ruby::read];

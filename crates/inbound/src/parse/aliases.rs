@@ -1,0 +1,236 @@
+//! What the fields of a record are called, by the loggers that write them.
+//!
+//! Names are dotted, whether they were nested or flattened. The number beside a slot is its rank: where several names
+//! of one slot occur, the lowest rank wins, and of equal ones the first.
+
+use super::level::Scale;
+
+/// What a field is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    Message,
+    Event,
+    Component,
+    Process,
+    ErrorType,
+    ErrorMessage,
+    /// A stack, or one line that says what failed: the same names hold both.
+    Failure,
+    Stack,
+    Time,
+    Fingerprint,
+    Actor,
+    Model,
+    Tool,
+    Action,
+    Policy,
+    ApprovalState,
+    RiskCategory,
+    BlastRadius,
+    Correlations,
+    Run,
+    Session,
+    Request,
+    /// Which stream a container's line came from: the mark of an envelope.
+    Stream,
+    /// Of no interest to a reader.
+    Noise,
+}
+
+/// How many slots there are.
+pub const SLOTS: usize = Slot::Noise as usize + 1;
+
+/// Objects that loggers put around their own fields.
+const AROUND: [&str; 12] = [
+    "context",
+    "extra",
+    "fields",
+    "jsonPayload",
+    "attributes",
+    "attrs",
+    "body",
+    "record",
+    "data",
+    "payload",
+    "log",
+    "params",
+];
+
+/// The scale and the rank of a level's field.
+pub fn level(path: &str) -> Option<(Scale, u8)> {
+    let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let (scale, rank) = Scale::of_field(name)?;
+    match parent {
+        "" => Some((scale, rank)),
+        "log" => Some((scale, 2)),
+        _ => AROUND.contains(&parent).then_some((scale, rank + 20)),
+    }
+}
+
+/// The slot of a field and its rank.
+pub fn slot(path: &str) -> Option<(Slot, u8)> {
+    plain(path).or_else(|| {
+        let (parent, rest) = path.split_once('.')?;
+        let (slot, rank) = AROUND.contains(&parent).then(|| plain(rest))??;
+        Some((slot, rank + 40))
+    })
+}
+
+/// Whether the name alone says that something failed. The gate in front of the parser knows these words.
+pub fn evident(path: &str) -> bool {
+    ["err", "Err", "xception", "stack", "Stack", "traceback", "backtrace"].iter().any(|word| path.contains(word))
+}
+
+fn plain(path: &str) -> Option<(Slot, u8)> {
+    Some(match path {
+        "message" => (Slot::Message, 0),
+        "msg" => (Slot::Message, 1),
+        "Message" | "MESSAGE" | "@m" | "full_message" | "short_message" | "text" | "textPayload" => (Slot::Message, 2),
+        "@mt" | "body" | "Body" | "body.stringValue" | "log" | "RenderedMessage" | "MessageTemplate" => {
+            (Slot::Message, 3)
+        }
+
+        "event" => (Slot::Event, 0),
+        "event.name" | "event_name" | "eventName" | "event_type" | "eventType" => (Slot::Event, 1),
+        "event.action" | "error.code" | "err.code" | "error_code" | "errorCode" => (Slot::Event, 2),
+
+        "component" => (Slot::Component, 0),
+        "service" | "service.name" | "service_name" | "serviceName" => (Slot::Component, 1),
+        "logger"
+        | "logger_name"
+        | "loggerName"
+        | "log.logger"
+        | "name"
+        | "SourceContext"
+        | "Properties.SourceContext" => (Slot::Component, 2),
+        "target" => (Slot::Component, 3),
+        "module" => (Slot::Component, 4),
+        "channel" | "context" | "category" | "Category" | "app" | "application" => (Slot::Component, 5),
+
+        "process" => (Slot::Process, 0),
+        "process.name" | "SYSLOG_IDENTIFIER" | "_SYSTEMD_UNIT" | "processName" => (Slot::Process, 1),
+
+        "error.type" | "err.type" | "exception.type" | "exception.class" | "error.name" | "err.name"
+        | "exception.name" | "thrown.name" | "exc.type" => (Slot::ErrorType, 0),
+        "error.kind" | "error.class" | "err.class" | "exception_class" | "exceptionClass" | "exception_type"
+        | "exceptionType" | "exc_type" | "error_type" | "errorType" | "error_class" | "errorName" => {
+            (Slot::ErrorType, 1)
+        }
+
+        "error.message" | "err.message" | "exception.message" | "thrown.message" | "error.msg" | "exc.message" => {
+            (Slot::ErrorMessage, 0)
+        }
+        "exception.value"
+        | "exc_value"
+        | "error_message"
+        | "errorMessage"
+        | "err_msg"
+        | "exception_message"
+        | "exceptionMessage"
+        | "thrown.localizedMessage" => (Slot::ErrorMessage, 1),
+
+        "error" | "err" | "exception" | "exc" | "@x" | "Exception" => (Slot::Failure, 0),
+        "error.cause" | "err.cause" | "cause" | "panic" | "reason" => (Slot::Failure, 1),
+
+        "stack" | "error.stack" | "err.stack" | "exception.stacktrace" | "error.stack_trace" | "exception.stack" => {
+            (Slot::Stack, 0)
+        }
+        "stacktrace"
+        | "stack_trace"
+        | "stackTrace"
+        | "error.stacktrace"
+        | "error.stackTrace"
+        | "err.stacktrace"
+        | "exception.stack_trace"
+        | "exception.stackTrace"
+        | "exc_info"
+        | "traceback"
+        | "backtrace"
+        | "error.backtrace"
+        | "exception.backtrace"
+        | "exception.traceback"
+        | "error.traceback"
+        | "thrown.extendedStackTrace"
+        | "thrown.stackTrace"
+        | "errorVerbose"
+        | "error_stack"
+        | "StackTrace"
+        | "exception.extendedStackTrace" => (Slot::Stack, 1),
+
+        "@timestamp" | "timestamp" | "time" | "ts" | "@t" => (Slot::Time, 0),
+        "t"
+        | "datetime"
+        | "date"
+        | "asctime"
+        | "Timestamp"
+        | "eventTime"
+        | "event_time"
+        | "event.created"
+        | "timeMillis"
+        | "time_iso8601"
+        | "timeUnixNano"
+        | "__REALTIME_TIMESTAMP" => (Slot::Time, 1),
+        "instant.epochSecond" | "observedTimeUnixNano" | "receiveTimestamp" | "created" => (Slot::Time, 2),
+
+        "fingerprint" | "error.fingerprint" => (Slot::Fingerprint, 0),
+
+        "actor" => (Slot::Actor, 0),
+        "actor_id" | "actorID" | "actorId" | "principal" | "principal_id" => (Slot::Actor, 1),
+        "agent" | "agent_id" | "agentID" | "agentId" => (Slot::Actor, 2),
+        "user_id" | "userID" | "userId" => (Slot::Actor, 3),
+        "model" => (Slot::Model, 0),
+        "model_id" | "modelID" | "modelId" | "model.name" | "llm.model" => (Slot::Model, 1),
+        "tool" => (Slot::Tool, 0),
+        "tool_name" | "toolName" | "mcp_tool" | "mcpTool" | "action.tool" => (Slot::Tool, 1),
+        "action" => (Slot::Action, 0),
+        "operation" | "tool_action" | "toolAction" | "intent" => (Slot::Action, 1),
+        "policy" => (Slot::Policy, 0),
+        "policy_id" | "policyID" | "policyId" | "policy.name" => (Slot::Policy, 1),
+        "approval_policy" | "approvalPolicy" | "approval.policy" => (Slot::Policy, 2),
+        "approval_state" | "approvalState" => (Slot::ApprovalState, 0),
+        "approval_status" | "approvalStatus" | "approval.status" => (Slot::ApprovalState, 1),
+        "risk_category" | "riskCategory" => (Slot::RiskCategory, 0),
+        "risk_type" | "riskType" | "risk.category" => (Slot::RiskCategory, 1),
+        "blast_radius" | "blastRadius" | "blast.radius" => (Slot::BlastRadius, 0),
+        "impact" | "scope" => (Slot::BlastRadius, 1),
+        "external_correlation_ids"
+        | "externalCorrelationIds"
+        | "external_ids"
+        | "externalIds"
+        | "external.correlation_ids"
+        | "external.correlationIds" => (Slot::Correlations, 0),
+        "external_correlation_id"
+        | "externalCorrelationId"
+        | "external_id"
+        | "externalId"
+        | "external.correlation_id" => (Slot::Correlations, 1),
+
+        "run_id" | "runId" | "runID" => (Slot::Run, 0),
+        "session_id" | "sessionId" | "sessionID" => (Slot::Session, 0),
+        "correlation_id" | "correlationId" | "correlationID" => (Slot::Request, 0),
+        "trace_id" | "traceId" | "traceID" | "trace.id" => (Slot::Request, 1),
+        "request_id" | "requestId" | "requestID" | "req_id" | "req.id" | "reqId" => (Slot::Request, 2),
+
+        "stream" => (Slot::Stream, 0),
+        "v" | "pid" | "hostname" | "@version" | "ecs.version" | "thread_name" | "instant.nanoOfSecond" => {
+            (Slot::Noise, 0)
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_follow_the_order_in_which_names_are_asked() {
+        assert_eq!(slot("message"), Some((Slot::Message, 0)));
+        assert_eq!(slot("fields.message"), Some((Slot::Message, 40)));
+        assert_eq!(slot("fields.fields.message"), None);
+        assert_eq!(level("log.level").map(|l| l.1), Some(2));
+        assert_eq!(level("lvl").map(|l| l.1), Some(3));
+        assert_eq!(level("user.level"), None);
+        assert_eq!(level("error.severity"), None);
+    }
+}
