@@ -19,6 +19,7 @@ pub mod audit;
 pub mod destination;
 pub mod draft;
 pub mod fingerprint;
+pub mod governance;
 pub mod incident;
 pub mod mcp;
 pub mod publish;

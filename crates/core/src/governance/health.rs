@@ -1,0 +1,96 @@
+//! Drift: what the newest runs of an automation say about it. A check looks at real runs since the last review only, so
+//! that what a person has acknowledged does not come back.
+
+use serde_json::json;
+
+use super::{
+    approval::RequestType,
+    ledger::{RunEnd, RunLedger},
+    limits::Base,
+    record::{GovernanceRecord, ReviewKind, Severity},
+    review::{self, Cause, NewFinding},
+};
+use crate::{
+    decide::{Ask, Decided, Decision, Desk, PageAsk},
+    record::Column,
+};
+
+/// Fewer ended runs say nothing about a rate.
+const FEWEST: usize = 5;
+
+/// The sweep's look at one automation.
+#[derive(Debug)]
+pub struct Check {
+    pub base: std::sync::Arc<Base>,
+    pub automation_id: String,
+}
+
+impl Decision for Check {
+    type Outcome = usize;
+
+    fn asks(&self) -> Vec<Ask> {
+        vec![Ask::row::<GovernanceRecord>(&self.automation_id)]
+    }
+
+    fn decide(&self, desk: &mut Desk<'_>) -> Decided<usize> {
+        let Some(mut record) = desk.get::<GovernanceRecord>(&self.automation_id)?.filter(|record| !record.is_deleted())
+        else {
+            return Ok(0);
+        };
+        let limits = self.base.effective(desk)?;
+        let page = PageAsk::of::<RunLedger>("created_at_ms", limits.health_window_run_limit as usize)
+            .equal("automation_id", Column::text(&self.automation_id))
+            .since(record.last_reviewed_at_ms.map_or(0, |at| at + 1));
+        let runs = desk.page::<RunLedger>(page)?;
+        let findings = findings(&runs, limits.health_failure_rate_threshold, limits.health_guardrail_stop_threshold);
+        record.health_last_checked_at_ms = Some(desk.now_ms());
+        let count = findings.len();
+        for finding in findings {
+            review::find(desk, &mut record, finding);
+        }
+        if count > 0 {
+            let cause = Cause {
+                kind: ReviewKind::HealthDrift,
+                request_type: RequestType::LifecycleReview,
+                by: "automation_health_check",
+                rationale: format!("The runs of {} are not what they should be", self.automation_id),
+                context: json!({
+                    "trigger": ReviewKind::HealthDrift,
+                    "automationID": self.automation_id,
+                    "findingCount": count,
+                }),
+            };
+            review::open(desk, &limits, &mut record, cause)?;
+            record.updated_at_ms = desk.now_ms();
+        }
+        desk.save(&record);
+        Ok(count)
+    }
+}
+
+/// What the runs give rise to.
+pub fn findings(runs: &[RunLedger], failure_rate: f64, guardrail_stops: u64) -> Vec<NewFinding> {
+    let mut found = Vec::new();
+    let mut add = |severity, summary, evidence| {
+        let kind = ReviewKind::HealthDrift;
+        found.push(NewFinding { kind, severity, summary, detail: None, run_id: None, evidence });
+    };
+    let real: Vec<&RunLedger> = runs.iter().filter(|run| !run.dry_run).collect();
+    let ended: Vec<RunEnd> = real.iter().filter_map(|run| run.end).collect();
+    let failed = ended.iter().filter(|end| matches!(end, RunEnd::Failed | RunEnd::Blocked)).count();
+    let rate = failed as f64 / ended.len().max(1) as f64;
+    if ended.len() >= FEWEST && failed > 0 && rate >= failure_rate {
+        let severity = if rate >= 0.75 { Severity::Critical } else { Severity::Warning };
+        let evidence = json!({ "failureCount": failed, "terminalRunCount": ended.len(), "failureRate": rate });
+        add(severity, "many of the latest runs failed", evidence);
+    }
+    let empty = real.iter().filter(|run| run.empty_output).count();
+    if empty > 0 {
+        add(Severity::Warning, "completed runs had no output", json!({ "emptyOutputCount": empty }));
+    }
+    let stopped = real.iter().filter(|run| run.guardrail_stops > 0).count() as u64;
+    if guardrail_stops > 0 && stopped >= guardrail_stops {
+        add(Severity::Warning, "guardrails stopped runs", json!({ "guardrailStopCount": stopped }));
+    }
+    found
+}

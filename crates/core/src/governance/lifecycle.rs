@@ -1,0 +1,226 @@
+//! What an operator does about an automation's life: retire it, extend it, resume it.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{
+    dual,
+    effects::{self, Standing},
+    ledger::{Stop, StopCause},
+    limits::Base,
+    mutate::{self, Operation},
+    record::{GovernanceRecord, ReviewKind},
+    review, run,
+};
+use crate::{
+    decide::{Ask, Decided, Decision, Desk},
+    error::{Code, Failure},
+};
+
+/// What the answer shows where the automation itself cannot be shown.
+fn shown(automation: Option<Value>, automation_id: &str) -> Value {
+    automation.unwrap_or_else(|| json!({ "automation_id": automation_id }))
+}
+
+fn known(desk: &mut Desk<'_>, automation_id: &str) -> Decided<()> {
+    match desk.get::<GovernanceRecord>(automation_id)? {
+        Some(record) if !record.is_deleted() => Ok(()),
+        Some(_) | None => Err(Failure::of(Code::GovernanceNotFound).with("automationID", automation_id).into()),
+    }
+}
+
+/// POST …/retire. Answers with the automation.
+#[derive(Debug)]
+pub struct Retire {
+    pub base: Arc<Base>,
+    pub automation_id: String,
+    pub reason: Option<String>,
+    pub approval_id: Option<String>,
+}
+
+impl Decision for Retire {
+    type Outcome = Value;
+
+    fn asks(&self) -> Vec<Ask> {
+        vec![Ask::row::<GovernanceRecord>(&self.automation_id)]
+    }
+
+    fn decide(&self, desk: &mut Desk<'_>) -> Decided<Value> {
+        known(desk, &self.automation_id)?;
+        let limits = self.base.effective(desk)?;
+        let mut record = mutate::check(desk, &self.automation_id, Operation::Retire)?;
+        let parameters = json!({ "reason": self.reason });
+        let control = dual::check(
+            desk,
+            &limits,
+            Operation::Retire,
+            &self.automation_id,
+            self.approval_id.as_deref(),
+            &parameters,
+        )?;
+        if let Some(result) = control.repeated() {
+            return Ok(result);
+        }
+        let now = desk.now_ms();
+        let reason = self.reason.clone().unwrap_or_else(|| "retired by an operator".into());
+        record.retired_at_ms = Some(now);
+        record.retire_reason = Some(reason.clone());
+        record.paused_for_lifecycle = true;
+        // Whoever retires it has answered what was asked about it.
+        review::supersede(desk, record.review_request_id.take().as_deref())?;
+        record.review_required = false;
+        record.review_kind = Some(ReviewKind::Retired);
+        record.review_requested_at_ms = Some(now);
+        record.updated_at_ms = now;
+        record.plan_check(limits.expiration_warning_window_ms);
+        desk.save(&record);
+        let stop = Stop::new(StopCause::Retired, &reason, now);
+        let paused = run::stop_all(desk, &self.automation_id, &stop)?;
+        let automation = shown(effects::stand(desk, &self.automation_id, Standing::Paused)?, &self.automation_id);
+        desk.audit(
+            "automation.governance.retired",
+            json!({
+                "automationID": self.automation_id,
+                "reason": reason,
+                "actor": desk.ctx.actor,
+                "approvalID": self.approval_id,
+                "pausedRunIDs": paused,
+            }),
+        );
+        control.consume(desk, &automation)?;
+        Ok(automation)
+    }
+}
+
+/// POST …/extend. Answers with the automation.
+#[derive(Debug)]
+pub struct Extend {
+    pub base: Arc<Base>,
+    pub automation_id: String,
+    pub expires_at_ms: Option<u64>,
+    pub reason: Option<String>,
+    pub approval_id: Option<String>,
+}
+
+impl Decision for Extend {
+    type Outcome = Value;
+
+    fn asks(&self) -> Vec<Ask> {
+        vec![Ask::row::<GovernanceRecord>(&self.automation_id)]
+    }
+
+    fn decide(&self, desk: &mut Desk<'_>) -> Decided<Value> {
+        known(desk, &self.automation_id)?;
+        let limits = self.base.effective(desk)?;
+        let mut record = mutate::check(desk, &self.automation_id, Operation::Extend)?;
+        let parameters = json!({ "expiresAtMs": self.expires_at_ms, "reason": self.reason });
+        let control = dual::check(
+            desk,
+            &limits,
+            Operation::Extend,
+            &self.automation_id,
+            self.approval_id.as_deref(),
+            &parameters,
+        )?;
+        if let Some(result) = control.repeated() {
+            return Ok(result);
+        }
+        let now = desk.now_ms();
+        let expires_at_ms = match self.expires_at_ms {
+            Some(at) if at <= now || at > now.saturating_add(limits.max_expires_after_ms) => {
+                return Err(Failure::of(Code::ExtendFailed).with("automationID", self.automation_id.as_str()).into());
+            }
+            Some(at) => Some(at),
+            None if limits.default_expires_after_ms == 0 => None,
+            None => Some(now.saturating_add(limits.default_expires_after_ms)),
+        };
+        record.expires_at_ms = expires_at_ms;
+        record.expired_at_ms = None;
+        record.retired_at_ms = None;
+        record.retire_reason = None;
+        record.warning_snoozed = false;
+        record.last_reviewed_at_ms = Some(now);
+        record.updated_at_ms = now;
+        // What else is open about it stays open, and keeps it paused.
+        let other = record.review_required
+            && matches!(record.review_kind, Some(ReviewKind::DependencyRevoked | ReviewKind::TenantOwnershipMismatch));
+        let held = other || record.creation_paused;
+        if !other {
+            let lifecycle = matches!(
+                record.review_kind,
+                Some(ReviewKind::Expired | ReviewKind::ExpirationSoon | ReviewKind::Retired) | None
+            );
+            if lifecycle {
+                review::supersede(desk, record.review_request_id.take().as_deref())?;
+                record.review_required = false;
+                record.review_kind = None;
+                record.review_requested_at_ms = None;
+            }
+            resolve_ends(desk, &mut record)?;
+        }
+        let automation = if held {
+            effects::stand(desk, &self.automation_id, Standing::Paused)?
+        } else {
+            record.paused_for_lifecycle = false;
+            effects::stand(desk, &self.automation_id, Standing::Active)?
+        };
+        record.plan_check(limits.expiration_warning_window_ms);
+        desk.save(&record);
+        let automation = shown(automation, &self.automation_id);
+        desk.audit(
+            "automation.governance.retirement.extended",
+            json!({
+                "automationID": self.automation_id,
+                "expiresAtMs": expires_at_ms,
+                "reason": self.reason,
+                "approvalID": self.approval_id,
+            }),
+        );
+        control.consume(desk, &automation)?;
+        Ok(automation)
+    }
+}
+
+/// Findings about the end are answered by an extension; others stay.
+fn resolve_ends(desk: &mut Desk<'_>, record: &mut GovernanceRecord) -> Decided<()> {
+    let about_the_end = |kind| matches!(kind, ReviewKind::Expired | ReviewKind::ExpirationSoon | ReviewKind::Retired);
+    let (ends, others) =
+        std::mem::take(&mut record.health_findings).into_iter().partition(|finding| about_the_end(finding.kind));
+    record.health_findings = ends;
+    review::resolve(desk, record, None)?;
+    record.health_findings = others;
+    Ok(())
+}
+
+/// Clears the pauses of an automation that an operator resumes; the caller sets its status. Its runs stay as they are.
+pub fn resume(desk: &mut Desk<'_>, base: &Base, automation_id: &str) -> Decided<()> {
+    let mut record = mutate::check(desk, automation_id, Operation::Resume)?;
+    let limits = base.effective(desk)?;
+    let refuse = |code: Code| {
+        let failure = Failure::of(code).status(409).with("automationID", automation_id);
+        failure.with("detail", "extend it to bring it back")
+    };
+    if record.retired_at_ms.is_some() {
+        return Err(refuse(Code::AutomationRetired).into());
+    }
+    if record.expired_at_ms.is_some() {
+        return Err(refuse(Code::AutomationExpired).into());
+    }
+    if let Some(kind) = record.review_kind.filter(|kind| record.review_required && limits.blocks_runs(*kind)) {
+        let mut failure = Failure::of(Code::AutomationReviewPending)
+            .with("automationID", automation_id)
+            .with("reviewKind", kind.word());
+        if let Some(id) = &record.review_request_id {
+            failure = failure.with("reviewRequestID", id.as_str());
+        }
+        return Err(failure.into());
+    }
+    record.paused_for_lifecycle = false;
+    record.creation_paused = false;
+    record.updated_at_ms = desk.now_ms();
+    record.plan_check(limits.expiration_warning_window_ms);
+    desk.save(&record);
+    desk.audit("automation.governance.resumed", json!({ "automationID": automation_id }));
+    Ok(())
+}

@@ -1,0 +1,400 @@
+//! Filing a request for approval, by whoever needs one and by the sweeps; and taking one back or handing it on.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    agent::Agent,
+    approval::{Approval, Delegation, Quota, RequestType, Resource, Status, action_digest, fold_id},
+    limits::{Base, Limits},
+    money::Usd,
+    record::{GovernanceRecord, ReviewKind},
+    review, sweep,
+};
+use crate::{
+    actor::{ActorKind, ActorRef},
+    decide::{Ask, Decided, Decision, Desk},
+    error::{Code, Failure},
+    redaction::{Counts, redactor},
+    text::{non_blank, truncate},
+};
+
+/// The longest rationale, note or reason that is kept, in bytes.
+pub const LONGEST_TEXT: usize = 4000;
+const LONGEST_CONTEXT: usize = 64 * 1024;
+const LONGEST_ID: usize = 200;
+
+/// A request as it is asked for. Made by [`NewRequest::tidy`] or by a sweep.
+#[derive(Clone, Debug, Default)]
+pub struct NewRequest {
+    pub rationale: String,
+    pub context: Value,
+    /// One deadline for both, or either by itself.
+    pub expires_at_ms: Option<u64>,
+    pub decide_by_ms: Option<u64>,
+    pub use_by_ms: Option<u64>,
+    pub uses: Option<u32>,
+    pub risk_tier: Option<String>,
+    pub action: Option<String>,
+    pub parameters: Option<Value>,
+    /// Over the parameters as they came, before redaction.
+    pub action_digest: Option<String>,
+}
+
+fn invalid(detail: &str) -> Failure {
+    Failure::of(Code::ApprovalCreateFailed).with("detail", detail)
+}
+
+/// What people write, without secrets and bounded.
+pub fn tidy_text(text: &str) -> String {
+    truncate(&redactor(None).text(text.trim(), &mut Counts::new()), LONGEST_TEXT)
+}
+
+impl NewRequest {
+    /// Checks and redacts what a caller wrote. Runs before the transaction.
+    pub fn tidy(mut self, target: &Resource, now_ms: u64) -> Result<Self, Failure> {
+        if non_blank(Some(&self.rationale)).is_none() {
+            return Err(invalid("`rationale` is blank"));
+        }
+        for id in [&target.kind, &target.id] {
+            if id.trim().is_empty() || id.len() > LONGEST_ID || id.chars().any(char::is_control) {
+                return Err(invalid("`target_resource` needs a type and an id of at most 200 bytes"));
+            }
+        }
+        match &self.context {
+            Value::Null => {}
+            Value::Object(map) => {
+                let reserved = |key: &&String| key.starts_with('_') || *key == "action_gate" || *key == "egress_dlp";
+                if let Some(key) = map.keys().find(reserved) {
+                    return Err(invalid(&format!("`context.{}` is set by servers only", truncate(key, 80))));
+                }
+            }
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                return Err(invalid("`context` must be an object"));
+            }
+        }
+        if self.context.to_string().len() > LONGEST_CONTEXT {
+            return Err(invalid("`context` is larger than 64 KiB"));
+        }
+        for at in [self.expires_at_ms, self.decide_by_ms, self.use_by_ms].into_iter().flatten() {
+            if at <= now_ms {
+                return Err(invalid("a deadline lies in the past"));
+            }
+        }
+        if self.uses == Some(0) {
+            return Err(invalid("`uses` must be at least 1"));
+        }
+        if self.action.is_none() {
+            self.action = text_of(&self.context, &["action"]);
+        }
+        if self.parameters.is_none() {
+            self.parameters = self.context.get("parameters").cloned();
+        }
+        if let Some(action) = &self.action {
+            let none = Value::Object(Map::new());
+            self.action_digest = Some(action_digest(target, action, self.parameters.as_ref().unwrap_or(&none)));
+        }
+        if self.risk_tier.is_none() {
+            self.risk_tier = text_of(&self.context, &["risk_tier", "risk"]);
+        }
+        let (engine, mut counts) = (redactor(None), Counts::new());
+        engine.json(&mut self.context, &mut counts);
+        if let Some(parameters) = &mut self.parameters {
+            engine.json(parameters, &mut counts);
+        }
+        self.rationale = tidy_text(&self.rationale);
+        Ok(self)
+    }
+}
+
+fn text_of(context: &Value, keys: &[&str]) -> Option<String> {
+    let found = keys.iter().find_map(|key| context.get(key).and_then(Value::as_str));
+    non_blank(found).map(|text| truncate(text, LONGEST_ID))
+}
+
+fn number_of(context: &Value, keys: &[&str]) -> Option<f64> {
+    keys.iter().find_map(|key| context.get(key).and_then(Value::as_f64)).filter(|n| n.is_finite() && *n >= 0.0)
+}
+
+/// Makes the request, with its deadlines and reviewers, and its audit row. Whether it may be made was decided before.
+pub fn file(
+    desk: &mut Desk<'_>,
+    limits: &Limits,
+    request_type: RequestType,
+    requested_by: ActorRef,
+    target: Resource,
+    new: NewRequest,
+) -> Decided<Approval> {
+    sweep::ensure(desk)?;
+    let now = desk.now_ms();
+    let longest = now.saturating_add(request_type.longest_life_ms());
+    let decide_by_ms = new
+        .decide_by_ms
+        .or(new.expires_at_ms)
+        .unwrap_or_else(|| now.saturating_add(limits.approval_ttl_ms))
+        .min(longest);
+    let use_by_ms =
+        new.use_by_ms.or(new.expires_at_ms).unwrap_or_else(|| now.saturating_add(limits.approval_ttl_ms)).min(longest);
+    let context = &new.context;
+    let quota = match request_type {
+        RequestType::QuotaOverride => {
+            Some(text_of(context, &["quota"]).and_then(|word| Quota::from_word(&word)).unwrap_or(Quota::WeeklySpend))
+        }
+        _ => None,
+    };
+    // An action is done once; a capability and a lifted cap hold until their time.
+    let until_its_time = match request_type {
+        RequestType::CapabilityRequest | RequestType::ElevatedCapability => new.action.is_none(),
+        RequestType::QuotaOverride => quota == Some(Quota::WeeklySpend),
+        RequestType::ExternalPost
+        | RequestType::LifecycleReview
+        | RequestType::DepthOverride
+        | RequestType::RetirementAction => false,
+    };
+    let policy = limits.review_policy(request_type, new.risk_tier.as_deref());
+    let after = |ms: Option<u64>| ms.map(|ms| now.saturating_add(ms));
+    let approval = Approval {
+        approval_id: desk.id("apr_"),
+        request_type,
+        requested_by,
+        rationale: new.rationale,
+        status: Status::Pending,
+        expires_at_ms: decide_by_ms,
+        decide_by_ms,
+        use_by_ms: use_by_ms.max(decide_by_ms.min(longest)),
+        risk_tier: new.risk_tier,
+        action: new.action,
+        parameters: new.parameters,
+        action_digest: new.action_digest,
+        capability_key: text_of(context, &["capability_key", "capability"]),
+        automation_id: text_of(context, &["automation_id", "automationID", "automationId"])
+            .filter(|_| matches!(request_type, RequestType::CapabilityRequest | RequestType::ElevatedCapability)),
+        quota,
+        max_depth: number_of(context, &["max_depth"]).map(|depth| depth as u64),
+        max_additional_usd: number_of(context, &["max_additional_usd"]).map(Usd::of),
+        additional_spent_usd: Usd::ZERO,
+        uses_allowed: new.uses.or((!until_its_time).then_some(1)),
+        uses: 0,
+        recent_uses: Vec::new(),
+        approvals_needed: policy.map_or(1, |policy| policy.approve),
+        denials_needed: policy.map_or(1, |policy| policy.deny),
+        reviewers: policy.map(|policy| policy.reviewers.clone()).unwrap_or_default(),
+        votes: Vec::new(),
+        delegations: Vec::new(),
+        remind_at_ms: after(policy.and_then(|policy| policy.remind_after_ms)),
+        reminded_at_ms: None,
+        escalate_at_ms: after(policy.and_then(|policy| policy.escalate_after_ms)),
+        escalated_at_ms: None,
+        escalate_to: policy.map(|policy| policy.escalate_to.clone()).unwrap_or_default(),
+        reviewed_by: None,
+        reviewed_at_ms: None,
+        review_notes: None,
+        superseded: false,
+        created_at_ms: now,
+        updated_at_ms: now,
+        result: None,
+        target_resource: target,
+        context: new.context,
+    };
+    desk.save(&approval);
+    let payload = json!({
+        "approvalID": approval.approval_id,
+        "requestType": approval.request_type,
+        "requestedBy": approval.requested_by,
+        "targetResource": approval.target_resource,
+        "trigger": approval.context.get("trigger"),
+        "action": approval.action,
+        "actionDigest": approval.action_digest,
+        "decideByMs": approval.decide_by_ms,
+        "useByMs": approval.use_by_ms,
+    });
+    desk.audit("automation.governance.approval.requested", payload);
+    Ok(approval)
+}
+
+/// POST /governance/approvals.
+#[derive(Debug)]
+pub struct FileRequest {
+    pub base: std::sync::Arc<Base>,
+    pub request_type: RequestType,
+    pub target: Resource,
+    pub new: NewRequest,
+}
+
+impl Decision for FileRequest {
+    type Outcome = Approval;
+
+    fn decide(&self, desk: &mut Desk<'_>) -> Decided<Approval> {
+        let limits = self.base.effective(desk)?;
+        let by = desk.ctx.actor.clone();
+        if by.kind == ActorKind::Agent && by.actor_id.is_none() {
+            return Err(Failure::of(Code::AgentIdRequired).into());
+        }
+        self.fits()?;
+        let trigger = text_of(&self.new.context, &["trigger"]).and_then(|word| ReviewKind::from_word(&word));
+        if self.request_type == RequestType::LifecycleReview && self.new.action.is_none() {
+            return self.review(desk, &limits, by, trigger);
+        }
+        file(desk, &limits, self.request_type, by, self.target.clone(), self.new.clone())
+    }
+}
+
+impl FileRequest {
+    /// A request that could have no effect is refused when it is made.
+    fn fits(&self) -> Result<(), Failure> {
+        let context = &self.new.context;
+        let capability = text_of(context, &["capability_key", "capability"]).is_some();
+        let about_agent = self.target.kind == "agent";
+        let rule = match self.request_type {
+            RequestType::CapabilityRequest | RequestType::ElevatedCapability => {
+                (capability || self.new.action.is_some(), "name `context.capability_key`, or `context.action`")
+            }
+            RequestType::ExternalPost => (self.new.action.is_some(), "name `context.action` and its `parameters`"),
+            RequestType::QuotaOverride => {
+                let known = text_of(context, &["quota"]).is_none_or(|word| Quota::from_word(&word).is_some());
+                (about_agent && known, "target an agent; `context.quota` is weekly_spend, daily_creation or active_cap")
+            }
+            RequestType::DepthOverride => (
+                about_agent && number_of(context, &["max_depth"]).is_some(),
+                "target an agent and name `context.max_depth`",
+            ),
+            RequestType::LifecycleReview => {
+                (about_agent || self.target.is_automation(), "target an agent or an automation")
+            }
+            RequestType::RetirementAction => (self.target.is_automation(), "target an automation"),
+        };
+        if rule.0 { Ok(()) } else { Err(invalid(rule.1)) }
+    }
+
+    /// A review that somebody asks for becomes the one that decides, if one of its kind is due.
+    fn review(
+        &self,
+        desk: &mut Desk<'_>,
+        limits: &Limits,
+        by: ActorRef,
+        trigger: Option<ReviewKind>,
+    ) -> Decided<Approval> {
+        let stale = || Failure::of(Code::ApprovalTriggerStale);
+        if self.target.kind == "agent" {
+            let mut agent = desk.get::<Agent>(&self.target.id)?.ok_or_else(stale)?;
+            if !agent.creation.review_required || trigger.is_some_and(|kind| kind != ReviewKind::CreationQuota) {
+                return Err(stale().into());
+            }
+            review::supersede(desk, agent.creation.review_request_id.as_deref())?;
+            let approval = file(desk, limits, self.request_type, by, self.target.clone(), self.new.clone())?;
+            agent.creation.review_request_id = Some(approval.approval_id.clone());
+            agent.creation.updated_at_ms = desk.now_ms();
+            desk.save(&agent);
+            return Ok(approval);
+        }
+        let Some(mut record) = desk.get::<GovernanceRecord>(&self.target.id)?.filter(|record| !record.is_deleted())
+        else {
+            return Err(invalid("no such automation").into());
+        };
+        let due = record.review_kind.filter(|_| record.review_required);
+        if due.is_none() || trigger.is_some_and(|kind| Some(kind) != due) {
+            return Err(stale().into());
+        }
+        review::supersede(desk, record.review_request_id.as_deref())?;
+        let approval = file(desk, limits, self.request_type, by, self.target.clone(), self.new.clone())?;
+        record.review_request_id = Some(approval.approval_id.clone());
+        record.updated_at_ms = desk.now_ms();
+        desk.save(&record);
+        Ok(approval)
+    }
+}
+
+/// Taken back by who asked, or by a person.
+#[derive(Debug)]
+pub struct Cancel {
+    pub approval_id: String,
+    pub reason: Option<String>,
+}
+
+impl Decision for Cancel {
+    type Outcome = Approval;
+
+    fn asks(&self) -> Vec<Ask> {
+        vec![Ask::row::<Approval>(&self.approval_id)]
+    }
+
+    fn decide(&self, desk: &mut Desk<'_>) -> Decided<Approval> {
+        let Some(mut approval) = desk.get::<Approval>(&self.approval_id)? else {
+            return Err(Failure::of(Code::ApprovalNotFound).with("approvalID", self.approval_id.as_str()).into());
+        };
+        let actor = &desk.ctx.actor;
+        let same = approval.requested_by.kind == actor.kind && approval.is_own(actor);
+        if !same {
+            return Err(Failure::of(Code::ApprovalCancelForbidden)
+                .with("approvalID", self.approval_id.as_str())
+                .into());
+        }
+        match approval.status {
+            Status::Cancelled => return Ok(approval),
+            Status::Pending => {}
+            Status::Approved | Status::Denied | Status::Expired => {
+                return Err(Failure::of(Code::ApprovalAlreadyDecided)
+                    .with("approvalID", self.approval_id.as_str())
+                    .with("status", approval.status.word())
+                    .into());
+            }
+        }
+        approval.status = Status::Cancelled;
+        approval.review_notes = self.reason.clone();
+        approval.updated_at_ms = desk.now_ms();
+        desk.save(&approval);
+        let payload = json!({ "approvalID": approval.approval_id, "reason": approval.review_notes });
+        desk.audit("automation.governance.approval.cancelled", payload);
+        Ok(approval)
+    }
+}
+
+/// A reviewer hands the decision to somebody else.
+#[derive(Debug)]
+pub struct Delegate {
+    pub approval_id: String,
+    pub to: String,
+    pub reason: Option<String>,
+}
+
+impl Decision for Delegate {
+    type Outcome = Approval;
+
+    fn decide(&self, desk: &mut Desk<'_>) -> Decided<Approval> {
+        let refuse = |code| Failure::of(code).with("approvalID", self.approval_id.as_str());
+        let actor = desk.ctx.actor.clone();
+        if actor.kind != ActorKind::Human {
+            return Err(refuse(Code::ApprovalRequiresHuman).into());
+        }
+        let Some(from) = actor.actor_id.clone() else { return Err(refuse(Code::GovernanceActorRequired).into()) };
+        let Some(mut approval) = desk.get::<Approval>(&self.approval_id)? else {
+            return Err(refuse(Code::ApprovalNotFound).into());
+        };
+        if !approval.is_pending() {
+            return Err(refuse(Code::ApprovalAlreadyDecided).with("status", approval.status.word()).into());
+        }
+        if approval.is_own(&actor) {
+            return Err(refuse(Code::ApprovalSelfReview).into());
+        }
+        if !approval.admits_reviewer(Some(&from)) {
+            return Err(refuse(Code::ApprovalReviewerForbidden).into());
+        }
+        let to = fold_id(&self.to);
+        if to == fold_id(&from) || approval.requested_by.actor_id.as_deref().map(fold_id) == Some(to.clone()) {
+            return Err(refuse(Code::ApprovalSelfReview).into());
+        }
+        if approval.delegations.len() >= 16 {
+            return Err(refuse(Code::ApprovalReviewerForbidden).with("detail", "handed on too often").into());
+        }
+        // Where everybody may decide, the list begins with the two.
+        if approval.reviewers.is_empty() {
+            approval.reviewers.push(from.clone());
+        }
+        let at_ms = desk.now_ms();
+        approval.delegations.push(Delegation { from, to: self.to.trim().into(), at_ms, reason: self.reason.clone() });
+        approval.updated_at_ms = at_ms;
+        desk.save(&approval);
+        let payload = json!({ "approvalID": approval.approval_id, "delegation": approval.delegations.last() });
+        desk.audit("automation.governance.approval.delegated", payload);
+        Ok(approval)
+    }
+}
