@@ -173,7 +173,17 @@ pub struct Approval {
 
 pub static APPROVALS: Collection = Collection {
     name: "governance_approvals",
-    columns: &["status", "request_type", "target", "requester", "live", "updated_at_ms", "next_at_ms"],
+    columns: &[
+        "status",
+        "request_type",
+        "target_type",
+        "target_id",
+        "target",
+        "requester",
+        "live",
+        "updated_at_ms",
+        "next_at_ms",
+    ],
 };
 
 impl Record for Approval {
@@ -185,6 +195,8 @@ impl Record for Approval {
         vec![
             Column::text(self.status.word()),
             Column::text(self.request_type.word()),
+            Column::text(&self.target_resource.kind),
+            Column::text(&self.target_resource.id),
             Column::text(target_column(&self.target_resource)),
             Column::opt(self.requested_by.actor_id.as_deref().map(fold_id).as_deref()),
             Column::opt(self.is_unspent().then_some("live")),

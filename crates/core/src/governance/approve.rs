@@ -3,7 +3,7 @@
 //! Approving marks the request and, for a review, acknowledges the state that it is about. It resumes nothing, re-arms
 //! nothing and restores nothing. Denying leaves everything closed as it was.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     agent::Agent,

@@ -83,7 +83,7 @@ pub fn admit(desk: &mut Desk<'_>, base: &Base, new: &NewAutomation) -> Decided<C
     }
     trace.pass("creation.enabled");
     if desk.get::<GovernanceRecord>(id)?.is_some() {
-        return Err(trace.refuse(desk, "creation.new_id", Failure::of(Code::AutomationExists)));
+        return Err(trace.refuse(desk, "creation.new_id", Failure::of(Code::AutomationAlreadyExists)));
     }
     trace.pass("creation.new_id");
     let provenance = provenance(desk, new, &actor)?;

@@ -1,8 +1,9 @@
-//! Deleting keeps everything for a while; restoring brings it back, paused; purging removes the spec for good. The record
+//! Deleting keeps everything for a while, in a snapshot; restoring brings it back, paused; purging removes the spec for good. The record
 //! stays in any case, and the creation stays counted.
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
@@ -15,12 +16,37 @@ use super::{
     usage::TenantUsage,
 };
 use crate::{
+    actor::ActorRef,
     decide::{Ask, Decided, Decision, Desk},
     error::{Code, Failure},
+    record::{Collection, Column, Record},
 };
 
-/// Deletes an automation: its runs are told to stop, its row is marked. Answers with the end of the restore window.
-pub fn delete(desk: &mut Desk<'_>, base: &Base, automation_id: &str) -> Decided<u64> {
+/// A deleted automation until its retention ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeletedAutomation {
+    pub automation_id: String,
+    pub automation: Value,
+    pub deleted_at_ms: u64,
+    pub deleted_by: ActorRef,
+    pub restore_until_ms: u64,
+}
+
+pub static DELETED: Collection = Collection { name: "governance_deleted", columns: &[] };
+
+impl Record for DeletedAutomation {
+    const COLLECTION: &'static Collection = &DELETED;
+    fn id(&self) -> &str {
+        &self.automation_id
+    }
+    fn columns(&self) -> Vec<Column> {
+        Vec::new()
+    }
+}
+
+/// Deletes an automation: its runs are told to stop, and the snapshot is kept. The caller removes the automation's row.
+/// Answers with the end of the restore window.
+pub fn delete(desk: &mut Desk<'_>, base: &Base, automation_id: &str, snapshot: Value) -> Decided<u64> {
     let mut record = mutate::check(desk, automation_id, Operation::Delete)?;
     let limits = base.effective(desk)?;
     let now = desk.now_ms();
@@ -35,7 +61,15 @@ pub fn delete(desk: &mut Desk<'_>, base: &Base, automation_id: &str) -> Decided<
     record.plan_check(limits.expiration_warning_window_ms);
     desk.save(&record);
     count(desk, &record, false)?;
-    effects::delete(desk, automation_id, until)?;
+    let deleted = DeletedAutomation {
+        automation_id: automation_id.to_owned(),
+        automation: snapshot,
+        deleted_at_ms: now,
+        deleted_by: desk.ctx.actor.clone(),
+        restore_until_ms: until,
+    };
+    // One that was deleted, restored and deleted again has no row left over.
+    desk.save(&deleted);
     desk.audit(
         "automation.governance.deleted",
         json!({ "automationID": automation_id, "restoreUntilMs": until, "pausedRunIDs": paused }),
@@ -107,8 +141,11 @@ impl Decision for Restore {
         }
         desk.save(&record);
         count(desk, &record, true)?;
-        let automation = effects::restore(desk, &self.automation_id)?
-            .unwrap_or_else(|| json!({ "automation_id": self.automation_id }));
+        let Some(deleted) = desk.get::<DeletedAutomation>(&self.automation_id)? else {
+            return Err(refuse(Code::RestoreNotFound).into());
+        };
+        desk.remove::<DeletedAutomation>(&self.automation_id);
+        let automation = effects::put_back(desk, deleted.automation)?;
         desk.audit(
             "automation.governance.restored",
             json!({
@@ -144,7 +181,9 @@ impl Restore {
 pub fn purge(desk: &mut Desk<'_>, record: &mut GovernanceRecord) -> Decided<()> {
     record.purged_at_ms = Some(desk.now_ms());
     record.updated_at_ms = desk.now_ms();
-    effects::purge(desk, &record.automation_id)?;
+    if desk.get::<DeletedAutomation>(&record.automation_id)?.is_some() {
+        desk.remove::<DeletedAutomation>(&record.automation_id);
+    }
     desk.audit(
         "automation.governance.purged",
         json!({ "automationID": record.automation_id, "deletedAtMs": record.deleted_at_ms }),

@@ -40,20 +40,8 @@ pub fn stand(desk: &mut Desk<'_>, automation_id: &str, standing: Standing) -> De
     Ok(None)
 }
 
-/// Marks an automation as deleted until `restore_until_ms`. Its runs have been told to stop already.
-pub fn delete(desk: &mut Desk<'_>, automation_id: &str, restore_until_ms: u64) -> Decided<()> {
-    let _ = (desk, automation_id, restore_until_ms);
-    Ok(())
-}
-
-/// Brings a deleted automation back, paused, and answers with it as clients see it.
-pub fn restore(desk: &mut Desk<'_>, automation_id: &str) -> Decided<Option<Value>> {
-    let _ = (desk, automation_id);
-    Ok(None)
-}
-
-/// Removes what is left of a deleted automation.
-pub fn purge(desk: &mut Desk<'_>, automation_id: &str) -> Decided<()> {
-    let _ = (desk, automation_id);
-    Ok(())
+/// Brings a deleted automation back from its snapshot, paused, and answers with it as clients see it.
+pub fn put_back(desk: &mut Desk<'_>, snapshot: Value) -> Decided<Value> {
+    let _ = desk;
+    Ok(snapshot)
 }

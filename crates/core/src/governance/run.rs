@@ -60,9 +60,10 @@ pub struct Hold {
 }
 
 fn blocked(record: &GovernanceRecord, reason_code: &str, why: &str) -> Failure {
-    let mut failure = Failure::new(Code::AutomationRunBlocked, why)
+    let mut failure = Failure::new(Code::RunBlocked, why)
         .with("automationID", record.automation_id.as_str())
         .with("reason_code", reason_code)
+        .with("detail", why)
         .with("reviewKind", record.review_kind.map(|kind| kind.word()));
     if let Some(id) = &record.review_request_id {
         failure = failure.with("reviewRequestID", id.as_str());
@@ -234,7 +235,7 @@ pub enum Readmission {
 pub fn readmit(desk: &mut Desk<'_>, base: &Base, run_id: &str) -> Decided<Readmission> {
     let limits = base.effective(desk)?;
     let Some(mut ledger) = desk.get::<RunLedger>(run_id)? else {
-        return Err(Failure::of(Code::AutomationRunNotFound).with("runID", run_id).into());
+        return Err(Failure::of(Code::RunNotFound).with("runID", run_id).into());
     };
     let Some(record) = desk.get::<GovernanceRecord>(&ledger.automation_id)? else {
         return Err(Failure::of(Code::GovernanceMissing).with("runID", run_id).into());
@@ -308,7 +309,7 @@ pub fn report(desk: &mut Desk<'_>, base: &Base, report: &RunReport) -> Decided<D
     let limits = base.effective(desk)?;
     let now = desk.now_ms();
     let Some(mut ledger) = desk.get::<RunLedger>(&report.run_id)? else {
-        return Err(Failure::of(Code::AutomationRunNotFound).with("runID", report.run_id.as_str()).into());
+        return Err(Failure::of(Code::RunNotFound).with("runID", report.run_id.as_str()).into());
     };
     let mut directives = Directives::default();
     let mut reached = None;

@@ -2,8 +2,10 @@
 //!
 //! Opening runs what is missing in one transaction. A schema newer than this release is refused, untouched.
 
+mod governed;
 mod tables;
 
+use governed::GOVERNED;
 pub use tables::{COMMON_EVENTS, IS_RARE};
 use tables::{SYSTEM, TABLES, Table};
 
@@ -19,7 +21,10 @@ struct Migration {
     statements: &'static [&'static str],
 }
 
-const MIGRATIONS: &[Migration] = &[Migration { version: 1, tables: TABLES, statements: SYSTEM }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, tables: TABLES, statements: SYSTEM },
+    Migration { version: 2, tables: GOVERNED, statements: &[] },
+];
 
 /// The newest schema version that this release can read.
 pub const KNOWN_VERSION: u64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
@@ -106,18 +111,20 @@ fn typed(statement: &str, dialect: Dialect) -> String {
 pub fn table_names() -> impl Iterator<Item = &'static str> {
     let system =
         ["schema_version", "meta", "audit_head", "audit_events", "audit_nodes", "checkpoints", "last_used", "jobs"];
-    TABLES.iter().map(|table| table.name).chain(system)
+    TABLES.iter().chain(GOVERNED).map(|table| table.name).chain(system)
 }
 
 #[cfg(test)]
 mod tests {
-    use tandem_core::{audit, config, credential, draft, incident, publish, receipt, record::Collection, triage};
+    use tandem_core::{
+        audit, config, credential, draft, governance, incident, publish, receipt, record::Collection, triage,
+    };
 
     use super::*;
 
     #[test]
     fn every_collection_has_its_table_with_its_columns() {
-        let collections: [&'static Collection; 13] = [
+        let collections: [&'static Collection; 23] = [
             &incident::INCIDENTS,
             &incident::TOMBSTONES,
             &draft::DRAFTS,
@@ -131,9 +138,19 @@ mod tests {
             &triage::memory::MEMORY_ENTRIES,
             &publish::external_action::EXTERNAL_ACTIONS,
             &audit::acknowledge::INTEGRITY_ACKS,
+            &governance::record::RECORDS,
+            &governance::record::FINDINGS,
+            &governance::approval::APPROVALS,
+            &governance::agent::AGENTS,
+            &governance::usage::CREATIONS,
+            &governance::usage::USAGE,
+            &governance::limits::LIMITS,
+            &governance::deletion::DELETED,
+            &governance::ledger::RUN_LEDGERS,
+            &governance::policy::POLICY_DECISIONS,
         ];
         for collection in collections {
-            let table = TABLES.iter().find(|table| table.name == collection.name);
+            let table = TABLES.iter().chain(GOVERNED).find(|table| table.name == collection.name);
             let mut columns: Vec<_> = table.map(|t| t.columns.iter().map(|c| c.0).collect()).unwrap_or_default();
             let mut wanted = collection.columns.to_vec();
             columns.sort_unstable();

@@ -12,8 +12,8 @@ pub struct Table {
     pub lists: &'static [&'static str],
 }
 
-const TEXT: &str = "{text}";
-const INT: &str = "{int}";
+pub const TEXT: &str = "{text}";
+pub const INT: &str = "{int}";
 const BYTES: &str = "{bytes}";
 
 impl Table {
