@@ -72,7 +72,9 @@ impl App {
                 destination_digest: target::config_digest(&destination),
                 error_code: None,
                 error: None,
-                payload: None,
+                // Whoever asks for a tool to be called again wants it called; a tracker can be looked at first.
+                intent: old.intent.clone().filter(|_| old.destination_kind.is_tracker()),
+                payload: old.payload.clone().filter(|_| old.intent.is_some()),
                 created_at_ms: ctx.now_ms,
                 updated_at_ms: ctx.now_ms,
                 ..old

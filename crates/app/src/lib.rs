@@ -62,8 +62,11 @@ pub struct App {
     used: Mutex<HashMap<(TenantKey, String), u64>>,
     key_cache: keys::KeyCache,
     pub(crate) breakers: reconcile::Breakers,
+    pub(crate) trackers: reconcile::tracker::Shared,
     pub(crate) waiters: waiters::Waiters,
     recent: recent::Recent,
+    /// Sync jobs that this process has seen to.
+    pub(crate) syncs: Mutex<std::collections::BTreeSet<String>>,
     /// Rung when a commit left work to do.
     pub wake: tokio::sync::Notify,
     /// Checks of the audit log that have been made, per tenant.
@@ -84,8 +87,10 @@ impl App {
             used: Mutex::default(),
             key_cache: keys::KeyCache::default(),
             breakers: reconcile::Breakers::default(),
+            trackers: reconcile::tracker::Shared::default(),
             waiters: waiters::Waiters::default(),
             recent: recent::Recent::default(),
+            syncs: Mutex::default(),
             wake: tokio::sync::Notify::new(),
             checks: audit::Checks::default(),
             tampered: RwLock::default(),

@@ -4,16 +4,18 @@ use serde_json::json;
 use tandem_core::{
     actor::OpContext,
     destination::DestinationKind,
+    draft::{self, Event},
     error::{Code, Failure},
     publish::{Action, Delivery, DeliveryState},
     receipt::Post,
-    record::{Column, Commit},
+    record::{Column, Commit, Put},
     route::PreviewInput,
 };
 
 use crate::{
-    App,
+    App, decide_again,
     publish::{DELIVERIES_MAX, publish_failure},
+    reconcile::tracker::{Stop, recheck_action},
     store_failure,
     wire::{DeliveryResult, Published},
 };
@@ -35,18 +37,30 @@ impl App {
             .into_iter()
             .map(|row| row.value)
             .find(|d| d.destination_id == destination.destination_id && d.state == DeliveryState::Posted);
+        let mut found = None;
         let action = match destination.kind {
+            DestinationKind::GithubIssue | DestinationKind::LinearIssue => {
+                let config = self.snapshot(&tenant).await?;
+                let known = posted.as_ref().and_then(|delivery| delivery.issue.as_ref());
+                let asked = self.tracker_recheck(&tenant, &config.config, destination, &draft, known).await;
+                found = asked.map_err(|stop| {
+                    let detail = match stop {
+                        Stop::Hold { until_ms } => format!("the tracker's rate limit is spent until {until_ms}"),
+                        Stop::Trouble(trouble) => format!("{}: {}", trouble.code, trouble.text),
+                    };
+                    publish_failure(Code::RecheckFailed, &draft, &evidence, &detail)
+                })?;
+                recheck_action(destination.kind, found.as_ref())
+            }
             DestinationKind::Telemetry | DestinationKind::InternalMemory if posted.is_some() => {
                 Action::LocalRecordFound
             }
             DestinationKind::McpTool if posted.is_some() => Action::McpToolRecordFound,
-            // A webhook receiver cannot be asked, and no tracker is connected in this build.
+            // A webhook receiver cannot be asked.
             DestinationKind::Webhook
             | DestinationKind::Telemetry
             | DestinationKind::InternalMemory
-            | DestinationKind::McpTool
-            | DestinationKind::GithubIssue
-            | DestinationKind::LinearIssue => Action::NoMatch,
+            | DestinationKind::McpTool => Action::NoMatch,
         };
         let result = match posted.filter(|_| action != Action::NoMatch) {
             Some(delivery) => vec![DeliveryResult {
@@ -69,8 +83,26 @@ impl App {
             "selected_destination_kind": destination.kind,
             "action": action,
         });
-        let commit = Commit::new(ctx).audit(self.event_id(), "incident_monitor.publish.rechecked", payload);
-        self.store().commit(commit).await.map_err(store_failure)?;
-        Ok(Published::new(draft, action, evidence, result, None))
+        let draft = decide_again(async || {
+            let read = self.draft(ctx, draft_id).await?;
+            let mut draft = read.value;
+            let mut commit =
+                Commit::new(ctx).audit(self.event_id(), "incident_monitor.publish.rechecked", payload.clone());
+            if let Some(issue) = &found {
+                let event = Event::Matched { number: issue.reference.number, state: issue.state.word() };
+                if draft::transition(&mut draft, event, ctx.now_ms).is_ok() {
+                    commit = commit.put(Put::update(&draft, read.version));
+                }
+            }
+            self.store().commit(commit).await.map_err(store_failure)?;
+            Ok(draft)
+        })
+        .await?;
+        let mut published = Published::new(draft, action, evidence, result, None);
+        if let Some(issue) = found {
+            published.issue_number = issue.reference.number.or(published.issue_number);
+            published.issue_url = issue.reference.url.or(published.issue_url);
+        }
+        Ok(published)
     }
 }

@@ -1,11 +1,11 @@
 //! Status: what is configured, what is ready, what is going on. Reading it changes nothing.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tandem_core::{
     actor::OpContext,
     config::Config,
-    destination::{self, Destination, DestinationReadiness},
+    destination::{self, Destination, DestinationKind, DestinationReadiness, Gap},
     draft::{DRAFTS, Draft, DraftStatus},
     error::Failure,
     incident::{INCIDENTS, Incident, IncidentStatus},
@@ -15,6 +15,7 @@ use tandem_core::{
     signal::accept::valid_repo,
     source::SourceReadiness,
     tenant::TenantKey,
+    tracker::Settings,
 };
 use utoipa::ToSchema;
 
@@ -108,6 +109,14 @@ pub struct Status {
 const CAPABILITIES: [&str; 4] =
     ["github.list_issues", "github.get_issue", "github.create_issue", "github.comment_on_issue"];
 
+/// What provides them over the API.
+const REQUESTS: [&str; 4] = [
+    "GET /search/issues",
+    "GET /repos/{owner}/{repo}/issues/{issue_number}",
+    "POST /repos/{owner}/{repo}/issues",
+    "POST /repos/{owner}/{repo}/issues/{issue_number}/comments",
+];
+
 impl App {
     pub async fn status(&self, ctx: &OpContext) -> Result<Status, Failure> {
         let tenant = ctx.tenant.key();
@@ -119,18 +128,22 @@ impl App {
         let repo_valid = config.repo.as_deref().is_some_and(valid_repo);
         let ingest_ready = config.enabled && !config.paused && repo_valid;
         let last_error = last_error(&config, repo_valid);
-        // No MCP registry and no model catalogue in this build: what needs them is not ready.
+        let resolved = self.github_capabilities(&config, &destination_readiness);
+        let has = |capability: &str| resolved.iter().any(|found| found["capability_id"] == capability);
+        let [list, get, create, comment] = CAPABILITIES.map(has);
+        let (read, write) = (list && get, create && comment);
+        // No model catalogue in this build: what needs it is not ready.
         let readiness = Readiness {
             enabled: config.enabled,
             config_valid: false,
             repo_valid,
             mcp_server_present: false,
             mcp_connected: false,
-            github_read_ready: false,
-            github_write_ready: false,
+            github_read_ready: read,
+            github_write_ready: write,
             selected_model_ready: false,
             ingest_ready,
-            publish_ready: false,
+            publish_ready: ingest_ready && read && write,
             runtime_ready: false,
             destination_ready: destination_readiness.iter().any(|row| row.publish_ready),
             source_ready: source_readiness.iter().filter(|row| row.enabled).all(|row| row.ready),
@@ -175,13 +188,13 @@ impl App {
                 sources: Vec::new(),
             },
             required_capabilities: RequiredCapabilities {
-                github_list_issues: false,
-                github_get_issue: false,
-                github_create_issue: false,
-                github_comment_on_issue: false,
+                github_list_issues: list,
+                github_get_issue: get,
+                github_create_issue: create,
+                github_comment_on_issue: comment,
             },
-            missing_required_capabilities: CAPABILITIES.iter().map(|c| (*c).to_owned()).collect(),
-            resolved_capabilities: Vec::new(),
+            missing_required_capabilities: CAPABILITIES.iter().filter(|c| !has(c)).map(|c| (*c).to_owned()).collect(),
+            resolved_capabilities: resolved.clone(),
             discovered_mcp_tools: Vec::new(),
             selected_server_binding_candidates: Vec::new(),
             destinations: destination::effective(&config),
@@ -199,6 +212,38 @@ impl App {
             pending_posts,
             config,
         })
+    }
+
+    /// What can be done at GitHub through a destination's own API: everything, where its token and its address are usable.
+    fn github_capabilities(&self, config: &Config, rows: &[DestinationReadiness]) -> Vec<Value> {
+        const UNUSABLE: [Gap; 6] = [
+            Gap::RepoMissing,
+            Gap::RepoInvalid,
+            Gap::TokenRefMissing,
+            Gap::TokenRefInvalid,
+            Gap::TokenUnavailable,
+            Gap::ApiBaseInvalid,
+        ];
+        let usable = |destination: &Destination| {
+            destination.kind == DestinationKind::GithubIssue
+                && Settings::of(config, destination).is_ok_and(|settings| settings.api().is_some())
+                && rows.iter().any(|row| {
+                    row.destination_id == destination.destination_id
+                        && !row.missing_codes.iter().any(|gap| UNUSABLE.contains(gap))
+                })
+        };
+        if !destination::effective(config).iter().any(usable) {
+            return Vec::new();
+        }
+        CAPABILITIES
+            .iter()
+            .zip(REQUESTS)
+            .map(|(capability, request)| {
+                json!({
+                    "capability_id": capability, "provider": "github_api", "tool_name": request, "binding_index": 0,
+                })
+            })
+            .collect()
     }
 
     async fn tally(
@@ -221,7 +266,7 @@ fn last_error(config: &Config, repo_valid: bool) -> Option<String> {
         "Incident Monitor is paused"
     } else if !repo_valid {
         "The target repository is missing or not of the form owner/repo"
-    } else if config.destinations.is_empty() {
+    } else if config.destinations.is_empty() && config.mcp_server.is_none() {
         "No destination is configured, and the implied GitHub destination has no MCP server"
     } else {
         return None;

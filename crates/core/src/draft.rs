@@ -168,6 +168,14 @@ pub struct Draft {
     pub recurred_at_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub recurrences: u64,
+    /// How many of them the trackers have been told of, and when.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recurrences_told: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurrence_told_at_ms: Option<u64>,
+    /// Telling them is under way or due.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub recurrence_due: bool,
     /// The published draft that this one follows, because the failure came back after a quiet period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recurrence_of: Option<String>,
@@ -180,6 +188,10 @@ pub struct Draft {
     pub routing: SourceRouting,
     #[serde(flatten)]
     pub classification: Classification,
+}
+
+fn is_false(on: &bool) -> bool {
+    !*on
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -233,7 +245,16 @@ pub enum Event {
         digest: String,
         /// The issue, where the destination is a tracker.
         issue: Option<Box<Tracked>>,
+        /// The recurrence that was told of.
+        recurrence: Option<u64>,
     },
+    /// A recheck found the draft's issue at a tracker.
+    Matched {
+        number: Option<u64>,
+        state: &'static str,
+    },
+    /// What was due because of recurrences has been started, or refused.
+    RecurrenceHandled,
     PublishFailed {
         kind: DestinationKind,
         error: String,
@@ -345,7 +366,7 @@ pub fn transition(draft: &mut Draft, event: Event, now_ms: u64) -> Result<(), Re
             }
             Stage::Published => {}
         },
-        Event::Published { kind, action, url, digest, issue } => {
+        Event::Published { kind, action, url, digest, issue, recurrence } => {
             if stage == Stage::Denied {
                 return Err(Refusal::Denied);
             }
@@ -360,7 +381,11 @@ pub fn transition(draft: &mut Draft, event: Event, now_ms: u64) -> Result<(), Re
             if url.is_some() {
                 draft.github_issue_url = url;
             }
-            draft.evidence_digest = Some(digest);
+            match recurrence {
+                // The digest stays that of what was published first.
+                Some(n) => draft.recurrences_told = draft.recurrences_told.max(n),
+                None => draft.evidence_digest = Some(digest),
+            }
             draft.last_post_error = None;
         }
         Event::PublishFailed { kind, error } => match stage {
@@ -373,6 +398,17 @@ pub fn transition(draft: &mut Draft, event: Event, now_ms: u64) -> Result<(), Re
                 draft.last_post_error = Some(error);
             }
         },
+        Event::Matched { number, state } => {
+            if stage == Stage::Denied {
+                return Err(Refusal::Denied);
+            }
+            draft.matched_issue_number = number.or(draft.matched_issue_number);
+            draft.matched_issue_state = Some(state.to_owned());
+        }
+        Event::RecurrenceHandled => {
+            draft.recurrence_due = false;
+            draft.recurrence_told_at_ms = Some(now_ms);
+        }
         Event::Recurred => match stage {
             Stage::Published => {
                 draft.recurred_at_ms = Some(now_ms);

@@ -138,6 +138,14 @@ pub struct Incident {
     /// How many values each redaction rule replaced.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub redactions: std::collections::BTreeMap<String, u32>,
+    /// When its issue was closed upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at_ms: Option<u64>,
+    /// How often the failure came back after that, and when it did last.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub regressions: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regressed_at_ms: Option<u64>,
     #[serde(flatten)]
     pub safety: SafetyContext,
     #[serde(flatten)]
@@ -148,6 +156,10 @@ pub struct Incident {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schema(ignore)]
     pub identity: String,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 pub static INCIDENTS: Collection =
@@ -209,6 +221,11 @@ pub enum Amendment {
         approved: bool,
     },
     Delivered(Box<Delivery>),
+    /// Its issue was closed upstream, or opened again there.
+    Upstream {
+        closed: bool,
+        at_ms: u64,
+    },
     /// Its draft was deleted: the next signal opens a new one.
     DraftForgotten {
         draft_id: String,
@@ -240,6 +257,23 @@ pub fn amend(incident: &mut Incident, amendment: &Amendment, now_ms: u64) {
             incident.status = if *approved { IncidentStatus::Approved } else { IncidentStatus::Denied };
         }
         Amendment::Delivered(delivery) => settle::incident(incident, delivery, now_ms),
+        Amendment::Upstream { closed: true, at_ms } => {
+            incident.resolved_at_ms = Some(*at_ms);
+            match incident.last_seen_at_ms {
+                // It came back before we heard that it was closed. Trackers tell times to the second.
+                Some(seen) if seen >= at_ms.saturating_add(1_000) => {
+                    incident.regressions += 1;
+                    incident.regressed_at_ms = Some(seen);
+                }
+                Some(_) | None => incident.status = IncidentStatus::Resolved,
+            }
+        }
+        Amendment::Upstream { closed: false, .. } => {
+            if incident.status == IncidentStatus::Resolved {
+                incident.status = IncidentStatus::Queued;
+                incident.resolved_at_ms = None;
+            }
+        }
         Amendment::DraftForgotten { draft_id } => {
             if incident.draft_id.as_deref() == Some(draft_id.as_str()) {
                 incident.draft_id = None;

@@ -5,6 +5,7 @@
 //!
 //! Every connection is made by [`egress`]: no other module has an HTTP client.
 
+pub mod api;
 pub mod egress;
 pub mod failure;
 pub mod secrets;

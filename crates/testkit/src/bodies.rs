@@ -69,3 +69,25 @@ pub fn report_as(fingerprint: &str) -> Value {
 pub fn project(id: &str, root: &str) -> Value {
     json!({ "project_id": id, "name": id, "repo": "acme/shop", "workspace_root": root })
 }
+
+/// The variable that holds the token of [`github`] and [`linear`] destinations.
+pub const TOKEN_VARIABLE: &str = "IT_TRACKER_TOKEN";
+pub const TRACKER_TOKEN: &str = "it-tracker-token-0123456789";
+
+/// A GitHub destination on loopback, over its API.
+pub fn github(id: &str, base: &str, config: Value) -> Value {
+    tracker(id, "github_issue", base, config)
+}
+
+/// A Linear destination on loopback, over its API.
+pub fn linear(id: &str, base: &str, config: Value) -> Value {
+    merged(tracker(id, "linear_issue", base, config), json!({ "linear_team": "ENG", "linear_project": "Core" }))
+}
+
+fn tracker(id: &str, kind: &str, base: &str, config: Value) -> Value {
+    let settings = json!({
+        "token_ref": format!("env:{TOKEN_VARIABLE}"), "api_base": base, "allow_private_networks": true,
+        "allow_insecure_http": true, "timeout_ms": 1000, "settle_ms": 500,
+    });
+    json!({ "destination_id": id, "name": id, "kind": kind, "config": merged(settings, config) })
+}

@@ -12,6 +12,7 @@ pub mod scratch;
 pub mod seed;
 pub mod server;
 pub mod tools;
+pub mod trackers;
 pub mod wait;
 pub mod wire;
 
@@ -21,4 +22,5 @@ pub use scratch::Scratch;
 pub use seed::Seed;
 pub use server::{Launch, Server};
 pub use tools::FakeTools;
+pub use trackers::{Fault, Tracker};
 pub use wait::{now_ms, until};

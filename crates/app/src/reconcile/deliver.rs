@@ -16,12 +16,17 @@ use tandem_core::{
     publish::{Delivery, DeliveryState, Intent, external_action, settle, settle::Outcome, target},
     receipt::Post,
     record::{Commit, JobKind, Put, Record, Versioned, Write},
+    tenant::TenantKey,
+    tracker::Settings,
     triage::RunBrief,
 };
 
-use crate::{App, store_failure};
+use crate::{App, Snapshot, store_failure};
 
-pub use super::destination::{Outbound, WebhookCall};
+pub use super::{
+    destination::{Outbound, WebhookCall},
+    tracker::ApiCall,
+};
 
 /// Attempts under way at once in one lane, and how long a claim holds: longer than any attempt may take.
 const LANE: usize = 32;
@@ -38,6 +43,8 @@ pub(super) struct Work {
     pub incident: Option<Incident>,
     pub run: Option<RunBrief>,
     pub destination: Destination,
+    /// The configuration that this attempt goes by.
+    pub snapshot: Arc<Snapshot>,
 }
 
 /// What came of looking at a claimed delivery.
@@ -94,19 +101,33 @@ impl App {
         }
     }
 
-    /// Attempts what is due in one lane, up to [`LANE`] at once, until nothing is.
+    /// How many attempts are under way at once in a lane. A tracker is told how many requests it gets at once, so only
+    /// a few more deliveries than that are claimed: the others would wait while their leases run.
+    async fn lane_width(&self, lane: &str) -> usize {
+        let Some((tenant, destination_id)) = lane.split_once('|') else { return LANE };
+        let Ok(snapshot) = self.snapshot(&TenantKey(tenant.to_owned())).await else { return LANE };
+        match destination::find(&snapshot.config, destination_id) {
+            Some(found) if found.kind.is_tracker() => {
+                Settings::of(&snapshot.config, &found).map_or(1, |settings| LANE.min(4 * settings.concurrency))
+            }
+            Some(_) | None => LANE,
+        }
+    }
+
+    /// Attempts what is due in one lane, so many at once as [`lane_width`](Self::lane_width) says, until nothing is.
     pub async fn deliver_lane(self: &Arc<Self>, lane: &str) -> Result<usize, Failure> {
+        let width = self.lane_width(lane).await;
         let mut running = FuturesUnordered::new();
         let mut done = 0;
         let mut dry = false;
         loop {
             // Claiming in bulk keeps the writer free; a hanging attempt still leaves the other slots usable.
-            if !dry && running.len() <= LANE / 2 {
+            if !dry && running.len() <= width / 2 {
                 let now_ms = self.now_ms();
                 let lease = self.ports.ids.fresh();
                 let claims = self
                     .store()
-                    .claim(JobKind::Deliver, lane, now_ms, &lease, now_ms + LEASE_MS, LANE - running.len())
+                    .claim(JobKind::Deliver, lane, now_ms, &lease, now_ms + LEASE_MS, width - running.len())
                     .await
                     .map_err(store_failure)?;
                 dry = claims.is_empty();
@@ -256,6 +277,7 @@ impl App {
             incident,
             run,
             destination,
+            snapshot: Arc::clone(&snapshot),
         })))
     }
 

@@ -19,10 +19,14 @@ use tandem_core::{
     record::{Expect, Put},
     redaction::{Counts, redactor},
     text::truncate,
+    tracker::answer::{Answer, Trouble},
     triage::{MemoryEntry, memory},
 };
 
-use super::deliver::{Attempted, Ended, Work};
+use super::{
+    deliver::{Attempted, Ended, Work},
+    tracker::ApiCall,
+};
 use crate::App;
 
 /// A signed webhook request, ready but for its signature.
@@ -45,6 +49,8 @@ pub struct WebhookCall {
 /// What leaves the process.
 pub trait Outbound: Send + Sync {
     fn webhook(&self, call: WebhookCall) -> BoxFuture<'_, Outcome>;
+    /// One request to a tracker's API.
+    fn exchange(&self, call: ApiCall) -> BoxFuture<'_, Result<Answer, Trouble>>;
     /// Appends one line to a file beneath the state directory, durably.
     fn telemetry(&self, path: String, line: String) -> BoxFuture<'_, Result<(), String>>;
 }
@@ -60,9 +66,11 @@ impl App {
             DestinationKind::Webhook => self.attempt_webhook(work).await,
             DestinationKind::Telemetry => Ended::Attempted(self.attempt_telemetry(work).await),
             DestinationKind::InternalMemory => Ended::Attempted(self.attempt_memory(work).await),
-            DestinationKind::GithubIssue | DestinationKind::LinearIssue | DestinationKind::McpTool => Ended::Attempted(
-                only(Outcome::blocked("adapter_unavailable", "this server has no adapter for the destination's kind")),
-            ),
+            DestinationKind::GithubIssue | DestinationKind::LinearIssue => self.attempt_tracker(work).await,
+            DestinationKind::McpTool => Ended::Attempted(only(Outcome::blocked(
+                "adapter_unavailable",
+                "this server has no adapter for the destination's kind",
+            ))),
         }
     }
 

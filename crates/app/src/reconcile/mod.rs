@@ -3,8 +3,11 @@
 
 pub mod deliver;
 mod destination;
+pub mod sync;
+pub(crate) mod tracker;
 pub mod triage;
 pub mod upkeep;
 
 pub(crate) use destination::Breakers;
 pub use destination::{Outbound, WebhookCall};
+pub use tracker::ApiCall;

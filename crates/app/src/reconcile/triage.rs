@@ -29,7 +29,7 @@ impl App {
         let mut done = 0;
         loop {
             let mut progress = 0;
-            for kind in [JobKind::Triage, JobKind::AutoPublish] {
+            for kind in [JobKind::Triage, JobKind::AutoPublish, JobKind::Recur] {
                 let mut running = FuturesUnordered::new();
                 for claim in self.claim_some(kind).await? {
                     let app = Arc::clone(self);
@@ -39,7 +39,8 @@ impl App {
                         match kind {
                             JobKind::Triage => app.triage_one(&claim).await,
                             JobKind::AutoPublish => app.auto_publish(&claim).await,
-                            JobKind::Deliver | JobKind::Recur | JobKind::Sync | JobKind::Sweep => Ok(()),
+                            JobKind::Recur => app.tell_recurrence(&claim).await,
+                            JobKind::Deliver | JobKind::Sync | JobKind::Sweep => Ok(()),
                         }
                     }));
                 }
@@ -168,6 +169,34 @@ impl App {
             Err(_) => {}
         }
         self.job_done(&ctx, claim).await
+    }
+}
+
+impl App {
+    /// Tells the trackers that have a published draft's issue that its failure was seen again. A publish like any other,
+    /// so the gates are the same; what has been told already is not told again.
+    async fn tell_recurrence(&self, claim: &Claim) -> Result<(), Failure> {
+        let ctx = self.worker_ctx("recurrence", &claim.tenant);
+        match self.publish_decide(&ctx, &claim.job.subject, Mode::Auto).await {
+            Ok(()) => {}
+            Err(failure) if matches!(failure.code, Code::StoreUnavailable | Code::Conflict) => return Err(failure),
+            // Refused and audited: the next recurrence asks again.
+            Err(_) => {}
+        }
+        decide_again(async || {
+            let mut commit = Commit::new(&ctx).write(done(claim));
+            if let Some(found) = self.load::<Draft>(&claim.tenant, &claim.job.subject).await? {
+                let mut draft = found.value;
+                let updated_at_ms = draft.updated_at_ms;
+                // Never refused; bookkeeping does not make a draft look newer.
+                let _ = draft::transition(&mut draft, Event::RecurrenceHandled, self.now_ms());
+                draft.updated_at_ms = updated_at_ms;
+                commit = commit.put(Put::update(&draft, found.version));
+            }
+            self.store().commit(commit).await.map_err(store_failure)?;
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -154,12 +154,21 @@ impl Default for SafetyDefaults {
 }
 
 /// What follows when a published failure is seen again. Always through the same approval gates.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Recurrence {
     pub policy: RecurrencePolicy,
     /// `new_draft` waits for this long without a signal before a further one opens a new draft.
     pub quiet_period_ms: u64,
+    /// `comment` and `reopen` tell a tracker at most this often, of everything that happened in between at once. A
+    /// failure that comes back after its issue was closed is told at once.
+    pub min_interval_ms: u64,
+}
+
+impl Default for Recurrence {
+    fn default() -> Self {
+        Self { policy: RecurrencePolicy::default(), quiet_period_ms: 0, min_interval_ms: 900_000 }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -38,12 +38,20 @@ impl DestinationKind {
         }
     }
 
+    /// Issue trackers: what is sent to them cannot be repeated, and is looked up by its marker instead.
+    pub fn is_tracker(self) -> bool {
+        match self {
+            Self::GithubIssue | Self::LinearIssue => true,
+            Self::Webhook | Self::Telemetry | Self::McpTool | Self::InternalMemory => false,
+        }
+    }
+
     /// Whether this server can deliver to the kind at all. The others are configured, routed and previewed, and their
     /// readiness says why nothing is sent.
     pub fn has_adapter(self) -> bool {
         match self {
-            Self::Webhook | Self::Telemetry | Self::InternalMemory => true,
-            Self::GithubIssue | Self::LinearIssue | Self::McpTool => false,
+            Self::Webhook | Self::Telemetry | Self::InternalMemory | Self::GithubIssue | Self::LinearIssue => true,
+            Self::McpTool => false,
         }
     }
 }

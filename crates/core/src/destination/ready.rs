@@ -9,7 +9,16 @@ use super::{
     secret::{self, SecretRefError},
     webhook,
 };
-use crate::{config::Config, signal::accept::valid_repo, text::non_blank, wire::wire_enum};
+use crate::{
+    config::Config,
+    signal::accept::valid_repo,
+    text::non_blank,
+    tracker::{
+        self,
+        settings::{Problem, Via},
+    },
+    wire::wire_enum,
+};
 
 wire_enum! {
     /// Something that a destination lacks.
@@ -40,6 +49,10 @@ wire_enum! {
         SecretRefMissing = "secret_ref_missing",
         SecretRefInvalid = "secret_ref_invalid",
         SecretUnavailable = "secret_unavailable",
+        TokenRefMissing = "token_ref_missing",
+        TokenRefInvalid = "token_ref_invalid",
+        TokenUnavailable = "token_unavailable",
+        ApiBaseInvalid = "api_base_invalid",
         TelemetryPathBlank = "telemetry_path_blank",
         PathOutsideState = "path_outside_state",
         MemoryCategoryUnknown = "memory_category_unknown",
@@ -129,7 +142,7 @@ pub fn readiness(config: &Config, destination: &Destination, facts: &Facts<'_>) 
     match destination.kind {
         DestinationKind::GithubIssue => {
             repository(config, destination, &mut gaps);
-            server(own_or_global(config, destination), facts, &mut gaps);
+            tracker(config, destination, facts, &mut gaps);
         }
         DestinationKind::LinearIssue => {
             if non_blank(destination.linear_team.as_deref()).is_none() {
@@ -138,7 +151,7 @@ pub fn readiness(config: &Config, destination: &Destination, facts: &Facts<'_>) 
             if non_blank(destination.linear_project.as_deref()).is_none() {
                 gaps.add(Gap::LinearProjectMissing, "linear_project is not set");
             }
-            server(own_or_global(config, destination), facts, &mut gaps);
+            tracker(config, destination, facts, &mut gaps);
         }
         DestinationKind::McpTool => mcp_tool(config, destination, facts, &mut gaps),
         DestinationKind::Webhook => hook(destination, facts, &mut gaps),
@@ -205,6 +218,31 @@ fn repository(config: &Config, destination: &Destination, gaps: &mut Gaps) {
         None => gaps.add(Gap::RepoMissing, "repo is not set"),
         Some(repo) if valid_repo(repo) => {}
         Some(_) => gaps.add(Gap::RepoInvalid, "repo must be owner/repo"),
+    }
+}
+
+/// The way to a tracker: a token for its API, or an MCP server.
+fn tracker(config: &Config, destination: &Destination, facts: &Facts<'_>, gaps: &mut Gaps) {
+    match tracker::Settings::of(config, destination) {
+        Ok(settings) => match &settings.via {
+            Via::Api(api) => {
+                let token = api.token.to_string();
+                if !(facts.secret_available)(&token) {
+                    gaps.add(Gap::TokenUnavailable, format!("the token {token} is not set or blank"));
+                }
+            }
+            Via::Mcp(name) => server(Some(name), facts, gaps),
+        },
+        Err(Problem::NoTransport) => server(None, facts, gaps),
+        Err(Problem::Setting(key)) => gaps.add(Gap::SettingInvalid, format!("config.{key} cannot be read")),
+        Err(Problem::TokenMissing) => gaps.add(Gap::TokenRefMissing, "config.token_ref is not set"),
+        Err(Problem::TokenMalformed) => {
+            gaps.add(Gap::TokenRefInvalid, "config.token_ref must be env:NAME with NAME made of A-Z, 0-9 and _");
+        }
+        Err(Problem::Base(problem)) => {
+            let why = url_gap(problem).1.replace("webhook_url", "config.api_base");
+            gaps.add(Gap::ApiBaseInvalid, why);
+        }
     }
 }
 
@@ -337,14 +375,19 @@ mod tests {
             (json!({"kind": "telemetry", "telemetry_path": "../x"}), vec!["path_outside_state"]),
             (json!({"kind": "internal_memory"}), none.clone()),
             (json!({"kind": "internal_memory", "memory_category": "x"}), vec!["memory_category_unknown"]),
-            (json!({"kind": "github_issue"}), vec!["adapter_unavailable"]),
+            (json!({"kind": "github_issue"}), none.clone()),
+            (json!({"kind": "github_issue", "config": {"token_ref": "env:SET"}}), none.clone()),
+            (json!({"kind": "github_issue", "config": {"token_ref": "env:UNSET"}}), vec!["token_unavailable"]),
+            (json!({"kind": "github_issue", "config": {"token_ref": "x"}}), vec!["token_ref_invalid"]),
+            (json!({"kind": "github_issue", "config": {"transport": "api"}}), vec!["token_ref_missing"]),
             (
-                json!({"repo": "nope", "mcp_server": "off"}),
-                vec!["repo_invalid", "mcp_server_disconnected", "adapter_unavailable"],
+                json!({"kind": "github_issue", "config": {"token_ref": "SET", "api_base": "https://10.0.0.1/"}}),
+                vec!["api_base_invalid"],
             ),
+            (json!({"repo": "nope", "mcp_server": "off"}), vec!["repo_invalid", "mcp_server_disconnected"]),
             (
                 json!({"kind": "linear_issue", "mcp_server": "none"}),
-                vec!["linear_team_missing", "linear_project_missing", "mcp_server_unregistered", "adapter_unavailable"],
+                vec!["linear_team_missing", "linear_project_missing", "mcp_server_unregistered"],
             ),
             (
                 json!({"kind": "mcp_tool", "config": {"allow_publish": "true"}}),

@@ -4,12 +4,13 @@
 //! that is not ready blocks itself, not the others. Nothing is sent twice: a delivery of the same content to the same
 //! target that is posted or under way is answered with, not repeated.
 
-use super::{Action, Delivery, DeliveryState, Mode, digest, schedule, target};
+use super::{Action, Delivery, DeliveryState, Intent, Mode, digest, schedule, target};
 use crate::{
-    config::Config,
+    config::{Config, RecurrencePolicy},
     destination::{Destination, DestinationKind, DestinationReadiness},
     draft::{Draft, Stage},
     route::{BlockCode, RoutePreview},
+    tracker::{IssueRef, decide},
 };
 
 /// Everything that the decision looks at.
@@ -34,6 +35,11 @@ pub struct Start {
     pub destination_digest: String,
     pub max_attempts: u32,
     pub needs_triage: bool,
+    /// The recurrence that is told of, and the issue that it is told to.
+    pub recurrence: Option<u64>,
+    pub issue: Option<IssueRef>,
+    /// What an earlier delivery of the same content left in doubt: it is looked up before anything is sent.
+    pub doubt: Option<(Intent, Option<String>)>,
 }
 
 /// What happens for one destination.
@@ -55,7 +61,7 @@ pub enum Step {
         code: String,
         detail: String,
     },
-    /// New issues are switched off for issue trackers.
+    /// Creating issues automatically is switched off, and nobody asked for this one.
     CreateOff {
         destination: Destination,
     },
@@ -158,12 +164,16 @@ fn step(
         };
     }
     let (operation, action) = operation(destination.kind);
-    let tracker = matches!(destination.kind, DestinationKind::GithubIssue | DestinationKind::LinearIssue);
-    if tracker && !config.auto_create_new_issues {
-        return Step::CreateOff { destination: destination.clone() };
-    }
     let target_ref = target::target_ref(config, destination);
     let evidence_digest = digest::draft_evidence(draft);
+    let automatic = match mode {
+        Mode::Auto | Mode::Recovery => true,
+        Mode::Manual | Mode::Recheck => false,
+    };
+    let told = destination.kind.is_tracker() && automatic;
+    if let Some(issue) = told.then(|| to_be_told(draft, config, destination, &target_ref, deliveries)).flatten() {
+        return recurrence(draft, destination, target_ref, &evidence_digest, issue, deliveries);
+    }
     let key = digest::idempotency_key(
         &destination.destination_id,
         destination.kind,
@@ -179,15 +189,87 @@ fn step(
     if let Some(open) = same().find(|d| d.state.is_open()) {
         return Step::Underway { destination: destination.clone(), delivery_id: open.delivery_id.clone() };
     }
+    // An operator who asks for an issue gets one; the switch is about those that nobody asked for.
+    if destination.kind.is_tracker() && automatic && !config.auto_create_new_issues {
+        return Step::CreateOff { destination: destination.clone() };
+    }
+    let left = same().find(|d| d.state == DeliveryState::Unknown && destination.kind.is_tracker());
     Step::Start(Box::new(Start {
         operation,
         action,
+        recurrence: None,
+        issue: None,
+        doubt: left.and_then(|d| Some((d.intent.clone()?, d.payload.clone()))),
         target_ref,
         idempotency_key: key,
         evidence_digest,
         destination_digest: target::config_digest(destination),
         max_attempts: schedule::clamp_attempts(target::configured_attempts(destination)),
         needs_triage: destination.kind.needs_triage(),
+        destination: destination.clone(),
+    }))
+}
+
+/// The issue of a published draft whose failure was seen again since its tracker was told last.
+fn to_be_told(
+    draft: &Draft,
+    config: &Config,
+    destination: &Destination,
+    target_ref: &str,
+    deliveries: &[Delivery],
+) -> Option<IssueRef> {
+    let wanted = match config.recurrence.policy {
+        RecurrencePolicy::Comment | RecurrencePolicy::Reopen => draft.recurrences > draft.recurrences_told,
+        RecurrencePolicy::NewDraft | RecurrencePolicy::None => false,
+    };
+    let published = |d: &&Delivery| {
+        d.destination_id == destination.destination_id && d.target_ref == target_ref && d.state == DeliveryState::Posted
+    };
+    wanted.then(|| deliveries.iter().filter(published).find_map(|d| d.issue.clone())).flatten()
+}
+
+/// Tells a tracker of a recurrence, once for all that happened since it was told last.
+fn recurrence(
+    draft: &Draft,
+    destination: &Destination,
+    target_ref: String,
+    evidence_digest: &str,
+    issue: IssueRef,
+    deliveries: &[Delivery],
+) -> Step {
+    let open =
+        |d: &&Delivery| d.destination_id == destination.destination_id && d.recurrence.is_some() && d.state.is_open();
+    if let Some(open) = deliveries.iter().find(open) {
+        return Step::Underway { destination: destination.clone(), delivery_id: open.delivery_id.clone() };
+    }
+    let evidence_digest = digest::h([evidence_digest, "recurrence", &draft.recurrences.to_string()]);
+    let operation = decide::COMMENT;
+    let key = digest::idempotency_key(
+        &destination.destination_id,
+        destination.kind,
+        &target_ref,
+        &draft.fingerprint,
+        operation,
+        &evidence_digest,
+    );
+    let same = |d: &&Delivery| d.idempotency_key == key;
+    if let Some(told) = deliveries.iter().filter(same).find(|d| d.state == DeliveryState::Posted) {
+        return Step::Posted { destination: destination.clone(), delivery_id: told.delivery_id.clone() };
+    }
+    let left = deliveries.iter().filter(same).find(|d| d.state == DeliveryState::Unknown);
+    Step::Start(Box::new(Start {
+        operation,
+        action: Action::CommentIssue,
+        recurrence: Some(draft.recurrences),
+        issue: Some(issue),
+        doubt: left.and_then(|d| Some((d.intent.clone()?, d.payload.clone()))),
+        target_ref,
+        idempotency_key: key,
+        evidence_digest,
+        destination_digest: target::config_digest(destination),
+        max_attempts: schedule::clamp_attempts(target::configured_attempts(destination)),
+        // What there is to say was found out when the issue was written.
+        needs_triage: false,
         destination: destination.clone(),
     }))
 }

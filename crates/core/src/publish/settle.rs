@@ -199,6 +199,7 @@ pub fn draft(draft: &mut Draft, delivery: &Delivery, outcome: &Outcome, now_ms: 
     let event = match delivery.state {
         DeliveryState::Posted => draft::Event::Published {
             kind: delivery.destination_kind,
+            recurrence: delivery.recurrence,
             issue: delivery.issue.clone().map(|issue| {
                 Box::new(draft::Tracked {
                     issue,

@@ -48,6 +48,8 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
     let created = existing.incident.is_none();
     let seen_before = existing.incident.as_ref().and_then(|incident| incident.last_seen_at_ms);
     let incident = existing.incident.get_or_insert_with(|| new_incident(signal));
+    // Whoever closed its issue thought that it was over.
+    let regression = incident.status == IncidentStatus::Resolved;
     if !created {
         count(incident, signal);
     }
@@ -64,6 +66,7 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
     }
 
     let mut draft_created = false;
+    let mut recur_at = None;
     match &mut existing.draft {
         Some(draft) => {
             incident.draft_id = Some(draft.draft_id.clone());
@@ -73,7 +76,7 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
                 incident.status = if denied { IncidentStatus::Denied } else { IncidentStatus::DraftCreated };
             }
             if !blocked {
-                recur(draft, signal);
+                recur_at = recur(draft, signal, regression);
                 draft.incident_id = Some(incident.incident_id.clone());
                 if opens_anew(draft, signal, seen_before) {
                     let fresh = Draft {
@@ -112,6 +115,7 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
         "repo": incident.repo,
         "status": incident.status,
         "redactions": signal.redactions,
+        "regression": regression,
     });
     let mut audit = AuditDraft::new(ctx, signal.ids.event_id.clone(), event_type, payload);
     audit.created_at_ms = signal.at_ms;
@@ -121,6 +125,16 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
         lane: ctx.tenant.key().0,
         subject: signal.ids.draft_id.clone(),
         due_at_ms: signal.at_ms,
+    });
+    let job = job.or_else(|| {
+        let draft = existing.draft.as_ref()?;
+        Some(Job {
+            job_id: format!("recur-{}-{}", draft.draft_id, draft.recurrences),
+            kind: JobKind::Recur,
+            lane: ctx.tenant.key().0,
+            subject: draft.draft_id.clone(),
+            due_at_ms: recur_at?,
+        })
     });
     let gate = blocked.then(|| signal.gate.clone());
     let outcome = Outcome { incident: incident.clone(), draft: existing.draft.clone(), created, blocked: gate };
@@ -164,6 +178,9 @@ fn new_incident(signal: &Accepted) -> Incident {
         grouping: signal.grouping.clone(),
         occurrences: Vec::new(),
         redactions: signal.redactions.iter().map(|(rule, n)| ((*rule).to_owned(), *n)).collect(),
+        resolved_at_ms: None,
+        regressions: 0,
+        regressed_at_ms: None,
         safety: s.safety.clone(),
         routing: s.routing.clone(),
         classification: s.classification.clone(),
@@ -179,6 +196,8 @@ fn count(incident: &mut Incident, signal: &Accepted) {
     incident.updated_at_ms = incident.updated_at_ms.max(signal.at_ms);
     if incident.status == IncidentStatus::Resolved {
         incident.status = IncidentStatus::Queued;
+        incident.regressions += 1;
+        incident.regressed_at_ms = Some(signal.at_ms);
     }
     for (mine, theirs) in [
         (&mut incident.detail, &s.detail),
@@ -257,6 +276,9 @@ fn new_draft(signal: &Accepted, incident_id: &str) -> Draft {
         recovery_attempts: 0,
         recurred_at_ms: None,
         recurrences: 0,
+        recurrences_told: 0,
+        recurrence_told_at_ms: None,
+        recurrence_due: false,
         recurrence_of: None,
         operator_notes: Vec::new(),
         safety: s.safety.clone(),
@@ -265,8 +287,9 @@ fn new_draft(signal: &Accepted, incident_id: &str) -> Draft {
     }
 }
 
-/// A draft absorbs what it lacks; title, detail and status stay as they were reviewed.
-fn recur(draft: &mut Draft, signal: &Accepted) {
+/// A draft absorbs what it lacks; title, detail and status stay as they were reviewed. Says when a tracker is to be told,
+/// where one has the draft's issue and nobody is about to tell it.
+fn recur(draft: &mut Draft, signal: &Accepted, regression: bool) -> Option<u64> {
     let s = &signal.submission;
     draft.safety.fill_from(&s.safety);
     merge_bounded(&mut draft.classification.evidence_refs, s.classification.evidence_refs.clone());
@@ -274,6 +297,17 @@ fn recur(draft: &mut Draft, signal: &Accepted) {
     draft.quality_gate = Some(signal.gate.clone());
     // `Recurred` is never refused; a denied draft simply does not change.
     let _ = draft::transition(draft, draft::Event::Recurred, signal.at_ms);
+    let wanted = match signal.recurrence.policy {
+        RecurrencePolicy::Comment | RecurrencePolicy::Reopen => true,
+        RecurrencePolicy::NewDraft | RecurrencePolicy::None => false,
+    };
+    let told = draft.status.stage() == Stage::Published && draft.github_issue_url.is_some();
+    if !wanted || !told || draft.recurrence_due {
+        return None;
+    }
+    draft.recurrence_due = true;
+    let earliest = draft.recurrence_told_at_ms.map_or(0, |at| at.saturating_add(signal.recurrence.min_interval_ms));
+    Some(if regression { signal.at_ms } else { earliest.max(signal.at_ms) })
 }
 
 #[cfg(test)]

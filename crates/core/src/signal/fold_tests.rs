@@ -48,6 +48,7 @@ fn published(existing: &mut Existing, now_ms: u64) {
         url: None,
         digest: "x".into(),
         issue: None,
+        recurrence: None,
     };
     draft::transition(draft, event, now_ms).expect("it may be published");
 }
@@ -62,7 +63,7 @@ fn a_published_failure_that_comes_back_follows_the_policy() {
         (P::NewDraft, 1_100 + 4_999, false),
         (P::NewDraft, 1_100 + 5_000, true),
     ] {
-        let recurrence = Recurrence { policy, quiet_period_ms: 5_000 };
+        let recurrence = Recurrence { policy, quiet_period_ms: 5_000, ..Recurrence::default() };
         let mut existing = Existing::default();
         seen(&mut existing, 1, 1_000, &recurrence);
         published(&mut existing, 1_050);
@@ -83,7 +84,7 @@ fn a_published_failure_that_comes_back_follows_the_policy() {
 
 #[test]
 fn a_denied_draft_is_never_followed_by_another() {
-    let recurrence = Recurrence { policy: RecurrencePolicy::NewDraft, quiet_period_ms: 0 };
+    let recurrence = Recurrence { policy: RecurrencePolicy::NewDraft, ..Recurrence::default() };
     let mut existing = Existing::default();
     seen(&mut existing, 1, 1_000, &recurrence);
     existing.draft.as_mut().expect("a draft").status = DraftStatus::Denied;

@@ -13,6 +13,11 @@ pub fn triage_run(run_id: &str) -> String {
     comment("triage_run_id", run_id)
 }
 
+/// Names one effect: the delivery's idempotency key. What carries it was sent by that delivery.
+pub fn effect(key: &str) -> String {
+    comment("effect", key)
+}
+
 pub fn evidence(digest: &str) -> String {
     comment("evidence", digest)
 }

@@ -2,13 +2,15 @@
 
 use std::{path::Path, sync::Arc};
 
-use tandem_app::reconcile::{Outbound, WebhookCall};
+use tandem_app::reconcile::{ApiCall, Outbound, WebhookCall};
 use tandem_core::{
     destination::address,
     ports::{BoxFuture, Clock},
     publish::settle::Outcome,
+    tracker::answer::{Answer, Trouble},
 };
 use tandem_outbound::{
+    api::{self, Api},
     egress::{Egress, SystemLookup},
     telemetry::Telemetry,
     webhook::{self, Webhook},
@@ -16,6 +18,7 @@ use tandem_outbound::{
 
 pub struct Drivers {
     webhook: Webhook,
+    api: Api,
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
 }
@@ -23,9 +26,10 @@ pub struct Drivers {
 impl Drivers {
     pub fn new(state_dir: &Path, clock: Arc<dyn Clock>) -> Self {
         let rules = |ip, private| address::refused(ip, private).map_or(Ok(()), |reason| Err(reason.word()));
-        let egress = Egress::new(Arc::new(rules), Arc::new(SystemLookup));
+        let egress = Arc::new(Egress::new(Arc::new(rules), Arc::new(SystemLookup)));
         Self {
-            webhook: Webhook::new(Arc::new(egress), env!("CARGO_PKG_VERSION")),
+            webhook: Webhook::new(Arc::clone(&egress), env!("CARGO_PKG_VERSION")),
+            api: Api::new(egress, env!("CARGO_PKG_VERSION")),
             telemetry: Arc::new(Telemetry::new(state_dir.join("incident-monitor"))),
             clock,
         }
@@ -66,6 +70,20 @@ impl Outbound for Drivers {
                 gone: told.disabled,
                 ..Outcome::default()
             }
+        })
+    }
+
+    fn exchange(&self, call: ApiCall) -> BoxFuture<'_, Result<Answer, Trouble>> {
+        Box::pin(async move {
+            let call = api::Call {
+                kind: call.kind,
+                base: &call.api.base,
+                allow_private_networks: call.api.allow_private_networks,
+                timeout_ms: call.timeout_ms,
+                token: &call.token,
+                request: &call.request,
+            };
+            self.api.exchange(&call).await
         })
     }
 

@@ -29,6 +29,9 @@ impl Workers {
             every("key use", Duration::from_secs(5), |app| Box::pin(async move { app.flush_uses().await })),
             every("audit look", Duration::from_secs(20), |app| Box::pin(async move { app.look_at_all().await })),
             every("audit check", Duration::from_secs(600), |app| Box::pin(async move { app.check_all().await })),
+            every("status sync", Duration::from_secs(1), |app| {
+                Box::pin(async move { app.sync_due().await.map(|_| ()) })
+            }),
             every("retention", Duration::from_secs(60), |app| Box::pin(async move { app.retain().await.map(|_| ()) })),
         ];
         Self { tasks }

@@ -21,4 +21,5 @@ mod redaction;
 mod reports;
 mod support;
 mod tamper;
+mod trackers;
 mod webhooks;

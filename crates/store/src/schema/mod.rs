@@ -7,7 +7,7 @@ mod tables;
 
 use governed::GOVERNED;
 pub use tables::{COMMON_EVENTS, IS_RARE};
-use tables::{SYSTEM, TABLES, Table};
+use tables::{SYSTEM, TABLES, TRACKER_TABLES, Table};
 
 use crate::{
     error::OpenError,
@@ -24,6 +24,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, tables: TABLES, statements: SYSTEM },
     Migration { version: 2, tables: GOVERNED, statements: &[] },
+    Migration { version: 3, tables: TRACKER_TABLES, statements: &[] },
 ];
 
 /// The newest schema version that this release can read.
@@ -111,20 +112,20 @@ fn typed(statement: &str, dialect: Dialect) -> String {
 pub fn table_names() -> impl Iterator<Item = &'static str> {
     let system =
         ["schema_version", "meta", "audit_head", "audit_events", "audit_nodes", "checkpoints", "last_used", "jobs"];
-    TABLES.iter().chain(GOVERNED).map(|table| table.name).chain(system)
+    MIGRATIONS.iter().flat_map(|migration| migration.tables).map(|table| table.name).chain(system)
 }
 
 #[cfg(test)]
 mod tests {
     use tandem_core::{
-        audit, config, credential, draft, governance, incident, publish, receipt, record::Collection, triage,
+        audit, config, credential, draft, governance, incident, publish, receipt, record::Collection, tracker, triage,
     };
 
     use super::*;
 
     #[test]
     fn every_collection_has_its_table_with_its_columns() {
-        let collections: [&'static Collection; 23] = [
+        let collections: [&'static Collection; 25] = [
             &incident::INCIDENTS,
             &incident::TOMBSTONES,
             &draft::DRAFTS,
@@ -138,19 +139,12 @@ mod tests {
             &triage::memory::MEMORY_ENTRIES,
             &publish::external_action::EXTERNAL_ACTIONS,
             &audit::acknowledge::INTEGRITY_ACKS,
-            &governance::record::RECORDS,
-            &governance::record::FINDINGS,
-            &governance::approval::APPROVALS,
-            &governance::agent::AGENTS,
-            &governance::usage::CREATIONS,
-            &governance::usage::USAGE,
-            &governance::limits::LIMITS,
-            &governance::deletion::DELETED,
-            &governance::ledger::RUN_LEDGERS,
-            &governance::policy::POLICY_DECISIONS,
+            &tracker::TRACKED_ISSUES,
+            &tracker::TRACKER_CURSORS,
         ];
         for collection in collections {
-            let table = TABLES.iter().chain(GOVERNED).find(|table| table.name == collection.name);
+            let mut tables = MIGRATIONS.iter().flat_map(|migration| migration.tables);
+            let table = tables.find(|table| table.name == collection.name);
             let mut columns: Vec<_> = table.map(|t| t.columns.iter().map(|c| c.0).collect()).unwrap_or_default();
             let mut wanted = collection.columns.to_vec();
             columns.sort_unstable();

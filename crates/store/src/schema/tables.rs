@@ -129,6 +129,17 @@ pub const TABLES: &[Table] = &[
     },
 ];
 
+/// What trackers hold of ours.
+pub const TRACKER_TABLES: &[Table] = &[
+    Table {
+        name: "tracked_issues",
+        columns: &[("issue_key", TEXT), ("updated_at_ms", INT)],
+        unique: &[],
+        lists: &["issue_key, updated_at_ms, id"],
+    },
+    Table { name: "tracker_cursors", columns: &[], unique: &[], lists: &[] },
+];
+
 /// The audit rows that every signal writes. They are most of the log, so the index by type leaves them out: a page of
 /// them is found by walking the log itself, and a page of any other type by the index.
 pub const COMMON_EVENTS: [&str; 3] =

@@ -1,0 +1,148 @@
+//! The one set of things that a tracker can be asked and told, whichever way it is reached.
+
+use tandem_core::{
+    destination::{Destination, DestinationKind},
+    tenant::TenantKey,
+    tracker::{Comment, Issue, IssueRef, Settings, answer::Trouble, doubt::Look, settings::Via},
+};
+
+use super::{
+    Stop,
+    github::Github,
+    linear::Linear,
+    reach::{Reach, Turn},
+};
+use crate::App;
+
+pub(crate) enum Adapter<'a> {
+    Github(Github<'a>),
+    Linear(Linear<'a>),
+}
+
+/// What changed at a tracker since it was asked last.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Changes {
+    pub issues: Vec<Issue>,
+    /// Everything up to this time has been seen.
+    pub since_ms: u64,
+    pub etag: Option<String>,
+}
+
+impl App {
+    /// The adapter of a destination, with its token read now.
+    pub(crate) fn adapter<'a>(
+        &'a self,
+        _tenant: &'a TenantKey,
+        destination: &'a Destination,
+        settings: &'a Settings,
+        lane: &'a str,
+        target: &'a str,
+    ) -> Result<Adapter<'a>, Trouble> {
+        let reach =
+            |token| Reach { app: self, kind: destination.kind, settings, lane, budget: settings.budget_key(), token };
+        match &settings.via {
+            Via::Api(api) => {
+                let token = self.ports.secrets.resolve(&api.token.to_string()).map_err(|_| Trouble {
+                    retryable: true,
+                    ..Trouble::new("secret_unavailable", "the tracker's token has no value now")
+                })?;
+                let reach = reach(Some(token));
+                Ok(match destination.kind {
+                    DestinationKind::LinearIssue => Adapter::Linear(Linear {
+                        reach,
+                        team: destination.linear_team.as_deref().unwrap_or_default(),
+                        project: destination.linear_project.as_deref().unwrap_or_default(),
+                    }),
+                    DestinationKind::GithubIssue
+                    | DestinationKind::Webhook
+                    | DestinationKind::Telemetry
+                    | DestinationKind::InternalMemory
+                    | DestinationKind::McpTool => Adapter::Github(Github { reach, repo: target }),
+                })
+            }
+            Via::Mcp(_) => Err(Trouble::new("adapter_unavailable", "trackers are not reached over MCP yet")),
+        }
+    }
+}
+
+impl Adapter<'_> {
+    fn reach(&self) -> &Reach<'_> {
+        match self {
+            Self::Github(github) => &github.reach,
+            Self::Linear(linear) => &linear.reach,
+        }
+    }
+
+    pub fn clean(&self, text: &str) -> String {
+        self.reach().clean(text)
+    }
+
+    /// The right to write now.
+    pub async fn turn(&self) -> Result<Turn, Stop> {
+        self.reach().turn().await
+    }
+
+    /// Issues that may carry this marker. What is not found may still be there: an index may lag.
+    pub async fn find(&self, marker: &str) -> Result<Vec<Issue>, Stop> {
+        match self {
+            Self::Github(github) => github.find(marker).await,
+            Self::Linear(linear) => linear.find(marker).await,
+        }
+    }
+
+    /// The issue as it is now; `None` when it is not there any more.
+    pub async fn get(&self, issue: &IssueRef) -> Result<Option<Issue>, Stop> {
+        match self {
+            Self::Github(github) => github.get(issue).await,
+            Self::Linear(linear) => linear.get(&issue.id).await,
+        }
+    }
+
+    /// Creates an issue. Needs a turn and an announced intent.
+    pub async fn create(&self, key: &str, title: &str, body: &str, risk: Option<&str>) -> Result<Issue, Stop> {
+        match self {
+            Self::Github(github) => github.create(title, body).await,
+            Self::Linear(linear) => linear.create(key, title, body, risk).await,
+        }
+    }
+
+    /// Comments. Needs a turn and an announced intent.
+    pub async fn comment(&self, key: &str, issue: &IssueRef, body: &str) -> Result<Comment, Stop> {
+        match self {
+            Self::Github(github) => github.comment(issue, body).await,
+            Self::Linear(linear) => linear.comment(key, issue, body).await,
+        }
+    }
+
+    /// Opens an issue again; doing so twice is doing it once.
+    pub async fn reopen(&self, issue: &IssueRef) -> Result<(), Stop> {
+        match self {
+            Self::Github(github) => github.reopen(issue).await,
+            Self::Linear(linear) => linear.reopen(issue).await,
+        }
+    }
+
+    /// Looks for the issue that a delivery of this key may have created since.
+    pub async fn look_for_issue(&self, key: &str, since_ms: u64) -> Result<Look<Issue>, Stop> {
+        match self {
+            Self::Github(github) => github.look_for_issue(key, since_ms).await,
+            Self::Linear(linear) => linear.look_for_issue(key).await,
+        }
+    }
+
+    /// Looks for the comment that a delivery of this key may have made since.
+    pub async fn look_for_comment(&self, key: &str, issue: &IssueRef, since_ms: u64) -> Result<Look<Comment>, Stop> {
+        match self {
+            Self::Github(github) => github.look_for_comment(key, issue, since_ms).await,
+            Self::Linear(linear) => linear.look_for_comment(key).await,
+        }
+    }
+
+    /// Issues that changed since, at most a few pages of them.
+    pub async fn changes(&self, since_ms: u64, etag: Option<&str>) -> Result<Changes, Stop> {
+        match self {
+            Self::Github(github) => github.changes(since_ms, etag).await,
+            Self::Linear(linear) => linear.changes(since_ms).await,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! GitHub over its REST API.
+
+use tandem_core::{
+    tracker::{Comment, Issue, IssueRef, answer::Trouble, doubt::Look, github},
+    triage::marker,
+};
+
+use super::{Stop, adapter::Changes, reach::Reach};
+
+/// Pages that a look goes through before it says that it is incomplete.
+const PAGES: u64 = 5;
+
+pub(crate) struct Github<'a> {
+    pub reach: Reach<'a>,
+    pub repo: &'a str,
+}
+
+fn malformed(write: bool) -> Stop {
+    Stop::Trouble(Trouble {
+        retryable: true,
+        may_have_acted: write,
+        ..Trouble::new("answer_malformed", "the tracker's answer lacks what it should hold")
+    })
+}
+
+/// An answer that says that there is no such thing.
+fn absent(stop: &Stop) -> bool {
+    matches!(stop, Stop::Trouble(trouble) if matches!(trouble.status, Some(404 | 410)))
+}
+
+impl Github<'_> {
+    pub async fn find(&self, marker: &str) -> Result<Vec<Issue>, Stop> {
+        let answer = self.reach.ask(github::search(self.repo, marker)).await?;
+        github::issues(&answer).map(|(issues, _)| issues).ok_or_else(|| malformed(false))
+    }
+
+    pub async fn get(&self, issue: &IssueRef) -> Result<Option<Issue>, Stop> {
+        match self.reach.ask(github::get(self.repo, &issue.id)).await {
+            Ok(answer) => github::issue(&answer).map(Some).ok_or_else(|| malformed(false)),
+            Err(stop) if absent(&stop) => Ok(None),
+            Err(stop) => Err(stop),
+        }
+    }
+
+    pub async fn create(&self, title: &str, body: &str) -> Result<Issue, Stop> {
+        let answer = self.reach.write(github::create(self.repo, title, body)).await?;
+        github::issue(&answer).ok_or_else(|| malformed(true))
+    }
+
+    pub async fn comment(&self, issue: &IssueRef, body: &str) -> Result<Comment, Stop> {
+        let answer = self.reach.write(github::comment(self.repo, &issue.id, body)).await?;
+        github::comment_of(&answer).ok_or_else(|| malformed(true))
+    }
+
+    pub async fn reopen(&self, issue: &IssueRef) -> Result<(), Stop> {
+        self.reach.write(github::reopen(self.repo, &issue.id)).await.map(drop)
+    }
+
+    /// Through the list of what was created, which does not lag; the search only where there is too much of that.
+    pub async fn look_for_issue(&self, key: &str, since_ms: u64) -> Result<Look<Issue>, Stop> {
+        let marker = marker::effect(key);
+        for page in 1..=PAGES {
+            let answer = self.reach.ask(github::created_since(self.repo, since_ms, page)).await?;
+            let (issues, rows) = github::issues(&answer).ok_or_else(|| malformed(false))?;
+            let older = issues.last().and_then(|issue| issue.created_at_ms).is_some_and(|at| at < since_ms);
+            if let Some(found) = issues.into_iter().find(|issue| issue.carries(&marker)) {
+                return Ok(Look::Found(found));
+            }
+            if rows < github::PAGE || older {
+                return Ok(Look::Absent);
+            }
+        }
+        let found = self.find(&marker).await?.into_iter().find(|issue| issue.carries(&marker));
+        Ok(found.map_or(Look::Incomplete, Look::Found))
+    }
+
+    pub async fn look_for_comment(&self, key: &str, issue: &IssueRef, since_ms: u64) -> Result<Look<Comment>, Stop> {
+        let marker = marker::effect(key);
+        for page in 1..=PAGES {
+            let answer = match self.reach.ask(github::comments_since(self.repo, &issue.id, since_ms, page)).await {
+                // Where there is no issue there is no comment of ours.
+                Err(stop) if absent(&stop) => return Ok(Look::Absent),
+                other => other?,
+            };
+            let rows = answer.as_array().ok_or_else(|| malformed(false))?;
+            let found = rows.iter().filter_map(github::comment_of).find(|comment| comment.body.contains(&marker));
+            if let Some(comment) = found {
+                return Ok(Look::Found(comment));
+            }
+            if rows.len() < github::PAGE {
+                return Ok(Look::Absent);
+            }
+        }
+        Ok(Look::Incomplete)
+    }
+
+    /// The first page is asked for with the validator of the last answer: an unchanged repository costs nothing.
+    pub async fn changes(&self, since_ms: u64, etag: Option<&str>) -> Result<Changes, Stop> {
+        let mut changes = Changes { since_ms, ..Changes::default() };
+        for page in 1..=PAGES {
+            let etag = etag.filter(|_| page == 1);
+            let (answer, told) = self.reach.ask_for(github::changed_since(self.repo, since_ms, page, etag)).await?;
+            if told.status == 304 {
+                changes.etag = etag.map(str::to_owned);
+                return Ok(changes);
+            }
+            let (issues, rows) = github::issues(&answer).ok_or_else(|| malformed(false))?;
+            if page == 1 {
+                changes.etag = told.header("etag").map(str::to_owned);
+            }
+            let latest = issues.iter().filter_map(|issue| issue.updated_at_ms).max().unwrap_or(0);
+            changes.since_ms = changes.since_ms.max(latest);
+            changes.issues.extend(issues);
+            if rows < github::PAGE {
+                break;
+            }
+        }
+        if changes.since_ms != since_ms {
+            // The validator belongs to another question now.
+            changes.etag = None;
+        }
+        Ok(changes)
+    }
+}

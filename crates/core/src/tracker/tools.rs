@@ -1,0 +1,394 @@
+//! GitHub and Linear through the tools of an MCP server: which tool does what, with which arguments, and what is read
+//! from an answer of any shape.
+
+use serde_json::{Map, Value, json};
+
+use super::{Class, Comment, Issue, IssueRef, IssueState, LABEL, github, linear, time};
+use crate::{destination::DestinationKind, mcp::ToolRow, wire::wire_enum};
+
+wire_enum! {
+    /// Something that a tracker's tools can do.
+    pub enum Capability {
+        GithubListIssues = "github.list_issues",
+        GithubGetIssue = "github.get_issue",
+        GithubCreateIssue = "github.create_issue",
+        GithubCommentOnIssue = "github.comment_on_issue",
+        GithubSearchIssues = "github.search_issues",
+        GithubListComments = "github.list_comments",
+        GithubUpdateIssue = "github.update_issue",
+        LinearListIssues = "linear.list_issues",
+        LinearCreateIssue = "linear.create_issue",
+        LinearComment = "linear.create_comment",
+        LinearListComments = "linear.list_comments",
+        LinearUpdateIssue = "linear.update_issue",
+    }
+}
+
+/// What publishing to GitHub cannot do without.
+pub const GITHUB_REQUIRED: [Capability; 4] = [
+    Capability::GithubListIssues,
+    Capability::GithubGetIssue,
+    Capability::GithubCreateIssue,
+    Capability::GithubCommentOnIssue,
+];
+pub const LINEAR_REQUIRED: [Capability; 2] = [Capability::LinearListIssues, Capability::LinearCreateIssue];
+
+impl Capability {
+    pub fn class(self) -> Class {
+        match self {
+            Self::GithubSearchIssues => Class::Search,
+            Self::GithubListIssues
+            | Self::GithubGetIssue
+            | Self::GithubListComments
+            | Self::LinearListIssues
+            | Self::LinearListComments => Class::Read,
+            Self::GithubCreateIssue
+            | Self::GithubCommentOnIssue
+            | Self::GithubUpdateIssue
+            | Self::LinearCreateIssue
+            | Self::LinearComment
+            | Self::LinearUpdateIssue => Class::Write,
+        }
+    }
+
+    /// The names that tools of this kind have, the best one first.
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::GithubListIssues => &["list_issues", "list_repository_issues"],
+            Self::GithubGetIssue => &["get_issue", "issue_read"],
+            Self::GithubCreateIssue => &["create_issue", "issue_write", "create_an_issue"],
+            Self::GithubCommentOnIssue => &["add_issue_comment", "create_issue_comment", "create_an_issue_comment"],
+            Self::GithubSearchIssues => &["search_issues"],
+            Self::GithubListComments => &["get_issue_comments", "list_issue_comments", "issue_read"],
+            Self::GithubUpdateIssue => &["update_issue", "issue_write"],
+            Self::LinearListIssues => &["list_issues", "list_my_issues", "linear_list_issues"],
+            Self::LinearCreateIssue => &["create_issue", "save_issue", "linear_create_issue", "linear_save_issue"],
+            Self::LinearComment => &["create_comment", "save_comment", "linear_create_comment"],
+            Self::LinearListComments => &["list_comments", "linear_list_comments"],
+            Self::LinearUpdateIssue => &["update_issue", "save_issue", "linear_update_issue", "linear_save_issue"],
+        }
+    }
+
+    /// The tool that has it: by its raw name, or by its namespaced one, in any case.
+    pub fn resolve(self, tools: &[ToolRow]) -> Option<&ToolRow> {
+        self.names().iter().find_map(|name| {
+            tools.iter().find(|tool| {
+                let last = tool.namespaced_name.rsplit('.').next().unwrap_or_default();
+                tool.tool_name.eq_ignore_ascii_case(name) || last.eq_ignore_ascii_case(name)
+            })
+        })
+    }
+
+    pub fn required(kind: DestinationKind) -> &'static [Self] {
+        match kind {
+            DestinationKind::GithubIssue => &GITHUB_REQUIRED,
+            DestinationKind::LinearIssue => &LINEAR_REQUIRED,
+            DestinationKind::Webhook
+            | DestinationKind::Telemetry
+            | DestinationKind::InternalMemory
+            | DestinationKind::McpTool => &[],
+        }
+    }
+}
+
+/// Arguments of one call. Some servers have one tool with a `method` for several things; `method` is given only where the
+/// tool's schema knows it, because others refuse what they do not know.
+fn arguments(tool: &ToolRow, method: &str, fields: Value) -> Map<String, Value> {
+    let mut map = match fields {
+        Value::Object(map) => map,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    };
+    if knows(tool, "method") {
+        map.insert("method".to_owned(), method.into());
+    }
+    map
+}
+
+/// Whether a tool's schema has this property; one without properties takes anything.
+fn knows(tool: &ToolRow, property: &str) -> bool {
+    tool.input_schema.get("properties").and_then(Value::as_object).is_some_and(|known| known.contains_key(property))
+}
+
+fn owner_and_name(repo: &str) -> (&str, &str) {
+    repo.split_once('/').unwrap_or((repo, ""))
+}
+
+pub mod gh {
+    //! Arguments of GitHub's tools.
+    use super::*;
+
+    pub fn search(tool: &ToolRow, repo: &str, marker: &str) -> Map<String, Value> {
+        // The query is the one of the REST API; the tool adds nothing to it.
+        let request = github::search(repo, marker);
+        let query = url::Url::parse(&format!("https://api.github.com/{}", request.path))
+            .ok()
+            .and_then(|url| url.query_pairs().find(|(key, _)| key == "q").map(|(_, value)| value.into_owned()))
+            .unwrap_or_default();
+        let key = if knows(tool, "q") { "q" } else { "query" };
+        let mut fields = json!({ key: query, "perPage": 20 });
+        if !knows(tool, "perPage")
+            && let Some(map) = fields.as_object_mut()
+        {
+            map.remove("perPage");
+        }
+        arguments(tool, "search", fields)
+    }
+
+    /// Issues that changed since, for servers whose tool takes a time; the newest hundred otherwise.
+    pub fn list(tool: &ToolRow, repo: &str, since_ms: u64, page: u64) -> Map<String, Value> {
+        let (owner, name) = owner_and_name(repo);
+        let mut fields = json!({ "owner": owner, "repo": name, "perPage": github::PAGE });
+        if knows(tool, "page") || !knows(tool, "after") {
+            fields["page"] = json!(page);
+        }
+        if knows(tool, "since") {
+            fields["since"] = json!(time::format(since_ms));
+        }
+        if knows(tool, "orderBy") && knows(tool, "direction") {
+            fields["orderBy"] = json!("CREATED_AT");
+            fields["direction"] = json!("DESC");
+        }
+        arguments(tool, "list", fields)
+    }
+
+    pub fn get(tool: &ToolRow, repo: &str, number: u64) -> Map<String, Value> {
+        let (owner, name) = owner_and_name(repo);
+        arguments(tool, "get", json!({ "owner": owner, "repo": name, "issue_number": number }))
+    }
+
+    pub fn comments(tool: &ToolRow, repo: &str, number: u64, page: u64) -> Map<String, Value> {
+        let (owner, name) = owner_and_name(repo);
+        let fields =
+            json!({ "owner": owner, "repo": name, "issue_number": number, "perPage": github::PAGE, "page": page });
+        arguments(tool, "get_comments", fields)
+    }
+
+    pub fn create(tool: &ToolRow, repo: &str, title: &str, body: &str) -> Map<String, Value> {
+        let (owner, name) = owner_and_name(repo);
+        let fields = json!({ "owner": owner, "repo": name, "title": title, "body": body, "labels": [LABEL] });
+        arguments(tool, "create", fields)
+    }
+
+    pub fn comment(tool: &ToolRow, repo: &str, number: u64, body: &str) -> Map<String, Value> {
+        let (owner, name) = owner_and_name(repo);
+        arguments(tool, "create", json!({ "owner": owner, "repo": name, "issue_number": number, "body": body }))
+    }
+
+    pub fn reopen(tool: &ToolRow, repo: &str, number: u64) -> Map<String, Value> {
+        let (owner, name) = owner_and_name(repo);
+        let fields = json!({ "owner": owner, "repo": name, "issue_number": number, "state": "open" });
+        arguments(tool, "update", fields)
+    }
+}
+
+pub mod lin {
+    //! Arguments of Linear's tools.
+    use super::*;
+
+    pub fn list(tool: &ToolRow, team: &str, project: &str, query: &str) -> Map<String, Value> {
+        arguments(tool, "list", json!({ "team": team, "project": project, "query": query, "limit": 50 }))
+    }
+
+    pub fn create(
+        tool: &ToolRow,
+        team: &str,
+        project: &str,
+        title: &str,
+        description: &str,
+        priority: u8,
+    ) -> Map<String, Value> {
+        let fields = json!({
+            "team": team, "project": project, "title": title, "description": description, "priority": priority,
+            "labels": [LABEL],
+        });
+        arguments(tool, "create", fields)
+    }
+
+    pub fn comment(tool: &ToolRow, issue_id: &str, body: &str) -> Map<String, Value> {
+        arguments(tool, "create", json!({ "issueId": issue_id, "body": body }))
+    }
+
+    pub fn comments(tool: &ToolRow, issue_id: &str) -> Map<String, Value> {
+        arguments(tool, "list", json!({ "issueId": issue_id }))
+    }
+}
+
+/// How deep an answer is looked into; servers wrap their rows in a few layers.
+const DEPTH: usize = 6;
+
+/// The issues in an answer of any shape: objects with a number or an identifier and something that an issue has. Nothing
+/// inside an issue is taken for another one.
+pub fn issues(kind: DestinationKind, value: &Value) -> Vec<Issue> {
+    let mut found: Vec<Issue> = Vec::new();
+    walk(value, 0, &mut |value| {
+        let read = match kind {
+            DestinationKind::LinearIssue => linear_issue(value),
+            DestinationKind::GithubIssue
+            | DestinationKind::Webhook
+            | DestinationKind::Telemetry
+            | DestinationKind::InternalMemory
+            | DestinationKind::McpTool => github_issue(value),
+        };
+        let Some(issue) = read else { return false };
+        if !found.iter().any(|known| known.reference.id == issue.reference.id) {
+            found.push(issue);
+        }
+        true
+    });
+    found
+}
+
+/// The comments in an answer of any shape.
+pub fn comments(value: &Value) -> Vec<Comment> {
+    let mut found = Vec::new();
+    walk(value, 0, &mut |value| {
+        let id = match value.get("id") {
+            Some(Value::Number(n)) => n.to_string(),
+            Some(Value::String(id)) => id.clone(),
+            Some(_) | None => return false,
+        };
+        let text = |keys: &[&str]| keys.iter().find_map(|key| value.get(*key)?.as_str()).map(str::to_owned);
+        let (url, body) = (text(&["html_url", "url"]), text(&["body", "content"]));
+        if url.is_none() && body.is_none() {
+            return false;
+        }
+        found.push(Comment { id, url, body: body.unwrap_or_default() });
+        true
+    });
+    found
+}
+
+/// Calls `take` for every object until it says that it took one; what was taken is not looked into.
+fn walk(value: &Value, depth: usize, take: &mut impl FnMut(&Value) -> bool) {
+    if depth > DEPTH {
+        return;
+    }
+    match value {
+        Value::Object(map) => {
+            if !take(value) {
+                map.values().for_each(|value| walk(value, depth + 1, take));
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|value| walk(value, depth + 1, take)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn github_issue(value: &Value) -> Option<Issue> {
+    let number = value.get("number").or_else(|| value.get("issue_number"))?.as_u64()?;
+    let text = |keys: &[&str]| keys.iter().find_map(|key| value.get(*key)?.as_str()).filter(|text| !text.is_empty());
+    let (title, body, state) = (text(&["title"]), text(&["body"]), text(&["state"]));
+    if title.is_none() && body.is_none() && state.is_none() {
+        return None;
+    }
+    Some(Issue {
+        reference: IssueRef {
+            id: number.to_string(),
+            number: Some(number),
+            identifier: None,
+            url: text(&["html_url", "url"]).filter(|url| url.starts_with("http")).map(str::to_owned),
+        },
+        state: if state.is_some_and(|state| state.eq_ignore_ascii_case("closed")) {
+            IssueState::Closed
+        } else {
+            IssueState::Open
+        },
+        title: title.unwrap_or_default().to_owned(),
+        body: body.unwrap_or_default().to_owned(),
+        created_at_ms: text(&["created_at", "createdAt"]).and_then(time::parse),
+        updated_at_ms: text(&["updated_at", "updatedAt"]).and_then(time::parse),
+        closed_at_ms: text(&["closed_at", "closedAt"]).and_then(time::parse),
+    })
+}
+
+fn linear_issue(value: &Value) -> Option<Issue> {
+    let text = |keys: &[&str]| keys.iter().find_map(|key| value.get(*key)?.as_str()).filter(|text| !text.is_empty());
+    let identifier = text(&["identifier", "key"])
+        .map(str::to_owned)
+        .or_else(|| value.get("number").and_then(Value::as_u64).map(|number| number.to_string()));
+    let id = text(&["id", "issue_id"]).map(str::to_owned).or_else(|| identifier.clone())?;
+    // A state, a team or a label has an id and a name; only an issue has one of these as well.
+    let title = text(&["title"]).or_else(|| text(&["name"]).filter(|_| value.get("state").is_some()))?;
+    Some(Issue {
+        reference: IssueRef {
+            id,
+            number: None,
+            identifier,
+            url: text(&["url", "html_url"]).filter(|url| url.starts_with("http")).map(str::to_owned),
+        },
+        state: match value.get("state").or_else(|| value.get("status")) {
+            Some(state) => linear::state(state),
+            None => IssueState::Open,
+        },
+        title: title.to_owned(),
+        body: text(&["description", "body", "content"]).unwrap_or_default().to_owned(),
+        created_at_ms: text(&["createdAt", "created_at"]).and_then(time::parse),
+        updated_at_ms: text(&["updatedAt", "updated_at"]).and_then(time::parse),
+        closed_at_ms: text(&["closed_at", "closedAt"]).and_then(time::parse),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(name: &str, properties: &[&str]) -> ToolRow {
+        let properties: Map<String, Value> = properties.iter().map(|p| ((*p).to_owned(), json!({}))).collect();
+        ToolRow {
+            server_name: "srv".into(),
+            tool_name: name.into(),
+            namespaced_name: format!("mcp.srv.{name}"),
+            description: String::new(),
+            input_schema: json!({ "type": "object", "properties": properties }),
+            output_schema: None,
+            schema_hash: "h".into(),
+            accepted_hash: "h".into(),
+            fetched_at_ms: 0,
+        }
+    }
+
+    #[test]
+    fn capabilities_by_name() {
+        let tools = [tool("Issue_Write", &["method"]), tool("list_issues", &[]), tool("issue_read", &["method"])];
+        let name = |capability: Capability| capability.resolve(&tools).map(|tool| tool.tool_name.as_str());
+        assert_eq!(name(Capability::GithubCreateIssue), Some("Issue_Write"));
+        assert_eq!(name(Capability::GithubListIssues), Some("list_issues"));
+        assert_eq!(name(Capability::GithubGetIssue), Some("issue_read"));
+        assert_eq!(name(Capability::GithubCommentOnIssue), None);
+    }
+
+    #[test]
+    fn a_method_is_said_only_to_tools_that_know_it() {
+        let with = gh::create(&tool("issue_write", &["method", "owner"]), "acme/app", "t", "b");
+        assert_eq!(with.get("method"), Some(&json!("create")));
+        let without = gh::create(&tool("create_issue", &["owner"]), "acme/app", "t", "b");
+        assert_eq!(without.get("method"), None);
+        assert_eq!((without.get("owner"), without.get("repo")), (Some(&json!("acme")), Some(&json!("app"))));
+        let search = gh::search(&tool("search_issues", &["query"]), "acme/app", "<!-- tandem:effect:v1:a -->");
+        assert_eq!(search.get("query"), Some(&json!("\"tandem:effect:v1:a\" in:body is:issue repo:acme/app")));
+    }
+
+    #[test]
+    fn rows_in_any_wrapping() {
+        use DestinationKind::{GithubIssue as G, LinearIssue as L};
+        let row = json!({"number": 3, "title": "T", "state": "closed", "body": "B",
+            "milestone": {"number": 9, "title": "M", "state": "open"}});
+        for value in [json!([row]), json!({"items": [row]}), json!({"result": {"issues": [row, row]}}), row.clone()] {
+            let found = issues(G, &value);
+            assert_eq!(found.len(), 1, "{value}: a milestone is no issue");
+            assert_eq!((found[0].reference.number, found[0].state), (Some(3), IssueState::Closed));
+        }
+        let row = json!({"id": "u", "identifier": "ENG-1", "title": "T", "state": {"name": "Done", "id": "s"},
+            "team": {"id": "t", "name": "Eng"}, "description": "D"});
+        let found = issues(L, &json!({"issues": [row]}));
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].reference.id.as_str(), found[0].state), ("u", IssueState::Closed));
+        assert!(issues(L, &json!({"teams": [{"id": "t", "name": "Eng"}]})).is_empty());
+        assert_eq!(comments(&json!({"comments": [{"id": 5, "html_url": "https://x", "body": "b"}]}))[0].id, "5");
+        let mut deep = json!({"number": 1, "title": "t"});
+        for _ in 0..20 {
+            deep = json!([deep]);
+        }
+        assert!(issues(G, &deep).is_empty());
+    }
+}

@@ -1,0 +1,423 @@
+//! GitHub and Linear: one issue for one failure, whatever the tracker answers and whenever the process dies.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tandem_testkit::{
+    Client, Fault, Launch, Server, Tracker, audit,
+    bodies::{self, REPO, TOKEN_VARIABLE, TRACKER_TOKEN},
+    now_ms, until,
+};
+
+use crate::support::{SOON, configure, draft, drafted, incident, launch, publish, reported, settled, text};
+
+fn started(name: &str) -> Launch {
+    launch(name).env(TOKEN_VARIABLE, TRACKER_TOKEN)
+}
+
+/// A server whose only destination is this one.
+fn with(name: &str, destination: Value, over: Value) -> (Server, Client) {
+    let server = started(name).start();
+    let client = server.client();
+    set(&client, destination, over);
+    (server, client)
+}
+
+fn set(client: &Client, destination: Value, over: Value) {
+    let base = json!({ "default_destination_ids": [destination["destination_id"]], "destinations": [destination] });
+    configure(client, bodies::merged(base, over));
+}
+
+fn marker(fingerprint: &str) -> String {
+    format!("<!-- tandem:fingerprint:v1:{fingerprint} -->")
+}
+
+#[test]
+fn a_github_issue_is_created_once_with_its_markers_and_its_receipt() {
+    let tracker = Tracker::github();
+    let (_server, client) = with("gh-create", bodies::github("gh", &tracker.base(), json!({})), json!({}));
+    let (drafted, found) = reported(&client, bodies::report("gateway timed out"));
+    let id = text(&drafted["draft_id"]);
+    let answer = publish(&client, &id, json!({})).ok();
+    assert_eq!(answer["action"], json!("create_issue"), "{answer}");
+    let issues = tracker.issues();
+    assert_eq!(issues.len(), 1);
+    let issue = &issues[0];
+    assert!(issue.body.contains(&marker(found["fingerprint"].as_str().unwrap())), "{}", issue.body);
+    assert!(issue.body.contains("<!-- tandem:effect:v1:"), "{}", issue.body);
+    assert_eq!(issue.labels, ["incident-monitor"]);
+    let post = &answer["post"];
+    assert_eq!((&post["status"], &post["operation"]), (&json!("posted"), &json!("create_issue")));
+    assert_eq!((&answer["issue_number"], &post["external_id"]), (&json!(1), &json!("1")), "{post}");
+    assert_eq!(post["external_title"], json!("GitHub issue #1"));
+    assert_eq!(post["target_ref"], json!(REPO));
+    assert_eq!(post["receipt"]["provider"], json!("github"));
+    assert_eq!(answer["external_action"]["capability_id"], json!("github.create_issue"), "{answer}");
+    let after = draft(&client, &id);
+    assert_eq!((&after["status"], &after["issue_number"]), (&json!("github_issue_created"), &json!(1)));
+    assert_eq!(tracker.asked("create")[0].authorization, format!("Bearer {TRACKER_TOKEN}"));
+    assert!(!answer.to_string().contains(TRACKER_TOKEN));
+    assert_eq!(publish(&client, &id, json!({})).ok()["action"], json!("skip_duplicate"));
+    assert_eq!(tracker.issues().len(), 1);
+    audit::assert_verified(&client);
+}
+
+#[test]
+fn a_linear_issue_is_created_under_an_id_of_ours() {
+    let tracker = Tracker::linear();
+    let base = format!("{}graphql", tracker.base());
+    let (_server, client) = with("lin-create", bodies::linear("lin", &base, json!({})), json!({}));
+    let report = bodies::merged(bodies::report("queue stuck"), json!({ "risk_level": "low" }));
+    let id = drafted(&client, report);
+    let answer = publish(&client, &id, json!({})).ok();
+    assert_eq!(answer["action"], json!("create_issue"), "{answer}");
+    let issues = tracker.issues();
+    assert_eq!((issues.len(), issues[0].priority), (1, 4));
+    assert_eq!(issues[0].labels, ["label-1"]);
+    assert!(issues[0].body.contains("<!-- tandem:destination:v1:linear -->"), "{}", issues[0].body);
+    assert_eq!(draft(&client, &id)["status"], json!("linear_issue_created"));
+    assert_eq!(answer["post"]["external_id"], json!("ENG-1"));
+    assert_eq!(answer["post"]["external_title"], json!("Linear issue ENG-1"));
+    let recheck = client.ask(&format!("/incident-monitor/drafts/{id}/recheck-match")).ok();
+    assert_eq!(recheck["action"], json!("matched_linear_issue"), "{recheck}");
+}
+
+/// Every way in which an issue can be there although nobody said so.
+#[test]
+fn an_effect_without_an_answer_is_found_and_never_repeated() {
+    let cases: [(&str, Fault); 4] = [
+        ("hang", Fault::ActAndHang),
+        ("cut", Fault::ActAndCut),
+        ("502", Fault::ActAndSay(502)),
+        ("garble", Fault::ActAndGarble),
+    ];
+    for (name, fault) in cases {
+        let tracker = Tracker::github();
+        // A search that lags is what real ones do.
+        tracker.blind(true);
+        tracker.fail("create", [fault.clone()]);
+        let (_server, client) =
+            with(&format!("gh-doubt-{name}"), bodies::github("gh", &tracker.base(), json!({})), json!({}));
+        let id = drafted(&client, bodies::report(name));
+        let first = publish(&client, &id, json!({})).ok();
+        assert_eq!(first["results"][0]["status"], json!("retrying"), "{name}: {first}");
+        let delivery = settled(&client, &id, "gh", "posted");
+        assert_eq!(tracker.issues().len(), 1, "{name}: {delivery}");
+        assert_eq!(tracker.asked("create").len(), 1, "{name}");
+        assert!(delivery.get("intent").is_none(), "{delivery}");
+        assert_eq!(draft(&client, &id)["issue_number"], json!(1), "{name}");
+    }
+    for (name, fault) in [("hang", Fault::ActAndHang), ("garble", Fault::ActAndGarble)] {
+        let tracker = Tracker::linear();
+        tracker.blind(true);
+        tracker.fail("CreateIssue", [fault]);
+        let base = format!("{}graphql", tracker.base());
+        let (_server, client) = with(&format!("lin-doubt-{name}"), bodies::linear("lin", &base, json!({})), json!({}));
+        let id = drafted(&client, bodies::report(name));
+        publish(&client, &id, json!({})).ok();
+        settled(&client, &id, "lin", "posted");
+        assert_eq!((tracker.issues().len(), tracker.asked("CreateIssue").len()), (1, 1), "{name}");
+    }
+}
+
+#[test]
+fn a_request_that_had_no_effect_is_sent_again_only_after_it_was_looked_for() {
+    let tracker = Tracker::github();
+    tracker.fail("create", [Fault::Hang]);
+    let (_server, client) = with("gh-again", bodies::github("gh", &tracker.base(), json!({})), json!({}));
+    let id = drafted(&client, bodies::report("lost"));
+    publish(&client, &id, json!({})).ok();
+    settled(&client, &id, "gh", "posted");
+    let (created, listed) = (tracker.asked("create"), tracker.asked("list"));
+    assert_eq!((created.len(), tracker.issues().len()), (2, 1));
+    assert!(listed.iter().any(|look| look.at_ms >= created[0].at_ms && look.at_ms <= created[1].at_ms));
+    assert_eq!(created[0].body, created[1].body, "every attempt sends the same");
+}
+
+#[test]
+fn what_cannot_be_found_out_is_unknown_and_is_looked_up_before_a_second_try() {
+    let tracker = Tracker::github();
+    tracker.fail("create", [Fault::ActAndCut]);
+    tracker.fail("list", (0..20).map(|_| Fault::status(500)));
+    let destination = bodies::github("gh", &tracker.base(), json!({ "max_attempts": 2 }));
+    let (_server, client) = with("gh-unknown", destination, json!({}));
+    let id = drafted(&client, bodies::report("who knows"));
+    publish(&client, &id, json!({})).ok();
+    let delivery = settled(&client, &id, "gh", "unknown");
+    assert_eq!(tracker.asked("create").len(), 1, "{delivery}");
+    assert_eq!(draft(&client, &id)["status"], json!("github_post_failed"));
+    // The list answers again, and a new publish finds what the old one did.
+    tracker.heal();
+    let again = publish(&client, &id, json!({})).ok();
+    settled(&client, &id, "gh", "posted");
+    assert_eq!((tracker.issues().len(), tracker.asked("create").len()), (1, 1), "{again}");
+}
+
+#[test]
+fn answers_that_say_no_are_believed() {
+    for (status, code) in
+        [(404, "not_found"), (410, "issue_gone"), (422, "http_status"), (401, "token_refused"), (403, "not_permitted")]
+    {
+        let tracker = Tracker::github();
+        tracker.fail("create", [Fault::status(status)]);
+        let (_server, client) =
+            with(&format!("gh-{status}"), bodies::github("gh", &tracker.base(), json!({})), json!({}));
+        let id = drafted(&client, bodies::report("no"));
+        publish(&client, &id, json!({})).refused(400, "INCIDENT_MONITOR_DRAFT_PUBLISH_FAILED");
+        let delivery = settled(&client, &id, "gh", "failed");
+        assert_eq!(delivery["error_code"], json!(code), "{delivery}");
+        assert_eq!((tracker.issues().len(), tracker.asked("create").len()), (0, 1));
+        // A person may ask again.
+        publish(&client, &id, json!({})).ok();
+        settled(&client, &id, "gh", "posted");
+        assert_eq!(tracker.issues().len(), 1);
+    }
+}
+
+#[test]
+fn a_limit_holds_back_everything_for_its_host() {
+    let tracker = Tracker::github();
+    tracker.fail("create", [Fault::secondary(600)]);
+    let other = bodies::github("other", &tracker.base(), json!({}));
+    let over = json!({ "destinations": [bodies::github("gh", &tracker.base(), json!({})), other] });
+    let (_server, client) = with("gh-limit", bodies::github("gh", &tracker.base(), json!({})), over);
+    let id = drafted(&client, bodies::report("limited"));
+    let answer = publish(&client, &id, json!({})).ok();
+    let result = &answer["results"][0];
+    assert_eq!(result["status"], json!("retrying"), "{answer}");
+    let wait = result["retry_at_ms"].as_u64().unwrap().saturating_sub(now_ms());
+    assert!((500_000..=605_000).contains(&wait), "{wait}");
+    let asked = tracker.asked("search").len() + tracker.asked("create").len();
+    let second = drafted(&client, bodies::report("neighbour"));
+    let held = publish(&client, &second, json!({ "destination_ids": ["other"] })).ok();
+    assert_eq!(held["action"], json!("publish_in_progress"), "{held}");
+    assert_eq!(held["results"][0]["status"], json!("pending"), "{held}");
+    assert_eq!(tracker.asked("search").len() + tracker.asked("create").len(), asked, "the other destination waits too");
+}
+
+#[test]
+fn an_open_issue_of_the_same_failure_is_told_and_a_stranger_is_not() {
+    let tracker = Tracker::github();
+    let (_server, client) = with("gh-match", bodies::github("gh", &tracker.base(), json!({})), json!({}));
+    let title = "job failed";
+    let stranger = tracker.plant(title, "my-fp is mentioned here, tandem:fingerprint:v1:my-fp", true);
+    let ours = tracker.plant("something else", &format!("text\n{}", marker("my-fp")), true);
+    let id = drafted(&client, bodies::report_as("my-fp"));
+    let recheck = client.ask(&format!("/incident-monitor/drafts/{id}/recheck-match")).ok();
+    assert_eq!((&recheck["action"], &recheck["issue_number"]), (&json!("matched_open"), &json!(ours)), "{recheck}");
+    let answer = publish(&client, &id, json!({})).ok();
+    assert_eq!(answer["action"], json!("comment_issue"), "{answer}");
+    let after = draft(&client, &id);
+    assert_eq!((&after["status"], &after["matched_issue_state"]), (&json!("github_comment_posted"), &json!("open")));
+    let issues = tracker.issues();
+    let comments = |number: u64| issues.iter().find(|issue| issue.number == number).map_or(0, |i| i.comments.len());
+    assert_eq!((issues.len(), comments(ours), comments(stranger)), (2, 1, 0));
+    assert!(answer["comment_url"].as_str().is_some_and(|url| url.contains("#issuecomment-")), "{answer}");
+
+    set(
+        &client,
+        bodies::github("gh", &tracker.base(), json!({})),
+        json!({ "auto_comment_on_matched_open_issues": false }),
+    );
+    let quiet_issue = tracker.plant("quiet", &marker("quiet-fp"), true);
+    let quiet = drafted(&client, bodies::report_as("quiet-fp"));
+    assert_eq!(publish(&client, &quiet, json!({})).ok()["action"], json!("matched_open_no_comment"));
+    assert!(tracker.issues().iter().all(|issue| issue.number != quiet_issue || issue.comments.is_empty()));
+}
+
+#[test]
+fn a_closed_issue_is_followed_reopened_or_told_as_configured() {
+    for (policy, action, issues, open, comments) in [
+        ("new_issue", "create_issue", 2, false, 0),
+        ("reopen", "comment_issue", 1, true, 1),
+        ("comment", "comment_issue", 1, false, 1),
+    ] {
+        let tracker = Tracker::github();
+        tracker.plant("old", &marker("old-fp"), false);
+        let destination = bodies::github("gh", &tracker.base(), json!({ "closed_issues": policy }));
+        let (_server, client) = with(&format!("gh-closed-{policy}"), destination, json!({}));
+        let id = drafted(&client, bodies::report_as("old-fp"));
+        let recheck = client.ask(&format!("/incident-monitor/drafts/{id}/recheck-match")).ok();
+        assert_eq!(recheck["action"], json!("matched_closed"), "{recheck}");
+        assert_eq!(publish(&client, &id, json!({})).ok()["action"], json!(action), "{policy}");
+        let found = tracker.issues();
+        assert_eq!((found.len(), found[0].open, found[0].comments.len()), (issues, open, comments), "{policy}");
+        if issues == 2 {
+            assert!(found[1].body.contains("previous\\_closed\\_issue: #1"), "{}", found[1].body);
+        }
+    }
+}
+
+#[test]
+fn creating_by_itself_can_be_switched_off_and_a_person_can_still_ask() {
+    let tracker = Tracker::github();
+    let over = json!({ "auto_create_new_issues": false, "require_approval_for_new_issues": true });
+    let (_server, client) = with("gh-auto", bodies::github("gh", &tracker.base(), json!({})), over);
+    let id = drafted(&client, bodies::report("not by itself"));
+    let approved = client.post(&format!("/incident-monitor/drafts/{id}/approve"), json!({})).ok();
+    assert_eq!(approved["action"], json!("draft_ready"), "{approved}");
+    assert!(tracker.issues().is_empty());
+    assert_eq!(publish(&client, &id, json!({})).ok()["action"], json!("create_issue"));
+    assert_eq!(tracker.issues().len(), 1);
+}
+
+#[test]
+fn a_recurrence_is_told_once_for_many_and_not_more_often_than_allowed() {
+    let tracker = Tracker::github();
+    let over = json!({ "recurrence": { "policy": "comment", "min_interval_ms": 3_600_000 } });
+    let (_server, client) = with("gh-recur", bodies::github("gh", &tracker.base(), json!({})), over);
+    let id = drafted(&client, bodies::report_as("again"));
+    publish(&client, &id, json!({})).ok();
+    for _ in 0..5 {
+        reported(&client, bodies::report_as("again"));
+    }
+    let told = || tracker.issues()[0].comments.len();
+    until("the recurrence is told", SOON, || (told() == 1).then_some(()));
+    until("the draft knows", SOON, || draft(&client, &id)["recurrences_told"].as_u64());
+    reported(&client, bodies::report_as("again"));
+    let deliveries = crate::support::deliveries(&client, &id);
+    assert_eq!(deliveries.len(), 2, "{deliveries:?}");
+    let comment = deliveries.iter().find(|d| d["operation"] == "comment_issue").unwrap();
+    assert!(comment["recurrence"].as_u64().is_some_and(|n| n >= 1), "{comment}");
+    assert_eq!((tracker.issues().len(), told()), (1, 1));
+    assert!(tracker.issues()[0].comments[0].1.contains("The failure came back"));
+    assert_eq!(draft(&client, &id)["issue_number"], json!(1));
+}
+
+#[test]
+fn other_recurrence_policies() {
+    let tracker = Tracker::github();
+    let policy = |policy: &str| json!({ "recurrence": { "policy": policy, "min_interval_ms": 0 } });
+    let destination = || bodies::github("gh", &tracker.base(), json!({ "status_sync": false }));
+    let (_server, client) = with("gh-policies", destination(), policy("none"));
+    let id = drafted(&client, bodies::report_as("fp"));
+    publish(&client, &id, json!({})).ok();
+    reported(&client, bodies::report_as("fp"));
+    assert_eq!(draft(&client, &id)["recurrences"], json!(1));
+    tracker.set_open(1, false);
+    set(&client, destination(), policy("reopen"));
+    reported(&client, bodies::report_as("fp"));
+    until("the issue is open again", SOON, || {
+        let issue = &tracker.issues()[0];
+        (issue.open && issue.comments.len() == 1).then_some(())
+    });
+    assert_eq!(tracker.issues().len(), 1);
+    // The policy that asks for a person asks for one here, too.
+    set(&client, destination(), bodies::merged(policy("comment"), json!({ "require_approval_for_new_issues": true })));
+    let risky = drafted(&client, bodies::report_as("gated"));
+    let approve = |id: &str| client.post(&format!("/incident-monitor/drafts/{id}/approve"), json!({})).ok();
+    approve(&risky);
+    settled(&client, &risky, "gh", "posted");
+    until("one issue more", SOON, || (tracker.issues().len() == 2).then_some(()));
+}
+
+#[test]
+fn an_issue_closed_upstream_resolves_its_incident_and_a_recurrence_is_a_regression() {
+    let tracker = Tracker::github();
+    let config = json!({ "status_sync": true, "status_sync_interval_ms": 1000 });
+    let over = json!({ "recurrence": { "policy": "reopen", "min_interval_ms": 3_600_000 } });
+    let (_server, client) = with("gh-sync", bodies::github("gh", &tracker.base(), config), over);
+    let (drafted, found) = reported(&client, bodies::report_as("sync"));
+    let (id, incident_id) = (text(&drafted["draft_id"]), text(&found["incident_id"]));
+    publish(&client, &id, json!({})).ok();
+    settled(&client, &id, "gh", "posted");
+    std::thread::sleep(Duration::from_millis(5));
+    tracker.set_open(1, false);
+    until("the incident is resolved", SOON, || (incident(&client, &incident_id)["status"] == "resolved").then_some(()));
+    assert!(incident(&client, &incident_id)["resolved_at_ms"].is_u64());
+    std::thread::sleep(Duration::from_millis(5));
+    reported(&client, bodies::report_as("sync"));
+    let after = incident(&client, &incident_id);
+    assert_eq!((&after["regressions"], after["status"] == "resolved"), (&json!(1), false), "{after}");
+    until("the issue is open again", SOON, || tracker.issues()[0].open.then_some(()));
+    let events = client.get("/audit/protected?event_type=incident_monitor.incident.resolved").ok();
+    assert_eq!(events["count"], json!(1), "{events}");
+    // What did not change is not told again.
+    let asked = tracker.asked("list").into_iter().filter(|asked| asked.target.contains("sort=updated"));
+    assert!(asked.clone().count() > 1);
+    audit::assert_verified(&client);
+}
+
+#[test]
+fn an_unchanged_tracker_is_asked_with_the_last_validator() {
+    let tracker = Tracker::github();
+    let config = json!({ "status_sync": true, "status_sync_interval_ms": 1000 });
+    let (_server, client) = with("gh-etag", bodies::github("gh", &tracker.base(), config), json!({}));
+    until("a validator is used", SOON, || {
+        tracker.asked("list").iter().any(|asked| !asked.if_none_match.is_empty()).then_some(())
+    });
+    drop(client);
+}
+
+#[test]
+fn linear_closes_and_reopens_too() {
+    let tracker = Tracker::linear();
+    let base = format!("{}graphql", tracker.base());
+    let config = json!({ "status_sync": true, "status_sync_interval_ms": 1000 });
+    let over = json!({ "recurrence": { "policy": "reopen", "min_interval_ms": 0 } });
+    let (_server, client) = with("lin-sync", bodies::linear("lin", &base, config), over);
+    let (drafted, found) = reported(&client, bodies::report_as("lin"));
+    publish(&client, &text(&drafted["draft_id"]), json!({})).ok();
+    tracker.set_open(1, false);
+    let incident_id = text(&found["incident_id"]);
+    until("the incident is resolved", SOON, || (incident(&client, &incident_id)["status"] == "resolved").then_some(()));
+    reported(&client, bodies::report_as("lin"));
+    until("the issue is open again and told", SOON, || {
+        let issue = &tracker.issues()[0];
+        (issue.open && issue.comments.len() == 1).then_some(())
+    });
+}
+
+#[test]
+fn readiness_and_status_tell_what_a_tracker_lacks_and_has() {
+    let tracker = Tracker::github();
+    let bare = launch("gh-ready").start();
+    let client = bare.client();
+    set(&client, bodies::github("gh", &tracker.base(), json!({})), json!({}));
+    let row =
+        |client: &Client| client.get("/incident-monitor/status").ok()["status"]["destination_readiness"][0].clone();
+    assert_eq!(row(&client)["missing_codes"], json!(["token_unavailable"]));
+    let mut public_only = bodies::github("gh", &tracker.base(), json!({ "allow_private_networks": false }));
+    public_only["repo"] = json!("acme/platform");
+    set(&client, public_only, json!({}));
+    assert_eq!(row(&client)["missing_codes"], json!(["api_base_invalid"]));
+    let (_server, client) = with("gh-ready-2", bodies::github("gh", &tracker.base(), json!({})), json!({}));
+    let status = client.get("/incident-monitor/status").ok()["status"].clone();
+    assert_eq!(status["destination_readiness"][0]["publish_ready"], json!(true), "{status}");
+    for key in ["github_read_ready", "github_write_ready", "publish_ready", "destination_ready"] {
+        assert_eq!(status["readiness"][key], json!(true), "{key}: {}", status["readiness"]);
+    }
+    assert_eq!(status["required_capabilities"]["github_create_issue"], json!(true));
+    assert_eq!(status["missing_required_capabilities"], json!([]));
+    assert_eq!(status["resolved_capabilities"].as_array().map(Vec::len), Some(4), "{status}");
+}
+
+#[test]
+fn a_kill_between_sending_and_settling_leaves_one_issue() {
+    let tracker = Tracker::github();
+    tracker.blind(true);
+    let launch = started("gh-kill");
+    let mut server = launch.start();
+    set(&server.client(), bodies::github("gh", &tracker.base(), json!({ "timeout_ms": 5000 })), json!({}));
+    for round in 0..4 {
+        let client = server.client();
+        let id = drafted(&client, bodies::report_as(&format!("killed-{round}")));
+        // The issue is there before the answer is; the process dies in between.
+        tracker.fail("create", [Fault::ActAndHang]);
+        let before = tracker.asked("create").len();
+        let path = format!("/incident-monitor/drafts/{id}/publish");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _ = client.json("POST", &path, &[], Some(json!({})));
+            });
+            tracker.wait("create", before + 1, SOON);
+            until("the issue is there", SOON, || (tracker.issues().len() == round + 1).then_some(()));
+            server.kill();
+        });
+        server = launch.start();
+        settled(&server.client(), &id, "gh", "posted");
+        assert_eq!(tracker.issues().len(), round + 1, "round {round}");
+        assert_eq!(tracker.asked("create").len(), before + 1, "round {round}: nothing is sent twice");
+    }
+    audit::assert_verified(&server.client());
+}
