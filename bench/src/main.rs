@@ -14,6 +14,7 @@ mod receiver;
 mod reports;
 mod scenario;
 mod table;
+mod tracker;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -24,7 +25,7 @@ pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 const HELP: &str = "\
 cargo xtask bench [NAME…] [--repeat N] [--seconds N] [--rows N]
 
-NAME       any of: reports_distinct reports_same idle_latency webhooks audit_append audit_verify size scale
+NAME       any of: reports_distinct reports_same idle_latency webhooks trackers audit_append audit_verify size scale
            (all of them without a name)
 --repeat   measurements of each figure; the median is shown (3)
 --seconds  length of one measurement (4)

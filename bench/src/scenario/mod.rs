@@ -4,12 +4,22 @@ mod audit;
 mod intake;
 mod scale;
 mod size;
+mod trackers;
 mod webhooks;
 
 use crate::{Fault, Plan, table::Table};
 
-pub const NAMES: [&str; 8] =
-    ["reports_distinct", "reports_same", "idle_latency", "webhooks", "audit_append", "audit_verify", "size", "scale"];
+pub const NAMES: [&str; 9] = [
+    "reports_distinct",
+    "reports_same",
+    "idle_latency",
+    "webhooks",
+    "trackers",
+    "audit_append",
+    "audit_verify",
+    "size",
+    "scale",
+];
 
 pub async fn run(name: &str, plan: &Plan, table: &mut Table) -> Result<(), Fault> {
     match name {
@@ -17,6 +27,7 @@ pub async fn run(name: &str, plan: &Plan, table: &mut Table) -> Result<(), Fault
         "reports_same" => intake::same(plan, table).await,
         "idle_latency" => intake::idle(plan, table).await,
         "webhooks" => webhooks::run(plan, table).await,
+        "trackers" => trackers::run(plan, table).await,
         "audit_append" => audit::append(plan, table).await,
         "audit_verify" => audit::verify(plan, table).await,
         "size" => size::run(plan, table).await,

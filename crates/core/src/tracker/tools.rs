@@ -17,6 +17,7 @@ wire_enum! {
         GithubListComments = "github.list_comments",
         GithubUpdateIssue = "github.update_issue",
         LinearListIssues = "linear.list_issues",
+        LinearGetIssue = "linear.get_issue",
         LinearCreateIssue = "linear.create_issue",
         LinearComment = "linear.create_comment",
         LinearListComments = "linear.list_comments",
@@ -41,6 +42,7 @@ impl Capability {
             | Self::GithubGetIssue
             | Self::GithubListComments
             | Self::LinearListIssues
+            | Self::LinearGetIssue
             | Self::LinearListComments => Class::Read,
             Self::GithubCreateIssue
             | Self::GithubCommentOnIssue
@@ -62,6 +64,7 @@ impl Capability {
             Self::GithubListComments => &["get_issue_comments", "list_issue_comments", "issue_read"],
             Self::GithubUpdateIssue => &["update_issue", "issue_write"],
             Self::LinearListIssues => &["list_issues", "list_my_issues", "linear_list_issues"],
+            Self::LinearGetIssue => &["get_issue", "linear_get_issue"],
             Self::LinearCreateIssue => &["create_issue", "save_issue", "linear_create_issue", "linear_save_issue"],
             Self::LinearComment => &["create_comment", "save_comment", "linear_create_comment"],
             Self::LinearListComments => &["list_comments", "linear_list_comments"],
@@ -185,8 +188,27 @@ pub mod lin {
     //! Arguments of Linear's tools.
     use super::*;
 
+    /// How many a list holds.
+    pub const LIMIT: usize = 50;
+
     pub fn list(tool: &ToolRow, team: &str, project: &str, query: &str) -> Map<String, Value> {
-        arguments(tool, "list", json!({ "team": team, "project": project, "query": query, "limit": 50 }))
+        arguments(tool, "list", json!({ "team": team, "project": project, "query": query, "limit": LIMIT }))
+    }
+
+    /// Issues that were created since, for servers whose tool takes a time.
+    pub fn created_since(tool: &ToolRow, team: &str, project: &str, since_ms: u64) -> Option<Map<String, Value>> {
+        let since = time::format(since_ms);
+        let fields = json!({ "team": team, "project": project, "createdAt": since, "limit": LIMIT });
+        knows(tool, "createdAt").then(|| arguments(tool, "list", fields))
+    }
+
+    pub fn get(tool: &ToolRow, id: &str) -> Map<String, Value> {
+        let key = if knows(tool, "issueId") { "issueId" } else { "id" };
+        arguments(tool, "get", json!({ key: id }))
+    }
+
+    pub fn reopen(tool: &ToolRow, id: &str) -> Map<String, Value> {
+        arguments(tool, "update", json!({ "id": id, "state": "unstarted" }))
     }
 
     pub fn create(
@@ -236,6 +258,51 @@ pub fn issues(kind: DestinationKind, value: &Value) -> Vec<Issue> {
         true
     });
     found
+}
+
+/// The issue that a create says it made. Some servers tell no more than its address.
+pub fn created(kind: DestinationKind, value: &Value) -> Option<Issue> {
+    if let Some(issue) = issues(kind, value).into_iter().next() {
+        return Some(issue);
+    }
+    let mut found = None;
+    walk(value, 0, &mut |value| {
+        let url =
+            ["html_url", "url"].iter().find_map(|key| value.get(*key)?.as_str()).filter(|url| url.starts_with("http"));
+        let last = url.and_then(|url| url.split_once("/issues/")).and_then(|(_, number)| number.parse::<u64>().ok());
+        if let (Some(url), Some(number), DestinationKind::GithubIssue) = (url, last, kind) {
+            found = Some(Issue {
+                reference: IssueRef {
+                    id: number.to_string(),
+                    number: Some(number),
+                    identifier: None,
+                    url: Some(url.to_owned()),
+                },
+                state: IssueState::Open,
+                title: String::new(),
+                body: String::new(),
+                created_at_ms: None,
+                updated_at_ms: None,
+                closed_at_ms: None,
+            });
+        }
+        found.is_some()
+    });
+    found
+}
+
+/// Whether a tool's words say for sure that nothing was done: the tracker's own refusal, by its status.
+pub fn is_refusal(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let statuses = ["400", "401", "403", "404", "409", "410", "422"];
+    let words = ["not found", "validation failed", "unprocessable", "forbidden", "unauthorized", "bad credentials"];
+    let number = |status: &&str| text.split(|c: char| !c.is_ascii_digit()).any(|part| part == *status);
+    words.iter().any(|word| text.contains(word)) || statuses.iter().any(|status| number(&status))
+}
+
+pub fn is_rate_limit(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    text.contains("rate limit") || text.contains("ratelimit") || text.contains("too many requests")
 }
 
 /// The comments in an answer of any shape.

@@ -153,7 +153,8 @@ pub async fn a_recurrence_may_open_a_second_draft(lab: Lab) {
     let mut twice = commit();
     for at_ms in [9_000, 9_001] {
         let mut signal = signal(&local(), "back", at_ms);
-        signal.recurrence = Recurrence { policy: RecurrencePolicy::NewDraft, quiet_period_ms: 5_000, ..Recurrence::default() };
+        signal.recurrence =
+            Recurrence { policy: RecurrencePolicy::NewDraft, quiet_period_ms: 5_000, ..Recurrence::default() };
         twice = twice.write(Write::Signal(Box::new(signal)));
     }
     let outcome = send(&opened, twice).await.signals.remove(1);
