@@ -132,10 +132,10 @@ impl FileState {
         head.get(..self.head.length as usize).is_some_and(|head| self.head.is_of(head))
     }
 
-    /// Whether the samples are enough to know the body again where the file system says that it is another file: text
-    /// was read, so at least a whole line is in them.
+    /// Whether the samples are enough to know the body again where the file system says that it is another file. Where
+    /// nothing was read, a mistake costs nothing: the other body is read from its beginning, as it would be anyway.
     pub fn is_recognisable(&self) -> bool {
-        self.read.at > 0 && self.head.length > 0
+        self.head.length > 0 && (self.read.at > 0 || !self.finished)
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 
 use tandem_core::{
     config::StartPosition,
-    source::file::{FileId, FileState, Gap, GapReason, HEAD_BYTES, Mark, Sample, SourcePosition},
+    source::file::{BEFORE_BYTES, FileId, FileState, Gap, GapReason, HEAD_BYTES, Mark, Sample, SourcePosition},
 };
 
 use super::{
@@ -53,6 +53,12 @@ struct Fresh {
     name: String,
     text: Option<Text>,
     begin: Begin,
+}
+
+impl Fresh {
+    fn begins_with(&mut self, head: &[u8]) -> bool {
+        self.text.as_mut().is_some_and(|text| text.head().is_ok_and(|own| own == head))
+    }
 }
 
 enum Begin {
@@ -102,27 +108,35 @@ impl Tailer {
                     // In another place than its own it may be a copy of something: that is judged below.
                     if here || (places.is_empty() && !file.finished) {
                         matching.claim(&places);
-                        replaced.push((file.path.clone(), text));
+                        replaced.push((file.path.clone(), text, places.is_empty()));
                     }
                 }
             }
         }
 
+        lost.retain(|&(index, was_replaced)| {
+            let file = &mut position.files[index];
+            !self.adopt(root, file, was_replaced, &found, &mut matching, now_ms, sink, progress)
+        });
+        let unfinished = |&&(index, _): &&(usize, bool)| !position.files[index].finished;
+        matching.lost = lost.iter().filter(unfinished).map(|&(index, _)| position.files[index].generation).collect();
+        let mut fresh = self.newcomers(root, position, &found, &matching, progress);
         let mut dropped = HashSet::new();
         for (index, was_replaced) in lost {
-            let file = &mut position.files[index];
-            if !self.adopt(root, file, was_replaced, &found, &mut matching, now_ms, sink, progress) {
-                self.lose(file, was_replaced, now_ms, sink, progress);
-                dropped.insert(file.generation);
-            }
+            let file = &position.files[index];
+            self.lose(file, was_replaced, now_ms, sink, progress);
+            dropped.insert(file.generation);
         }
-
-        let mut fresh = self.newcomers(root, position, &found, &matching, now_ms, progress);
-        for (path, text) in replaced {
+        for (path, mut text, deleted) in replaced {
             let Ok(stat) = text.stat() else { continue };
+            if deleted && let Ok(head) = text.head() {
+                // What is still open is as good as a packed copy of it, and complete.
+                fresh.retain_mut(|new| head.is_empty() || !new.begins_with(&head));
+            }
             let (id, name) = (stat.id, path.clone());
             let compressed = text.is_packed();
-            fresh.push(Fresh { path, compressed, id, stat, name, text: Some(text), begin: Begin::Start });
+            let begin = Begin::Start;
+            fresh.push(Fresh { path, compressed, id, stat, name, text: Some(text), begin });
         }
         position.files.retain(|file| !dropped.contains(&file.generation));
         for new in fresh {
@@ -146,7 +160,10 @@ impl Tailer {
     ) -> Fate {
         let crowded = self.open_texts() >= self.spec.limits.open;
         let mut live = self.live.remove(&file.generation);
-        let opened = live.as_mut().and_then(|live| live.text.take()).or_else(|| self.kept.remove(&file.generation));
+        let kept = self.kept.remove(&file.generation);
+        // It may be that of a copy that was adopted meanwhile.
+        let kept = kept.filter(|text| text.stat().is_ok_and(|stat| stat.id.is(&file.id)));
+        let opened = live.as_mut().and_then(|live| live.text.take()).or(kept);
         let untouched = |found: &Found, size: u64| found.stat.size == size && found.stat.mtime_ms == file.mtime_ms;
         let mut text = match (opened, found) {
             (Some(text), _) => text,
@@ -258,17 +275,28 @@ impl Tailer {
         if !file.is_recognisable() {
             return false;
         }
-        for (at, candidate) in found.iter().enumerate() {
+        let mut adopted = false;
+        let mut order: Vec<usize> = (0..found.len()).filter(|&at| !matching.claimed[at]).collect();
+        // Packing a copy takes a while, and both are there; the plain one is read more easily.
+        order.sort_by_key(|&at| found[at].is_packed());
+        for at in order {
+            let candidate = &found[at];
             // A current file that merely begins alike is a new one, unless there is a lot that is alike.
             let enough = candidate.base.is_some() || candidate.is_packed() || file.head.length as usize == HEAD_BYTES;
             let near = directory_of(&candidate.path) == directory_of(&file.path);
-            if matching.claimed[at] || !enough || !near {
+            if !enough || !near {
                 continue;
             }
             let Ok(Some(mut text)) = open(root, candidate, candidate.is_packed()) else { continue };
             let Ok(Examined::Same { stat, .. }) = examine(&mut text, file) else { continue };
+            if adopted {
+                matching.claimed[at] = true;
+                continue;
+            }
             let known_size = file.size;
             let here = candidate.path == file.path;
+            // Somebody may have written to it after it had been quiet.
+            file.finished &= !matches!(text.read_at(file.read.at, &mut [0]), Ok(1));
             if !file.finished {
                 let live = match self.live.remove(&file.generation) {
                     Some(live) => Ok(live),
@@ -278,22 +306,23 @@ impl Tailer {
                 (live.here, live.size, live.changed_at_ms) = (here, stat.size, now_ms);
                 // What the copy has may be less than what was seen last of the original, never less than was read.
                 live.seen_to = file.read.at;
+                live.unpacked = false;
                 live.name.clone_from(&candidate.path);
                 live.text = Some(text);
                 self.live.insert(file.generation, live);
-                if was_replaced {
-                    // Between the copy and the truncation something may have been written.
-                    let from = if candidate.is_packed() { known_size } else { known_size.max(stat.size) };
-                    let (path, generation, reason) = (file.path.clone(), file.generation, GapReason::Truncated);
-                    progress.gaps.push(Gap { path, generation, reason, from, to: None, at_ms: now_ms });
-                }
+                // Between the copy and the end of the original something may have been written.
+                let from = if candidate.is_packed() { known_size } else { stat.size };
+                let to = Some(known_size).filter(|&size| size > from);
+                let reason = if was_replaced { GapReason::Truncated } else { GapReason::Gone };
+                let (path, generation) = (file.path.clone(), file.generation);
+                progress.gaps.push(Gap { path, generation, reason, from, to, at_ms: now_ms });
             }
             (file.id, file.size, file.mtime_ms) = (stat.id, stat.size, stat.mtime_ms);
             file.compressed = candidate.is_packed();
             matching.claimed[at] = true;
-            return true;
+            adopted = true;
         }
-        false
+        adopted
     }
 
     /// The rest of a body is nowhere.
@@ -312,14 +341,8 @@ impl Tailer {
         let from = if live.is_some() { file.read.at } else { file.offset };
         let reason = if was_replaced { GapReason::Truncated } else { GapReason::Gone };
         let to = Some(file.size).filter(|&size| size > from && !file.compressed);
-        progress.gaps.push(Gap {
-            path: file.path.clone(),
-            generation: file.generation,
-            reason,
-            from,
-            to,
-            at_ms: now_ms,
-        });
+        let (path, generation) = (file.path.clone(), file.generation);
+        progress.gaps.push(Gap { path, generation, reason, from, to, at_ms: now_ms });
         if live.is_some() {
             sink.end(file);
         }
@@ -332,15 +355,19 @@ impl Tailer {
         position: &SourcePosition,
         found: &[Found],
         matching: &Matching,
-        now_ms: u64,
         progress: &mut Progress,
     ) -> Vec<Fresh> {
         let first = position.started_at_ms == 0;
         let from_start = position.from_beginning || self.spec.start == StartPosition::Beginning;
-        let (mut missed, mut others) = (Vec::new(), Vec::new());
+        let (mut before, mut others) = (Vec::new(), Vec::new());
         let mut taken: HashSet<(u64, u64)> = HashSet::new();
         for (at, candidate) in found.iter().enumerate() {
             let id = &candidate.stat.id;
+            // While a file is packed, both are there.
+            let plain = candidate.path.strip_suffix(".gz");
+            if plain.is_some_and(|plain| found.iter().any(|found| found.path == plain)) {
+                continue;
+            }
             if matching.claimed[at] || !taken.insert((id.device, id.inode)) {
                 continue;
             }
@@ -356,9 +383,10 @@ impl Tailer {
                 }
             };
             let base = candidate.base.as_ref();
-            let was_missed = !first
-                && base.is_some_and(|base| matching.rotated.contains(base))
-                && candidate.stat.mtime_ms.saturating_add(CLOCKS_MS) >= position.started_at_ms;
+            // Beside a file that was rotated, what was not there before came in between. Beside one that was not, it may
+            // be a copy of it.
+            let recent = candidate.stat.mtime_ms.saturating_add(CLOCKS_MS) >= position.started_at_ms;
+            let mut missed = false;
             let begin = if first {
                 match (candidate.member, from_start) {
                     (true, true) => Begin::Start,
@@ -366,15 +394,15 @@ impl Tailer {
                     _ => Begin::Known,
                 }
             } else {
-                let meant = was_missed || candidate.member;
-                let copy = base.is_some() && may_be_copy(position, matching, candidate, text.as_mut(), now_ms);
-                if text.is_none() || !meant || copy {
+                let copy = base.is_some() && may_be_copy(root, position, matching, candidate, text.as_mut());
+                missed = base.is_some() && recent;
+                if text.is_none() || copy || !(missed || candidate.member) {
                     continue;
                 }
                 Begin::Start
             };
             let known = matches!(begin, Begin::Known);
-            let path = base.filter(|_| was_missed || known).unwrap_or(&candidate.path).clone();
+            let path = base.filter(|_| missed || known).unwrap_or(&candidate.path).clone();
             let new = Fresh {
                 path,
                 compressed: candidate.is_packed(),
@@ -384,10 +412,10 @@ impl Tailer {
                 text,
                 begin,
             };
-            if was_missed || known { missed.push(new) } else { others.push(new) }
+            if missed || known { before.push(new) } else { others.push(new) }
         }
-        missed.append(&mut others);
-        missed
+        before.append(&mut others);
+        before
     }
 
     /// A new body. Where its text cannot be opened, it is at least known where it ends.
@@ -439,33 +467,31 @@ impl Tailer {
 
 /// Whether a file of a rotated name may be a copy, whole or in the making, of a body that is known.
 fn may_be_copy(
+    root: &Root,
     position: &SourcePosition,
     matching: &Matching,
     candidate: &Found,
     text: Option<&mut Text>,
-    now_ms: u64,
 ) -> bool {
     let (Some(text), Some(base)) = (text, candidate.base.as_ref()) else { return true };
     let Ok(head) = text.head() else { return true };
-    let moving = now_ms.saturating_sub(candidate.stat.mtime_ms) < CLOCKS_MS;
-    let packed = candidate.is_packed();
-    // A rename leaves no copies; only packing does, and copying the file that is still in its place.
-    let may_have = |file: &&FileState| {
-        if packed {
-            return directory_of(&file.path) == directory_of(&candidate.path);
-        }
-        file.path == *base && !matching.rotated.contains(base)
-    };
-    let mut originals = position.files.iter().filter(may_have).peekable();
-    if originals.peek().is_some() && head.is_empty() {
+    if head.is_empty() {
+        // Nothing of it can be read yet either.
         return true;
     }
-    originals.any(|file| {
+    let current = matching.found.iter().find(|found| found.path == *base);
+    if current.is_some_and(|current| is_copy_of_current(root, current, candidate, text)) {
+        return true;
+    }
+    // A rename leaves no copies behind; only packing does.
+    if matching.rotated.contains(base) && !candidate.is_packed() {
+        return false;
+    }
+    let near = |file: &&FileState| directory_of(&file.path) == directory_of(&candidate.path);
+    let known = |file: &&FileState| !matching.lost.contains(&file.generation);
+    position.files.iter().filter(near).filter(known).any(|file| {
         if file.head.length == 0 {
             return false;
-        }
-        if head.len() < file.head.length as usize {
-            return moving && !matching.rotated.contains(base);
         }
         let read = &file.read;
         file.has_head(&head)
@@ -474,6 +500,24 @@ fn may_be_copy(
                 Ok(None) | Err(_) => true,
             }
     })
+}
+
+/// Whether all of a plain file is the beginning of the file that its name is rotated from. What was born before that
+/// one was renamed, not copied.
+fn is_copy_of_current(root: &Root, current: &Found, candidate: &Found, text: &mut Text) -> bool {
+    let older = match (candidate.stat.id.born_ns, current.stat.id.born_ns) {
+        (Some(candidate), Some(current)) => candidate < current,
+        _ => false,
+    };
+    if older || candidate.is_packed() || candidate.stat.size > current.stat.size {
+        return false;
+    }
+    let Ok(Some(mut original)) = open(root, current, false) else { return true };
+    let end = candidate.stat.size;
+    let length = usize::try_from(end).unwrap_or(usize::MAX).min(BEFORE_BYTES);
+    let (Ok(head), Ok(first)) = (text.head(), original.head()) else { return true };
+    first.starts_with(&head)
+        && matches!((text.before(end, length), original.before(end, length)), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Takes the samples of a new body, and sets where reading begins.
@@ -525,6 +569,8 @@ struct Matching<'a> {
     newest: HashMap<String, u64>,
     /// Paths whose newest body is no longer there.
     rotated: HashSet<String>,
+    /// Bodies whose rest is nowhere: nothing is a copy of them.
+    lost: HashSet<u64>,
 }
 
 impl<'a> Matching<'a> {
@@ -534,7 +580,14 @@ impl<'a> Matching<'a> {
             by_inode.entry((found.stat.id.device, found.stat.id.inode)).or_default().push(at);
         }
         let newest = position.files.iter().map(|file| (file.path.clone(), file.generation)).collect();
-        Self { found, claimed: vec![false; found.len()], by_inode, newest, rotated: HashSet::new() }
+        Self {
+            found,
+            claimed: vec![false; found.len()],
+            by_inode,
+            newest,
+            rotated: HashSet::new(),
+            lost: HashSet::new(),
+        }
     }
 
     /// All names of one file.

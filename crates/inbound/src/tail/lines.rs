@@ -166,6 +166,11 @@ impl Pump {
         if first && !text.is_packed() && !file.read.before.is_of(&self.buffer[..overlap]) {
             return Ok(None);
         }
+        let head = file.head.length as usize;
+        if first && self.base == 0 && !self.buffer.get(..head.min(from + read)).is_some_and(|b| file.head.is_of(b)) {
+            // Nothing before the place says whether it is the same text, or little does.
+            return Ok(None);
+        }
         self.filled = from + read;
         Ok(Some(read - expected))
     }

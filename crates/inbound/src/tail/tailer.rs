@@ -107,7 +107,9 @@ impl Tailer {
         self.forget_what_differs(position);
         let root = Root::open(&self.spec.root)?;
         let mut progress = Progress::default();
-        if !(self.more && self.looked.is_some_and(|at| at.elapsed() < LOOK_AGAIN)) {
+        let goes_on = self.more && self.looked.is_some_and(|at| at.elapsed() < LOOK_AGAIN);
+        let looks = !goes_on || self.pending(position).is_empty();
+        if looks {
             self.look(&root, position, now_ms, sink, &mut progress);
             self.looked = Some(Instant::now());
             self.kept.clear();
@@ -117,9 +119,16 @@ impl Tailer {
         for file in &mut position.files {
             file.settle(sink.held_from(file));
         }
-        self.sum_up(position, now_ms, full, &mut progress);
+        // Without a look nobody knows what else there is.
+        self.sum_up(position, now_ms, full || !looks, &mut progress);
         self.left.clone_from(&position.files);
         Ok(progress)
+    }
+
+    /// Starts all bodies anew at their `offset`, with the next call: for when what was handed out is thrown away, because
+    /// it could not be stored.
+    pub fn rewind(&mut self) {
+        self.left.clear();
     }
 
     /// Drops what is remembered of bodies that are not as they were left: they start at their `offset` again.
@@ -132,7 +141,7 @@ impl Tailer {
         let texts = anew.filter_map(|(generation, live)| Some((generation, live.text?)));
         self.kept =
             texts.filter(|(generation, _)| position.files.iter().any(|f| f.generation == *generation)).collect();
-        if self.live.len() < before || position.files.len() != self.left.len() {
+        if self.live.len() < before || kept.len() != position.files.len() {
             self.looked = None;
         }
     }
@@ -312,8 +321,8 @@ impl Tailer {
         }
     }
 
-    fn sum_up(&mut self, position: &SourcePosition, now_ms: u64, full: bool, progress: &mut Progress) {
-        progress.more = full || std::mem::take(&mut self.changed);
+    fn sum_up(&mut self, position: &SourcePosition, now_ms: u64, more: bool, progress: &mut Progress) {
+        progress.more = more || std::mem::take(&mut self.changed);
         progress.files = position.files.len();
         for file in &position.files {
             let newest = progress.newest_data_at_ms.unwrap_or(0).max(file.mtime_ms);

@@ -1,1 +1,4 @@
+mod histories;
+mod lines;
 mod parse;
+mod world;
