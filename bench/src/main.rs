@@ -7,6 +7,7 @@
 mod floor;
 mod http;
 mod load;
+mod logs;
 mod machine;
 mod prefill;
 mod process;
@@ -26,9 +27,11 @@ const HELP: &str = "\
 cargo xtask bench [NAME…] [--repeat N] [--seconds N] [--rows N]
 
 NAME       any of: reports_distinct reports_same idle_latency webhooks trackers audit_append audit_verify size scale
+           log_parse
            (all of them without a name)
 --repeat   measurements of each figure; the median is shown (3)
 --seconds  length of one measurement (4)
+--mib      length of the log file that is read (512)
 --rows     what `scale` and the audit scenarios grow to (1000000)";
 
 /// What a run was asked for.
@@ -38,6 +41,8 @@ pub struct Plan {
     pub repeat: usize,
     pub seconds: u64,
     pub rows: u64,
+    /// Length of a log file in MiB.
+    pub mib: u64,
     /// Where state directories are made; they are removed afterwards.
     pub scratch: PathBuf,
     /// The server's binary.
@@ -52,6 +57,7 @@ fn plan(args: &[String]) -> Result<Option<Plan>, Fault> {
         repeat: 3,
         seconds: 4,
         rows: 1_000_000,
+        mib: 512,
         scratch: target.join(format!("bench-state-{}", std::process::id())),
         server: target.join("tandem"),
     };
@@ -61,6 +67,7 @@ fn plan(args: &[String]) -> Result<Option<Plan>, Fault> {
         match arg.as_str() {
             "--repeat" => plan.repeat = number()?.max(1) as usize,
             "--seconds" => plan.seconds = number()?.max(1),
+            "--mib" => plan.mib = number()?.max(1),
             "--rows" => plan.rows = number()?.max(2_000),
             "--help" | "-h" | "help" => return Ok(None),
             name if scenario::NAMES.contains(&name) => plan.names.push(name.to_owned()),

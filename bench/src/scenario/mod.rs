@@ -2,6 +2,7 @@
 
 mod audit;
 mod intake;
+mod logs;
 mod scale;
 mod size;
 mod trackers;
@@ -9,12 +10,13 @@ mod webhooks;
 
 use crate::{Fault, Plan, table::Table};
 
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     "reports_distinct",
     "reports_same",
     "idle_latency",
     "webhooks",
     "trackers",
+    "log_parse",
     "audit_append",
     "audit_verify",
     "size",
@@ -30,6 +32,7 @@ pub async fn run(name: &str, plan: &Plan, table: &mut Table) -> Result<(), Fault
         "trackers" => trackers::run(plan, table).await,
         "audit_append" => audit::append(plan, table).await,
         "audit_verify" => audit::verify(plan, table).await,
+        "log_parse" => logs::parse(plan, table),
         "size" => size::run(plan, table).await,
         "scale" => scale::run(plan, table).await,
         _ => Err(format!("no measurement is called {name}").into()),

@@ -102,7 +102,7 @@ impl Assembler {
     pub fn push(&mut self, line: &Line<'_>, now_ms: u64, out: &mut Vec<Found>) {
         let bytes = line.bytes.strip_suffix(b"\r").unwrap_or(line.bytes);
         let idle = self.open.is_none() && self.told.is_none();
-        if idle && self.gate.as_ref().is_some_and(|gate| !gate.open(bytes)) {
+        if idle && self.harmless(bytes) {
             return self.pass(line.start, line.end, bytes, now_ms);
         }
         let inside = envelope::inside(&mut self.reader, bytes);
@@ -147,6 +147,20 @@ impl Assembler {
             (Some(block), _) => Some(block.start),
             (None, header) => header.map(|(start, _)| start),
         }
+    }
+
+    /// Whether the line can be passed over after a look at its bytes.
+    fn harmless(&mut self, bytes: &[u8]) -> bool {
+        let Some(gate) = self.gate else { return false };
+        // A record's own level is found sooner than the absence of every word that a failure may have.
+        if bytes.first() == Some(&b'{')
+            && self.spec.format != LogFormat::Plaintext
+            && !envelope::docker(bytes)
+            && let Some(level) = Record::early_level(&mut self.reader, bytes)
+        {
+            return level < self.spec.minimum;
+        }
+        !gate.open(bytes)
     }
 
     /// A line that is no failure.

@@ -9,7 +9,7 @@ use super::json::{End, Reader, Value};
 const LINE: usize = 1 << 20;
 
 /// Whether the line is a record of Docker's, so that looking inside is worth it.
-fn docker(line: &[u8]) -> bool {
+pub fn docker(line: &[u8]) -> bool {
     line.starts_with(b"{\"log\":\"")
 }
 

@@ -81,7 +81,9 @@ impl Found {
             stack = message.take();
         }
         let error_line = error_line(error_type.as_deref(), error.as_deref());
-        let trace = stack.as_deref().and_then(parse_trace);
+        // Reading a trace costs more than all else, and intake does it again.
+        let untold = error_type.is_none() || error_line.is_none();
+        let trace = stack.as_deref().filter(|_| untold).and_then(parse_trace);
         let thrown = trace.as_ref().and_then(|trace| trace.exceptions.first());
         let error_type = error_type.or_else(|| thrown.and_then(|e| type_of(&e.kind)));
         let first = message.as_deref().and_then(|m| m.lines().map(str::trim).find(|l| !l.is_empty()));

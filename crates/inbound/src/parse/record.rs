@@ -45,18 +45,22 @@ impl Record {
         (whole || record.stated().is_some()).then_some((record, whole))
     }
 
-    /// The level of a JSON record when its first `level` is a word at the top, which outranks every other: enough to
-    /// pass over most records after a few bytes. `None` decides nothing.
+    /// The level that a JSON record states, without keeping anything of it. The field that outranks all others ends the
+    /// reading, so most records are passed over after a few bytes. `None`: it states none, or breaks off.
     pub fn early_level(reader: &mut Reader, bytes: &[u8]) -> Option<Level> {
-        let mut level = None;
+        let mut best: Option<(Level, u8)> = None;
         let end = reader.members(bytes, |path, value| {
-            if path != "level" {
-                return true;
+            if let Some((scale, rank)) = aliases::level(path)
+                && let Some(level) = level_of(scale, value)
+            {
+                if best.is_none_or(|(_, before)| rank < before) {
+                    best = Some((level, rank));
+                }
+                return rank > 0;
             }
-            level = level_of(Scale::General, value);
-            level.is_none()
+            true
         });
-        (end == End::Enough).then_some(level)?
+        best.filter(|_| matches!(end, End::Enough | End::Whole)).map(|(level, _)| level)
     }
 
     /// Takes one field in.
