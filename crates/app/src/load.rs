@@ -84,6 +84,24 @@ impl App {
         Ok(Page { items, next })
     }
 
+    /// A part of each of up to `limit` records.
+    pub(crate) async fn all_brief<T: DeserializeOwned>(
+        &self,
+        collection: &'static Collection,
+        tenant: &TenantKey,
+        order: &'static str,
+        limit: usize,
+    ) -> Result<Vec<T>, Failure> {
+        let query =
+            Query { collection, tenant: tenant.clone(), equals: Vec::new(), order, since: None, after: None, limit };
+        let rows = self.store().page(query).await.map_err(store_failure)?;
+        let brief = |row: &Row| {
+            serde_json::from_str(&row.body)
+                .map_err(|error| StoreError::Corrupt(format!("{}/{}: {error}", collection.name, row.id)))
+        };
+        rows.iter().map(|found| brief(&found.row)).collect::<Result<_, _>>().map_err(store_failure)
+    }
+
     /// Up to `limit` rows with their versions.
     pub(crate) async fn all<R: Record>(
         &self,

@@ -8,15 +8,15 @@ use tandem_core::{
     actor::OpContext,
     draft::{self, Draft, DraftStatus, Event},
     error::{Code, Failure},
-    incident::{Amendment, Incident},
+    incident::{Amendment, INCIDENTS, Incident},
     publish::Delivery,
     record::{Column, Commit, Job, JobKind, Put, Versioned, Write},
     redaction::{Counts, redactor},
     tenant::TenantKey,
     triage::{
         self, ArtifactRecord, ArtifactType, DuplicateSummary, Inspection, MemoryEntry, MemoryOutcome, Node,
-        PastFailure, PhaseStatus, Proposal, Research, RunBrief, SummaryInput, TriageRun, Validation, WorkspaceFindings,
-        run,
+        PastFailure, PastIncident, PhaseStatus, Proposal, Research, RunBrief, SummaryInput, TriageRun, Validation,
+        WorkspaceFindings, run,
     },
 };
 
@@ -434,13 +434,9 @@ impl App {
         let by_repo = vec![("repo", Column::text(&draft.repo))];
         let memories = self.all::<MemoryEntry>(&tenant, "created_at_ms", by_repo, PAST_CAP).await?;
         let mut past: Vec<PastFailure> = memories.iter().map(|row| PastFailure::of_memory(&row.value)).collect();
-        let incidents = self.all::<Incident>(&tenant, "updated_at_ms", Vec::new(), PAST_CAP).await?;
-        past.extend(
-            incidents
-                .iter()
-                .filter(|row| row.value.repo == draft.repo)
-                .map(|row| PastFailure::of_incident(&row.value, None)),
-        );
+        let incidents: Vec<PastIncident> = self.all_brief(&INCIDENTS, &tenant, "updated_at_ms", PAST_CAP).await?;
+        let same_repo = incidents.iter().filter(|incident| incident.repo == draft.repo);
+        past.extend(same_repo.map(|incident| PastFailure::of_incident(incident, None)));
         Ok(past)
     }
 

@@ -165,6 +165,15 @@ fn is_zero(n: &u64) -> bool {
 pub static INCIDENTS: Collection =
     Collection { name: "incidents", columns: &["identity", "status", "project_id", "updated_at_ms", "fingerprint"] };
 
+/// The incident's stored JSON as clients read it: without the identity, which is its last key.
+pub fn shown_body(stored: &str) -> std::borrow::Cow<'_, str> {
+    // Inside a text the quotes would be escaped, so this can only be the key itself.
+    match stored.rfind(",\"identity\":\"") {
+        Some(at) => std::borrow::Cow::Owned(format!("{}}}", &stored[..at])),
+        None => std::borrow::Cow::Borrowed(stored),
+    }
+}
+
 impl Record for Incident {
     const COLLECTION: &'static Collection = &INCIDENTS;
     fn id(&self) -> &str {

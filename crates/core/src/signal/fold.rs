@@ -32,6 +32,15 @@ pub struct Outcome {
     pub created: bool,
     /// The quality gate that blocked it: such a signal is counted, and gets no draft of its own.
     pub blocked: Option<QualityGate>,
+    /// The rows as the store wrote them, where they are at hand.
+    pub written: Option<Written>,
+}
+
+/// The JSON of an outcome's rows. An answer repeats it instead of writing the same values once more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    pub incident: String,
+    pub draft: Option<String>,
 }
 
 /// What one signal adds beside the rows in [`Existing`].
@@ -137,7 +146,8 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
         })
     });
     let gate = blocked.then(|| signal.gate.clone());
-    let outcome = Outcome { incident: incident.clone(), draft: existing.draft.clone(), created, blocked: gate };
+    let outcome =
+        Outcome { incident: incident.clone(), draft: existing.draft.clone(), created, blocked: gate, written: None };
     Folded { outcome, audit, job }
 }
 

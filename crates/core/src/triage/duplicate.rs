@@ -7,7 +7,7 @@ use super::{
     inspect::{self, Inspection},
     memory::MemoryEntry,
 };
-use crate::{draft::Draft, incident::Incident, text::truncate};
+use crate::{draft::Draft, text::truncate};
 
 /// At most this many matches are shown.
 pub const MATCH_CAP: usize = 3;
@@ -30,9 +30,27 @@ pub struct PastFailure {
     pub run_id: Option<String>,
 }
 
+/// What is compared of a stored incident. Reading only this of it is several times faster than reading all of it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct PastIncident {
+    pub incident_id: String,
+    pub repo: String,
+    #[serde(default)]
+    pub draft_id: Option<String>,
+    pub fingerprint: String,
+    pub title: String,
+    #[serde(default)]
+    pub detail: Option<String>,
+    #[serde(default)]
+    pub excerpt: Vec<String>,
+    pub occurrence_count: u64,
+    #[serde(default)]
+    pub triage_run_id: Option<String>,
+}
+
 impl PastFailure {
     /// `draft` is the incident's own, for the issue that it led to.
-    pub fn of_incident(incident: &Incident, draft: Option<&Draft>) -> Self {
+    pub fn of_incident(incident: &PastIncident, draft: Option<&Draft>) -> Self {
         let (exception, top_frame) = inspect::signature(incident.detail.as_deref(), &incident.excerpt);
         Self {
             source: "incident",

@@ -32,7 +32,7 @@ pub mod validate;
 pub mod view;
 
 pub use artifact::{Artifact, ArtifactRecord, ArtifactType};
-pub use duplicate::{DuplicateMatch, DuplicateSummary, PastFailure};
+pub use duplicate::{DuplicateMatch, DuplicateSummary, PastFailure, PastIncident};
 pub use inspect::{FailureType, Inspection, inspect};
 pub use issue_draft::{IssueDraft, issue_draft};
 pub use memory::{MemoryCategory, MemoryEntry, MemoryOutcome};

@@ -1,23 +1,26 @@
 //! The two doors for reports.
 
-use axum::{Json, extract::State};
+use std::{borrow::Cow, sync::LazyLock};
+
+use axum::{
+    Json,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tandem_app::{IntakeRequest, wire::Reported};
 use tandem_core::{
     error::{Code, Failure},
-    signal::{Outcome, Submission},
+    incident::{self, Incident},
+    signal::{Outcome, Submission, fold::Written},
     triage::DuplicateSummary,
 };
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    answer::{Answer, ApiError},
-    document::ErrorBody,
-    incidents::shown,
-    state::AppState,
-};
+use super::{answer::ApiError, document::ErrorBody, incidents::shown, state::AppState};
 use crate::extract::{Body, IntakeAuth, Operator};
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -60,7 +63,7 @@ pub async fn report(
     operator: Operator,
     State(state): State<AppState>,
     Body(request): Body<ReportRequest>,
-) -> Answer<Reported> {
+) -> Result<Response, ApiError> {
     let submission = match request.report {
         Some(report) => report,
         None if request.bare == Submission::default() => return Err(ApiError::of(Code::ReportRequired)),
@@ -85,7 +88,11 @@ pub async fn report(
         (status = 429, body = ErrorBody, description = "`RATE_LIMITED` by the key's own limit; see `Retry-After`."),
     )
 )]
-pub async fn intake(auth: IntakeAuth, State(state): State<AppState>, Body(body): Body<IntakeBody>) -> Answer<Reported> {
+pub async fn intake(
+    auth: IntakeAuth,
+    State(state): State<AppState>,
+    Body(body): Body<IntakeBody>,
+) -> Result<Response, ApiError> {
     let request = IntakeRequest {
         project_id: body.project_id.as_deref().unwrap_or_default(),
         source_id: body.source_id.as_deref(),
@@ -98,25 +105,102 @@ pub async fn intake(auth: IntakeAuth, State(state): State<AppState>, Body(body):
     answer(result?, false)
 }
 
-fn answer(outcome: Outcome, with_gate: bool) -> Answer<Reported> {
-    let Outcome { incident, draft, blocked, .. } = outcome;
-    let incident = shown(incident);
+fn answer(outcome: Outcome, with_gate: bool) -> Result<Response, ApiError> {
+    let Outcome { incident, draft, blocked, written, .. } = outcome;
     if let Some(gate) = blocked {
         let why = gate.blocked_reason.clone().unwrap_or_default();
         let mut failure = Failure::of(Code::ReportInvalid)
             .with("detail", format!("the signal quality gate blocked the report: {why}"))
-            .with("incident", json!(incident));
+            .with("incident", json!(shown(incident)));
         if with_gate {
             failure = failure.with("quality_gate", json!(gate));
         }
         return Err(failure.into());
     }
     let Some(draft) = draft else { return Err(ApiError::of(Code::Internal)) };
+    if let Some(Written { incident: stored, draft: Some(stored_draft) }) = &written {
+        return Ok(spliced(&incident, stored, stored_draft));
+    }
+    let incident = shown(incident);
     let duplicate_matches = incident.duplicate_matches.clone().unwrap_or_default();
     let duplicate_summary = incident.duplicate_summary.clone().unwrap_or_else(no_duplicates);
-    Ok(Json(Reported { draft, incident, duplicate_summary, duplicate_matches }))
+    Ok(Json(Reported { draft, incident, duplicate_summary, duplicate_matches }).into_response())
 }
+
+/// A [`Reported`] from the texts that the store has just written. This is the busiest answer of the server, and its rows
+/// have been put into JSON once already.
+fn spliced(incident: &Incident, stored: &str, draft: &str) -> Response {
+    let summary = match &incident.duplicate_summary {
+        Some(summary) => Cow::Owned(summary.to_string()),
+        None => Cow::Borrowed(NO_DUPLICATES.as_str()),
+    };
+    let matches = incident.duplicate_matches.as_ref().map_or_else(|| "[]".into(), |found| json!(found).to_string());
+    let incident = incident::shown_body(stored);
+    let parts = [
+        "{\"draft\":",
+        draft,
+        ",\"incident\":",
+        &incident,
+        ",\"duplicate_summary\":",
+        &summary,
+        ",\"duplicate_matches\":",
+        &matches,
+        "}",
+    ];
+    ([(header::CONTENT_TYPE, "application/json")], parts.concat()).into_response()
+}
+
+static NO_DUPLICATES: LazyLock<String> = LazyLock::new(|| no_duplicates().to_string());
 
 fn no_duplicates() -> Value {
     json!(DuplicateSummary::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use serde_json::{Value, json};
+    use tandem_core::{
+        actor::{ActorKind, ActorRef, OpContext},
+        signal::{
+            Door, accept,
+            accept::{FreshIds, Settings},
+            fold::{self, Written},
+        },
+        tenant::TenantContext,
+    };
+
+    use super::{Outcome, answer};
+
+    fn outcome() -> Outcome {
+        let tenant = TenantContext::local();
+        let actor = ActorRef { kind: ActorKind::System, actor_id: None, source: None };
+        let ctx = OpContext { tenant: tenant.clone(), actor, request_id: "r".into(), now_ms: 1 };
+        let report = json!({"title": "it broke", "detail": "ValueError: 7", "event": "job.failed", "level": "error"});
+        let report = serde_json::from_value(report).expect("a report");
+        let ids = FreshIds { incident_id: "i".into(), draft_id: "d".into(), event_id: "e".into() };
+        let settings = Settings { repo: Some("acme/shop"), ..Settings::default() };
+        let accepted = accept(report, Door::Report, &settings, &tenant.key(), ids, "r", 1).expect("accepted");
+        fold::fold(&mut fold::Existing::default(), &accepted, &ctx).outcome
+    }
+
+    async fn body(outcome: Outcome) -> Value {
+        let response = answer(outcome, true).expect("accepted");
+        let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+        serde_json::from_slice(&bytes).expect("JSON")
+    }
+
+    #[tokio::test]
+    async fn spliced_and_written_anew_are_the_same_answer() {
+        let mut outcome = outcome();
+        outcome.incident.title = "a \"quoted\" ,\"identity\":\"x\" title".into();
+        outcome.incident.identity = "ab".repeat(16);
+        let plain = body(outcome.clone()).await;
+        let incident = serde_json::to_string(&outcome.incident).expect("JSON");
+        let draft = outcome.draft.as_ref().map(|draft| serde_json::to_string(draft).expect("JSON"));
+        outcome.written = Some(Written { incident, draft });
+        let spliced = body(outcome).await;
+        assert_eq!(spliced, plain);
+        assert!(spliced["incident"].get("identity").is_none() && spliced["duplicate_summary"].is_object());
+    }
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::{
-    Connection, OpenFlags, ToSql, params_from_iter,
+    Connection, OpenFlags, ToSql,
+    config::DbConfig,
+    params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
 use tandem_core::record::Column;
@@ -41,6 +43,8 @@ pub fn connect(path: &Path, role: Role) -> Result<Connection, Fault> {
     connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
     connection.execute_batch(settings)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Otherwise a new parameter value may have a statement prepared anew, which costs more than running it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 

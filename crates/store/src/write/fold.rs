@@ -7,7 +7,10 @@ use tandem_core::{
     draft::{DRAFTS, Draft},
     incident::{INCIDENTS, Incident, TOMBSTONES, Tombstone},
     record::{Commit, Committed, Job, Put, Record, Write},
-    signal::{Accepted, fold, fold::Existing},
+    signal::{
+        Accepted, fold,
+        fold::{Existing, Written},
+    },
     tenant::TenantKey,
 };
 
@@ -65,9 +68,11 @@ pub async fn apply<S: Session>(
     }
     load(session, &mut slots).await?;
 
-    let mut settled = Vec::with_capacity(commits.len());
+    let mut settled: Vec<Result<Committed, Fault>> = Vec::with_capacity(commits.len());
     let mut jobs: Vec<(&TenantKey, Job)> = Vec::new();
-    for ((commit, tenant), signals) in commits.iter().zip(&tenants).zip(plan) {
+    // For each slot, the outcome of the last signal that it took in: the one whose rows are written.
+    let mut last: Vec<Option<(usize, usize)>> = vec![None; slots.len()];
+    for (n, ((commit, tenant), signals)) in commits.iter().zip(&tenants).zip(plan).enumerate() {
         if let Some(why) = signals.iter().find_map(|(slot, _)| slots[*slot].unreadable.clone()) {
             settled.push(Err(Fault::Corrupt(why)));
             continue;
@@ -75,6 +80,7 @@ pub async fn apply<S: Session>(
         let (mut outcomes, mut audit) = (Vec::with_capacity(signals.len()), Vec::with_capacity(signals.len()));
         for (slot, signal) in signals {
             let folded = fold(&mut slots[slot].existing, signal, &commit.ctx);
+            last[slot] = Some((n, outcomes.len()));
             outcomes.push(folded.outcome);
             audit.push(folded.audit);
             jobs.extend(folded.job.map(|job| (tenant, job)));
@@ -83,7 +89,13 @@ pub async fn apply<S: Session>(
         let audit_seq = log.append(tenant, &audit)?;
         settled.push(Ok(Committed { signals: outcomes, audit_seq, ..Committed::default() }));
     }
-    save(session, &slots, &jobs).await?;
+    for (written, last) in save(session, &slots, &jobs).await?.into_iter().zip(last) {
+        if let Some((n, signal)) = last
+            && let Ok(committed) = &mut settled[n]
+        {
+            committed.signals[signal].written = written;
+        }
+    }
     Ok(settled)
 }
 
@@ -177,55 +189,101 @@ async fn get_all<S: Session>(
 
 /// A row to be written, with the statement's fixed part.
 enum Row<'a> {
-    Insert { sql: &'a str, tenant: &'a TenantKey, put: Put },
-    Touch { sql: &'a str, tenant: &'a TenantKey, put: Put, version: u64, changes: &'static [&'static str] },
-    Bury { tenant: &'a TenantKey, id: String },
+    Insert {
+        sql: &'a str,
+        tenant: &'a TenantKey,
+        put: Put,
+    },
+    Touch {
+        sql: &'a str,
+        tenant: &'a TenantKey,
+        put: Put,
+        version: u64,
+        changes: &'static [&'static str],
+    },
+    /// A row that is as it was.
+    Keep {
+        put: Put,
+    },
+    Bury {
+        tenant: &'a TenantKey,
+        id: String,
+    },
 }
 
-async fn save<S: Session>(session: &mut S, slots: &[Slot<'_>], jobs: &[(&TenantKey, Job)]) -> Result<(), Fault> {
+/// Writes what changed, and says for each slot what its rows are now.
+async fn save<S: Session>(
+    session: &mut S,
+    slots: &[Slot<'_>],
+    jobs: &[(&TenantKey, Job)],
+) -> Result<Vec<Option<Written>>, Fault> {
     let mut rows: Vec<Row<'_>> = Vec::with_capacity(2 * slots.len());
-    for slot in slots.iter().filter(|slot| slot.unreadable.is_none()) {
+    // For each slot, where its incident and its draft stand among the rows.
+    let mut places: Vec<Option<(usize, Option<usize>)>> = Vec::with_capacity(slots.len());
+    for slot in slots {
         // Without an incident no signal was folded: every commit that had one met an unreadable row elsewhere.
-        let Some(incident) = &slot.existing.incident else { continue };
+        let Some(incident) = slot.existing.incident.as_ref().filter(|_| slot.unreadable.is_none()) else {
+            places.push(None);
+            continue;
+        };
         let tenant = slot.tenant;
         let put = Put::insert(incident);
+        let place = rows.len();
         rows.push(match slot.incident_version {
             None => Row::Insert { sql: &sql::of(&INCIDENTS).insert, tenant, put },
             Some(version) => Row::Touch { sql: &TOUCH_INCIDENT, tenant, put, version, changes: INCIDENT_CHANGES },
         });
+        let mut draft_place = None;
         // The row that was read is the superseded draft's, where a recurrence has opened a new one.
-        let fresh = slot.existing.superseded.is_some().then_some(slot.existing.draft.as_ref()).flatten();
-        rows.extend(fresh.map(|draft| Row::Insert { sql: &sql::of(&DRAFTS).insert, tenant, put: Put::insert(draft) }));
+        if let (Some(_), Some(fresh)) = (&slot.existing.superseded, &slot.existing.draft) {
+            draft_place = Some(rows.len());
+            rows.push(Row::Insert { sql: &sql::of(&DRAFTS).insert, tenant, put: Put::insert(fresh) });
+        }
         if let Some(draft) = slot.existing.superseded.as_ref().or(slot.existing.draft.as_ref()) {
             let put = Put::insert(draft);
-            match &slot.draft {
-                None => rows.push(Row::Insert { sql: &sql::of(&DRAFTS).insert, tenant, put }),
+            draft_place = draft_place.or(Some(rows.len()));
+            rows.push(match &slot.draft {
+                None => Row::Insert { sql: &sql::of(&DRAFTS).insert, tenant, put },
                 Some((version, body)) if *body != put.body => {
-                    let version = *version;
-                    rows.push(Row::Touch { sql: &TOUCH_DRAFT, tenant, put, version, changes: DRAFT_CHANGES });
+                    Row::Touch { sql: &TOUCH_DRAFT, tenant, put, version: *version, changes: DRAFT_CHANGES }
                 }
-                Some(_) => {}
-            }
+                Some(_) => Row::Keep { put },
+            });
         }
+        places.push(Some((place, draft_place)));
         if slot.tombstone {
             // Its draft belongs to an incident again.
             rows.push(Row::Bury { tenant, id: hex(&slot.identity) });
         }
     }
-    let rows = rows.iter().map(Row::statement);
     let jobs = jobs.iter().map(|(tenant, job)| jobs::insert(Value::Text(tenant.as_str()), job));
-    let statements: Vec<_> = rows.chain(jobs).collect();
-    if statements.is_empty() {
-        return Ok(());
+    let statements: Vec<_> = rows.iter().filter_map(Row::statement).chain(jobs).collect();
+    if !statements.is_empty() {
+        let changed = session.execute_all(&statements).await?;
+        // The tenant's lock is held, so nothing can have changed since the load; an id that was used twice can be in the
+        // way.
+        if changed.iter().any(|n| *n != 1) {
+            return Err(Fault::Conflict);
+        }
     }
-    let changed = session.execute_all(&statements).await?;
-    // The tenant's lock is held, so nothing can have changed since the load; an id that was used twice can be in the way.
-    if changed.iter().all(|n| *n == 1) { Ok(()) } else { Err(Fault::Conflict) }
+    drop(statements);
+    let mut body = |at: usize| rows[at].take_body();
+    Ok(places
+        .into_iter()
+        .map(|place| place.map(|(at, draft)| Written { incident: body(at), draft: draft.map(&mut body) }))
+        .collect())
 }
 
 impl Row<'_> {
-    fn statement(&self) -> Stmt<'_> {
+    fn take_body(&mut self) -> String {
         match self {
+            Self::Insert { put, .. } | Self::Touch { put, .. } | Self::Keep { put } => std::mem::take(&mut put.body),
+            Self::Bury { .. } => String::new(),
+        }
+    }
+
+    fn statement(&self) -> Option<Stmt<'_>> {
+        Some(match self {
             Self::Insert { sql, tenant, put } => {
                 let mut params = Vec::with_capacity(3 + put.columns.len());
                 params.extend([Value::Text(tenant.as_str()), Value::Text(&put.id), Value::Text(&put.body)]);
@@ -244,7 +302,8 @@ impl Row<'_> {
             Self::Bury { tenant, id } => {
                 Stmt::new(&sql::of(&TOMBSTONES).delete, [Value::Text(tenant.as_str()), Value::Text(id)])
             }
-        }
+            Self::Keep { .. } => return None,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::triage::{
-    duplicate::{PastFailure, find},
+    duplicate::{PastFailure, PastIncident, find},
     memory::{self, SUMMARY_LIMIT},
 };
 
@@ -21,6 +21,11 @@ fn nothing_similar_is_a_count_of_zero() {
     assert!(none["best_match"].is_null() && none["matches"].as_array().unwrap().is_empty());
 }
 
+/// As it is read from the store.
+fn stored(incident: &Incident) -> PastIncident {
+    serde_json::from_value(json!(incident)).unwrap()
+}
+
 #[test]
 fn matches_are_exact_or_share_exception_and_frame() {
     let inspection = inspect(&draft(), Some(&incident(TRACE)));
@@ -33,8 +38,8 @@ fn matches_are_exact_or_share_exception_and_frame() {
     let candidates = [
         past("inc-1", "v2:0011"),
         PastFailure { draft_id: Some("draft-1".into()), ..past("own-draft", "v2:0011") },
-        PastFailure::of_incident(&elsewhere, None),
-        PastFailure::of_incident(&other, Some(&issue)),
+        PastFailure::of_incident(&stored(&elsewhere), None),
+        PastFailure::of_incident(&stored(&other), Some(&issue)),
         PastFailure { recurrence_count: 9, ..past("inc-9", "v2:0011") },
         past("inc-4", "v2:0012"),
     ];
