@@ -21,9 +21,6 @@ impl App {
     pub async fn decide<D: Decision>(&self, ctx: &OpContext, decision: D) -> Result<D::Outcome, Failure> {
         let commit: Commit = decide::commit(ctx, self.seed(), decision);
         let mut committed = self.store().commit(commit).await.map_err(store_failure)?;
-        if committed.jobs {
-            self.wake.notify_one();
-        }
         match committed.verdicts.pop() {
             Some(verdict) => verdict.of::<D>(),
             None => Err(Failure::of(Code::Internal)),

@@ -8,6 +8,7 @@ mod decide;
 mod delete;
 mod deliveries;
 mod drafts;
+pub mod governance;
 mod incidents;
 mod intake;
 mod keys;
@@ -75,6 +76,8 @@ pub struct App {
     pub(crate) tampered: RwLock<std::collections::BTreeSet<TenantKey>>,
     signer: tokio::sync::OnceCell<tandem_core::audit::note::NoteSigner>,
     initial_config: tandem_core::config::Config,
+    /// Limits that the server was started with.
+    governance: std::sync::OnceLock<Arc<tandem_core::governance::Base>>,
 }
 
 impl App {
@@ -96,6 +99,7 @@ impl App {
             tampered: RwLock::default(),
             signer: tokio::sync::OnceCell::new(),
             initial_config,
+            governance: std::sync::OnceLock::new(),
         })
     }
 

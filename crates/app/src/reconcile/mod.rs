@@ -5,6 +5,7 @@ pub mod deliver;
 mod destination;
 pub mod sync;
 pub(crate) mod tracker;
+mod govern;
 pub mod triage;
 pub mod upkeep;
 

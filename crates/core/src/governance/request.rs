@@ -97,7 +97,16 @@ impl NewRequest {
             self.risk_tier = text_of(&self.context, &["risk_tier", "risk"]);
         }
         let (engine, mut counts) = (redactor(None), Counts::new());
+        // A capability's key is a name, although it is called a key.
+        let names: Vec<(&str, String)> = ["capability_key", "capability"]
+            .into_iter()
+            .filter_map(|key| self.context.get(key).and_then(Value::as_str).map(|name| (key, name.to_owned())))
+            .filter(|(_, name)| name.len() <= LONGEST_ID && engine.text(name, &mut counts) == name.as_str())
+            .collect();
         engine.json(&mut self.context, &mut counts);
+        for (key, name) in names {
+            self.context[key] = name.into();
+        }
         if let Some(parameters) = &mut self.parameters {
             engine.json(parameters, &mut counts);
         }

@@ -16,7 +16,7 @@ mod workers;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tandem_app::{App, Ports};
-use tandem_core::config;
+use tandem_core::{config, governance::Base};
 use tandem_outbound::{secrets::EnvSecrets, workspace::LocalWorkspace};
 use tokio::{
     net::TcpListener,
@@ -87,6 +87,13 @@ impl Server {
             },
             config::initial_from_env(|name| std::env::var(name).ok()),
         );
+        let (base, ignored) = Base::from_env(|name| std::env::var(name).ok());
+        for name in ignored {
+            tracing::warn!(name, "the value cannot be read; the default is in force");
+        }
+        app.govern_with(base);
+        // Started over rows that nobody can read, it would refuse one request after the other, or worse, forget a rule.
+        app.governance_check().await.map_err(|error| Fault(format!("governance cannot be enforced: {error}")))?;
         let workers = Workers::start(&app, &opened.wakes, &gate.stopping());
         gate.open(http::handlers(AppState::new(app, opened.store, Arc::clone(&gate))));
         tracing::info!(%address, "ready");

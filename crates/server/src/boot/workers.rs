@@ -25,6 +25,7 @@ impl Workers {
         let tasks = vec![
             tokio::spawn(deliver(Arc::clone(app), wakes.clone(), stopping.clone())),
             tokio::spawn(triage(Arc::clone(app), wakes.clone(), stopping.clone())),
+            tokio::spawn(govern(Arc::clone(app), wakes.clone(), stopping.clone())),
             every("checkpoint", Duration::from_secs(1), |app| Box::pin(async move { app.checkpoint_all().await })),
             every("key use", Duration::from_secs(5), |app| Box::pin(async move { app.flush_uses().await })),
             every("audit look", Duration::from_secs(20), |app| Box::pin(async move { app.look_at_all().await })),
@@ -119,5 +120,14 @@ async fn triage(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: wa
         wakes.mark_unchanged();
         report("triage", app.triage_until_idle().await.map(|_| ()));
         rest(&app, JobKind::Triage, &mut wakes, &mut stopping).await;
+    }
+}
+
+/// The sweeps of governance.
+async fn govern(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
+    while !*stopping.borrow() {
+        wakes.mark_unchanged();
+        report("governance", app.sweep_due().await.map(|_| ()));
+        rest(&app, JobKind::Sweep, &mut wakes, &mut stopping).await;
     }
 }

@@ -12,6 +12,7 @@ pub mod document;
 mod drafts;
 mod fallback;
 pub mod gate;
+mod governance;
 pub mod health;
 mod incidents;
 mod keys;
@@ -53,6 +54,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(log_sources::router())
         .merge(audit::router())
         .merge(tokens::router())
+        .merge(governance::router())
 }
 
 /// The API document of this binary.

@@ -7,6 +7,7 @@
 mod audit;
 mod credentials;
 mod engines;
+mod governance;
 mod jobs;
 mod lab;
 mod opening;
@@ -52,6 +53,12 @@ suite! {
     signals::an_amendment_and_a_count_never_lose_each_other,
     signals::an_unreadable_incident_is_never_replaced,
     signals::equal_failures_of_two_tenants_are_two_incidents,
+    governance::parallel_creations_stop_at_the_daily_limit,
+    governance::the_cap_holds_for_all_agents_together,
+    governance::an_approval_for_one_use_is_used_once,
+    governance::runs_that_start_at_once_do_not_overrun_a_cap,
+    governance::spending_at_once_adds_up,
+    governance::an_unreadable_rule_refuses_and_is_not_taken_for_absent,
     audit::numbers_have_no_gap_under_racing_commits,
     audit::pages_go_both_ways_and_filter,
     audit::a_time_bound_finds_every_row_in_whatever_order_they_came,

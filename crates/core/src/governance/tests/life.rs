@@ -1,0 +1,395 @@
+//! Grants, revocation, drift, expiry, retirement, deletion, quarantine, and the kill switch.
+
+use serde_json::{Value, json};
+
+use super::{
+    lab::{Call, Lab, agent, human, system},
+    spending::{end, report, spend, start},
+};
+use crate::{
+    actor::ActorRef,
+    decide::Desk,
+    error::{Code, Failure},
+    governance::{
+        agents,
+        approval::{Approval, RequestType, Status},
+        deletion,
+        dependency::{AgentTools, narrowed},
+        expiry, grant, health,
+        ledger::{RunEnd, RunLedger, StopCause},
+        lifecycle,
+        mutate::{self, Operation},
+        patch::{self, PatchAutomation},
+        record::{Finding, GovernanceRecord, ReviewKind, Severity},
+        run::{self, RunReport},
+    },
+    tenant::TenantContext,
+};
+
+const DAY: u64 = 86_400_000;
+
+fn code<T>(result: Result<T, Failure>) -> Result<T, Code> {
+    result.map_err(|failure| failure.code)
+}
+
+fn give(lab: &mut Lab, to: &str) -> Value {
+    let give = grant::Give {
+        base: lab.base.clone(),
+        automation_id: "a".into(),
+        agent_id: to.into(),
+        reason: None,
+        approval_id: None,
+    };
+    lab.act(&human("ann"), give).unwrap()
+}
+
+fn revoke(lab: &mut Lab, grant: &Value) -> Result<Value, Code> {
+    let revoke = grant::Revoke {
+        base: lab.base.clone(),
+        automation_id: "a".into(),
+        grant_id: grant["grant_id"].as_str().unwrap_or("none").into(),
+        reason: Some("left".into()),
+        approval_id: None,
+    };
+    code(lab.act(&human("ann"), revoke))
+}
+
+fn resume(lab: &mut Lab, by: &ActorRef) -> Result<(), Code> {
+    let base = lab.base.clone();
+    code(lab.act(by, Call(move |desk: &mut Desk<'_>| lifecycle::resume(desk, &base, "a"))))
+}
+
+fn may(lab: &mut Lab, by: &ActorRef, operation: Operation) -> Result<(), Code> {
+    code(lab.act(by, Call(move |desk: &mut Desk<'_>| mutate::check(desk, "a", operation).map(|_| ()))))
+}
+
+fn extend(lab: &mut Lab, expires_at_ms: Option<u64>) -> Result<(), Code> {
+    let base = lab.base.clone();
+    let extend = lifecycle::Extend { base, automation_id: "a".into(), expires_at_ms, reason: None, approval_id: None };
+    code(lab.act(&human("ann"), extend)).map(|_| ())
+}
+
+fn due(lab: &mut Lab) {
+    let base = lab.base.clone();
+    lab.act(&system(), expiry::Due { base, automation_id: "a".into() }).unwrap();
+}
+
+fn check(lab: &mut Lab) -> usize {
+    let base = lab.base.clone();
+    lab.act(&system(), health::Check { base, automation_id: "a".into() }).unwrap()
+}
+
+fn review_id(lab: &Lab) -> String {
+    lab.record("a").review_request_id.expect("a review is open")
+}
+
+#[test]
+fn who_may_change_what() {
+    let cases: [(&str, ActorRef, ActorRef, Operation, Result<(), Code>); 11] = [
+        ("a person", human("ann"), human("ben"), Operation::Patch, Ok(())),
+        ("the system", human("ann"), system(), Operation::Delete, Ok(())),
+        ("the system does not retire", human("ann"), system(), Operation::Retire, Err(Code::RetireForbidden)),
+        ("its creator", agent("bot"), agent("bot"), Operation::Patch, Ok(())),
+        ("its creator deletes", agent("bot"), agent("bot"), Operation::Delete, Ok(())),
+        ("another agent", agent("bot"), agent("other"), Operation::Patch, Err(Code::ModifyForbidden)),
+        ("another agent runs", agent("bot"), agent("other"), Operation::RunNow, Err(Code::ModifyForbidden)),
+        ("another agent deletes", agent("bot"), agent("other"), Operation::Delete, Err(Code::DeleteNotOwner)),
+        ("a person's", human("ann"), agent("bot"), Operation::Delete, Err(Code::DeleteHumanCreatedDenied)),
+        ("a person's, patched", human("ann"), agent("bot"), Operation::Patch, Err(Code::ModifyForbidden)),
+        ("extending", agent("bot"), agent("bot"), Operation::Extend, Err(Code::ExtendForbidden)),
+    ];
+    for (about, creator, actor, operation, expected) in cases {
+        let mut lab = Lab::new();
+        lab.create(&creator, "a").unwrap();
+        assert_eq!(may(&mut lab, &actor, operation), expected, "{about}");
+        assert_eq!(lab.has_event("denied"), expected.is_err(), "{about}");
+    }
+    let mut lab = Lab::new();
+    assert_eq!(may(&mut lab, &human("ann"), Operation::Patch), Err(Code::GovernanceMissing));
+}
+
+#[test]
+fn a_grant_lets_an_agent_in_and_its_end_closes_admission() {
+    let mut lab = Lab::new();
+    lab.create(&human("ann"), "a").unwrap();
+    assert_eq!(may(&mut lab, &agent("bot"), Operation::Patch), Err(Code::ModifyForbidden));
+    let grant = give(&mut lab, "bot");
+    may(&mut lab, &agent("bot"), Operation::Patch).unwrap();
+    assert_eq!(grant["revoke_reason"], Value::Null);
+    for n in 0..20 {
+        start(&mut lab, &format!("r{n}"), "a", None).unwrap();
+    }
+    revoke(&mut lab, &grant).unwrap();
+    let record = lab.record("a");
+    assert!(record.creation_paused && record.paused_for_lifecycle && record.review_required);
+    assert_eq!(record.review_kind, Some(ReviewKind::DependencyRevoked));
+    assert_eq!(record.health_findings[0].severity, Severity::Critical);
+    assert!(lab.all::<RunLedger>().iter().all(|run| run.stop.is_some()));
+    assert_eq!(start(&mut lab, "late", "a", None), Err(Code::RunBlocked));
+    assert_eq!(may(&mut lab, &agent("bot"), Operation::Patch), Err(Code::AutomationLifecyclePaused));
+    assert_eq!(resume(&mut lab, &human("ann")), Err(Code::AutomationReviewPending));
+    // Revoking again changes nothing.
+    let rows = lab.audit.len();
+    revoke(&mut lab, &grant).unwrap();
+    assert!(lab.audit.len() <= rows + 1);
+    lab.decide(&human("ben"), &review_id(&lab), true).unwrap();
+    let record = lab.record("a");
+    assert!(!record.review_required && record.paused_for_lifecycle && record.creation_paused, "approved, not resumed");
+    assert!(record.health_findings.is_empty());
+    assert!(lab.all::<Finding>().iter().all(|finding| finding.resolved_at_ms.is_some()));
+    assert_eq!(start(&mut lab, "late", "a", None), Err(Code::RunBlocked));
+    resume(&mut lab, &system()).unwrap();
+    start(&mut lab, "late", "a", None).unwrap();
+    assert_eq!(revoke(&mut lab, &Value::Null), Err(Code::GrantNotFound));
+}
+
+fn tools(id: &str, servers: &[&str], tools: Option<&[&str]>) -> AgentTools {
+    let list = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+    AgentTools {
+        agent_id: id.into(),
+        allowed_servers: list(servers),
+        allowed_tools: tools.map(list),
+        tool_allowlist: vec!["read".into()],
+        ..AgentTools::default()
+    }
+}
+
+#[test]
+fn taking_tools_away_narrows_and_giving_more_does_not() {
+    let base = tools("w", &["gh", "db"], Some(&["list", "get"]));
+    let cases = [
+        (vec![base.clone()], vec![base.clone()], 0),
+        (vec![base.clone()], vec![tools("w", &["gh", "db", "new"], Some(&["list", "get", "put"]))], 0),
+        (vec![base.clone()], vec![tools("w", &["gh", "db"], None)], 0),
+        (vec![base.clone()], vec![base.clone(), tools("x", &[], None)], 0),
+        (vec![base.clone()], vec![tools("w", &["gh"], Some(&["list", "get"]))], 1),
+        (vec![base.clone()], vec![tools("w", &["gh", "db"], Some(&["list"]))], 1),
+        (vec![tools("w", &["gh"], None)], vec![tools("w", &["gh"], Some(&["list"]))], 1),
+        (vec![base.clone()], vec![], 1),
+        (vec![base.clone()], vec![AgentTools { tool_denylist: vec!["read".into()], ..base.clone() }], 1),
+        (vec![base.clone()], vec![AgentTools { tool_allowlist: vec![], ..base.clone() }], 1),
+    ];
+    for (before, after, changes) in cases {
+        assert_eq!(narrowed(&before, &after).len(), changes, "{before:?} {after:?}");
+    }
+    let mut lab = Lab::new();
+    lab.create(&human("ann"), "a").unwrap();
+    let patch = |lab: &mut Lab, before: Vec<AgentTools>, after: Vec<AgentTools>| {
+        let (base, tools) = (lab.base.clone(), Some((before, after)));
+        let patch = PatchAutomation { automation_id: "a".into(), tools, ..PatchAutomation::default() };
+        lab.act(&human("ann"), Call(move |desk: &mut Desk<'_>| patch::admit(desk, &base, &patch))).unwrap()
+    };
+    assert!(!patch(&mut lab, vec![base.clone()], vec![base.clone()]).pause);
+    assert!(!lab.record("a").review_required);
+    assert!(patch(&mut lab, vec![base.clone()], vec![tools("w", &["gh"], Some(&["list", "get"]))]).pause);
+    let first = review_id(&lab);
+    assert!(patch(&mut lab, vec![base.clone()], vec![]).pause);
+    let second = review_id(&lab);
+    assert_ne!(first, second, "a further revocation is a further question");
+    assert_eq!(lab.decide(&human("ben"), &first, true).map(|_| ()), Err(Code::ApprovalSuperseded));
+    assert_eq!(lab.get::<Approval>(&first).unwrap().status, Status::Expired);
+    lab.decide(&human("ben"), &second, true).unwrap();
+}
+
+#[test]
+fn after_as_many_runs_a_person_looks() {
+    let mut lab = Lab::new();
+    lab.limit(json!({ "run_review_threshold": 2 }));
+    lab.create(&human("ann"), "a").unwrap();
+    for (run, ended) in [("r1", RunEnd::Completed), ("r2", RunEnd::Failed)] {
+        start(&mut lab, run, "a", None).unwrap();
+        end(&mut lab, run, ended);
+    }
+    let record = lab.record("a");
+    assert_eq!((record.review_kind, record.runs_since_review), (Some(ReviewKind::RunDrift), 2));
+    assert_eq!(start(&mut lab, "r3", "a", None), Err(Code::RunBlocked));
+    lab.decide(&human("ann"), &review_id(&lab), true).unwrap();
+    assert_eq!(lab.record("a").runs_since_review, 0);
+    start(&mut lab, "r3", "a", None).unwrap();
+}
+
+#[test]
+fn health_looks_at_real_runs_since_the_last_review() {
+    let mut lab = Lab::new();
+    lab.create(&human("ann"), "a").unwrap();
+    for n in 0..5 {
+        lab.now_ms += 1;
+        start(&mut lab, &format!("r{n}"), "a", None).unwrap();
+        end(&mut lab, &format!("r{n}"), RunEnd::Failed);
+    }
+    assert_eq!(check(&mut lab), 1);
+    let record = lab.record("a");
+    assert_eq!(record.health_findings[0].severity, Severity::Critical);
+    assert_eq!(record.review_kind, Some(ReviewKind::HealthDrift));
+    assert!(!record.paused_for_lifecycle);
+    let first = review_id(&lab);
+    lab.now_ms += 1;
+    check(&mut lab);
+    assert_eq!(review_id(&lab), first, "one request at a time");
+    lab.decide(&human("ann"), &first, true).unwrap();
+    lab.now_ms += 1;
+    assert_eq!(check(&mut lab), 0, "acknowledged");
+    // A dry run has no output and means nothing; a real one without output does.
+    lab.now_ms += 1;
+    start(&mut lab, "empty", "a", None).unwrap();
+    let done =
+        RunReport { run_id: "empty".into(), end: Some(RunEnd::Completed), empty_output: true, ..RunReport::default() };
+    report(&mut lab, done).unwrap();
+    assert_eq!(check(&mut lab), 1);
+    assert_eq!(lab.all::<Finding>().len(), 2, "findings are only added");
+}
+
+#[test]
+fn the_end_is_announced_reached_and_undone_by_extending() {
+    let mut lab = Lab::new();
+    lab.create(&agent("bot"), "a").unwrap();
+    start(&mut lab, "r", "a", None).unwrap();
+    due(&mut lab);
+    assert!(!lab.record("a").review_required);
+    lab.now_ms += 84 * DAY;
+    due(&mut lab);
+    assert_eq!(lab.record("a").review_kind, Some(ReviewKind::ExpirationSoon));
+    assert_eq!(lab.get::<Approval>(&review_id(&lab)).unwrap().request_type, RequestType::RetirementAction);
+    start(&mut lab, "still", "a", None).unwrap();
+    lab.decide(&human("ann"), &review_id(&lab), true).unwrap();
+    due(&mut lab);
+    assert!(!lab.record("a").review_required, "answered for good");
+    lab.now_ms += 6 * DAY;
+    due(&mut lab);
+    let record = lab.record("a");
+    assert_eq!((record.review_kind, record.expired_at_ms), (Some(ReviewKind::Expired), Some(lab.now_ms)));
+    assert!(record.paused_for_lifecycle);
+    assert!(lab.all::<RunLedger>().iter().all(|run| run.stop.as_ref().unwrap().cause == StopCause::Expired));
+    assert_eq!(may(&mut lab, &agent("bot"), Operation::Patch), Err(Code::AutomationExpired));
+    lab.decide(&human("ann"), &review_id(&lab), true).unwrap();
+    assert_eq!(resume(&mut lab, &human("ann")), Err(Code::AutomationExpired));
+    assert_eq!(start(&mut lab, "late", "a", None), Err(Code::RunBlocked));
+    for wrong in [lab.now_ms, lab.now_ms + 366 * DAY] {
+        assert_eq!(extend(&mut lab, Some(wrong)), Err(Code::ExtendFailed));
+    }
+    extend(&mut lab, None).unwrap();
+    let record = lab.record("a");
+    assert_eq!(record.expires_at_ms, Some(lab.now_ms + 90 * DAY));
+    assert!(record.expired_at_ms.is_none() && !record.paused_for_lifecycle && record.review_kind.is_none());
+    assert!(record.health_findings.is_empty());
+    start(&mut lab, "late", "a", None).unwrap();
+}
+
+#[test]
+fn retiring_stops_and_extending_brings_back() {
+    let mut lab = Lab::new();
+    lab.create(&agent("bot"), "a").unwrap();
+    let retire = lifecycle::Retire {
+        base: lab.base.clone(),
+        automation_id: "a".into(),
+        reason: Some("done".into()),
+        approval_id: None,
+    };
+    lab.act(&human("ann"), retire).unwrap();
+    let record = lab.record("a");
+    assert_eq!((record.retire_reason.as_deref(), record.review_kind), (Some("done"), Some(ReviewKind::Retired)));
+    assert!(record.paused_for_lifecycle && !record.review_required);
+    assert_eq!(may(&mut lab, &agent("bot"), Operation::Patch), Err(Code::AutomationRetired));
+    assert_eq!(start(&mut lab, "r", "a", None), Err(Code::RunBlocked));
+    assert_eq!(resume(&mut lab, &human("ann")), Err(Code::AutomationRetired));
+    extend(&mut lab, None).unwrap();
+    start(&mut lab, "r", "a", None).unwrap();
+    may(&mut lab, &agent("bot"), Operation::Patch).unwrap();
+}
+
+#[test]
+fn extending_does_not_answer_a_revocation() {
+    let mut lab = Lab::new();
+    lab.create(&agent("own"), "a").unwrap();
+    let grant = give(&mut lab, "bot");
+    revoke(&mut lab, &grant).unwrap();
+    extend(&mut lab, None).unwrap();
+    let record = lab.record("a");
+    assert!(record.review_required && record.paused_for_lifecycle && record.creation_paused);
+    lab.now_ms += 90 * DAY;
+    due(&mut lab);
+    assert_eq!(lab.record("a").review_kind, Some(ReviewKind::DependencyRevoked), "the heavier review stays");
+    assert!(lab.record("a").expired_at_ms.is_some());
+}
+
+#[test]
+fn deleted_restored_and_purged() {
+    let mut lab = Lab::new();
+    lab.create(&agent("bot"), "a").unwrap();
+    start(&mut lab, "r", "a", None).unwrap();
+    let delete = |lab: &mut Lab| {
+        let base = lab.base.clone();
+        let call = Call(move |desk: &mut Desk<'_>| deletion::delete(desk, &base, "a", json!({ "name": "x" })));
+        code(lab.act(&agent("bot"), call))
+    };
+    let restore = |lab: &mut Lab| {
+        let base = lab.base.clone();
+        code(lab.act(&human("ann"), deletion::Restore { base, automation_id: "a".into(), approval_id: None }))
+    };
+    delete(&mut lab).unwrap();
+    assert_eq!(lab.get::<RunLedger>("r").unwrap().stop.unwrap().cause, StopCause::Deleted);
+    assert_eq!(delete(&mut lab), Err(Code::GovernanceMissing));
+    assert_eq!(start(&mut lab, "r2", "a", None), Err(Code::GovernanceMissing));
+    assert_eq!(restore(&mut lab).unwrap()["name"], "x");
+    assert_eq!(restore(&mut lab), Err(Code::RestoreNotFound));
+    delete(&mut lab).unwrap();
+    lab.now_ms += 7 * DAY;
+    assert_eq!(restore(&mut lab), Err(Code::RestoreExpired));
+    due(&mut lab);
+    assert!(lab.record("a").purged_at_ms.is_some());
+    assert!(lab.has_event("purged") && lab.has_event("restored"));
+    assert_eq!(restore(&mut lab), Err(Code::RestoreExpired));
+    assert_eq!(lab.create(&human("ann"), "a"), Err(Code::AutomationAlreadyExists), "an id is not used twice");
+}
+
+#[test]
+fn a_foreign_record_is_closed_until_somebody_has_looked() {
+    let mut lab = Lab::new();
+    lab.create(&human("ann"), "a").unwrap();
+    give(&mut lab, "bot");
+    // The row was copied from elsewhere.
+    let plant = Call(|desk: &mut Desk<'_>| {
+        let mut record = desk.get::<GovernanceRecord>("a")?.unwrap();
+        record.tenant_context = TenantContext::explicit("evil", "main");
+        desk.save(&record);
+        Ok(())
+    });
+    lab.act(&human("ann"), plant).unwrap();
+    assert_eq!(may(&mut lab, &human("ann"), Operation::Patch), Err(Code::TenantMismatch));
+    due(&mut lab);
+    let record = lab.record("a");
+    assert!(record.modify_grants.is_empty() && record.creation_paused);
+    assert_eq!(record.review_kind, Some(ReviewKind::TenantOwnershipMismatch));
+    assert_eq!(may(&mut lab, &human("ann"), Operation::Patch), Err(Code::TenantQuarantined));
+    lab.decide(&human("ben"), &review_id(&lab), true).unwrap();
+    assert_eq!(start(&mut lab, "r", "a", None), Err(Code::RunBlocked));
+    resume(&mut lab, &human("ann")).unwrap();
+    start(&mut lab, "r", "a", None).unwrap();
+}
+
+#[test]
+fn a_paused_agent_stops_everything_and_the_time_is_measured() {
+    let mut lab = Lab::new();
+    lab.create(&agent("bot"), "a").unwrap();
+    lab.create(&agent("other"), "b").unwrap();
+    for (run, automation) in [("r1", "a"), ("r2", "a"), ("r3", "b")] {
+        start(&mut lab, run, automation, None).unwrap();
+    }
+    let base = lab.base.clone();
+    let paused = lab.act(&system(), agents::Pause { base, agent_id: "bot".into(), reason: None }).unwrap();
+    // Nobody works on runs here, so both have stopped at once.
+    let pause = paused.pause.unwrap();
+    assert_eq!((pause.runs_told, pause.runs_stopped, pause.telling), (2, 2, false));
+    assert!(lab.get::<RunLedger>("r3").unwrap().stop.is_none());
+    assert_eq!(lab.create(&agent("bot"), "c"), Err(Code::AgentCreationPaused));
+    assert_eq!(may(&mut lab, &agent("bot"), Operation::Patch), Err(Code::AgentCreationPaused));
+    assert_eq!(start(&mut lab, "r4", "a", None), Err(Code::RunBlocked));
+    // One that was told by its report acknowledges later.
+    let told = spend(&mut lab, "r3", 0.1);
+    assert_eq!(told.stop, None);
+    lab.act(&human("ann"), agents::Resume { agent_id: "bot".into() }).unwrap();
+    start(&mut lab, "r4", "a", None).unwrap();
+    assert!(lab.get::<RunLedger>("r1").unwrap().stop.is_some(), "each run is resumed by itself");
+    let acknowledge = Call(|desk: &mut Desk<'_>| run::acknowledge(desk, "r1"));
+    lab.act(&human("ann"), acknowledge).unwrap();
+}
