@@ -3,9 +3,9 @@
 
 pub mod deliver;
 mod destination;
+mod govern;
 pub mod sync;
 pub(crate) mod tracker;
-mod govern;
 pub mod triage;
 pub mod upkeep;
 

@@ -139,6 +139,8 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         | ("POST", "/incident-monitor/drafts/{id}/recheck-match") => None,
         // Answered with NOT_FOUND until there are log sources.
         ("POST", path) if path.starts_with("/incident-monitor/log-sources/") => None,
+        // They need an automation; the tests of governance make some.
+        ("POST" | "DELETE", path) if path.starts_with("/automations/v2/{id}/") => None,
         // Needs a broken log; the tampering test covers it.
         ("POST", "/audit/integrity/acknowledge") => None,
         ("PATCH", "/config/incident-monitor") => {
@@ -181,6 +183,7 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
             admin.post(&format!("/incident-monitor/drafts/{id}/publish"), json!({ "destination_id": "broken" }));
             to(&text(&settled(admin, &id, "broken", "failed")["delivery_id"]), json!({}))
         }
+        (method, path) if path.starts_with("/governance/") => governance_change(admin, template, method, turn),
         ("POST", "/auth/tokens") => to("", json!({ "name": unique })),
         ("POST", "/auth/tokens/{id}/revoke") => {
             to(&text(&admin.post("/auth/tokens", json!({ "name": unique })).ok()["token"]["token_id"]), json!({}))
@@ -188,6 +191,34 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         (method, path) => {
             panic!("{method} {path} has no entry here; say how it changes something, or that it does not")
         }
+    }
+}
+
+/// The same for what governs automations.
+fn governance_change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<Change> {
+    let to = |id: &str, body: Value| Some(Change { path: filled(template, id), body });
+    let request = json!({
+        "request_type": "capability_request", "target_resource": { "type": "agent", "id": "bot" },
+        "rationale": "walked", "context": { "capability_key": "creates_agents" },
+    });
+    let filed = |by: &Client| text(&by.post("/governance/approvals", request.clone()).ok()["approval"]["approval_id"]);
+    let ada = admin.clone().with("x-tandem-actor-id", "ada").with("x-tandem-request-source", "control_panel");
+    let bot = format!("bot-{turn}");
+    match (method, template) {
+        ("POST", "/governance/approvals") => to("", request.clone()),
+        ("POST", "/governance/approvals/{approval_id}/cancel") => to(&filed(&ada), json!({})),
+        ("POST", "/governance/approvals/{approval_id}/delegate") => to(&filed(admin), json!({ "to": "grace" })),
+        ("POST", "/governance/approvals/{approval_id}/approve" | "/governance/approvals/{approval_id}/deny") => {
+            to(&filed(admin), json!({ "notes": "looked at" }))
+        }
+        ("PATCH", "/governance/limits") => to("", json!({ "approval_ttl_ms": 3_600_000 + turn })),
+        ("PUT", "/governance/agents/{agent_id}") => to(&bot, json!({ "sponsor": "ada" })),
+        ("POST", "/governance/agents/{agent_id}/pause") => to(&bot, json!({})),
+        ("POST", "/governance/agents/{agent_id}/resume") => {
+            admin.post(&format!("/governance/agents/{bot}/pause"), json!({})).ok();
+            to(&bot, json!({}))
+        }
+        (method, path) => panic!("{method} {path} has no entry here"),
     }
 }
 
