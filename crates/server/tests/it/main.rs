@@ -11,6 +11,7 @@ mod concurrency;
 mod config;
 mod crash;
 mod disk;
+mod governance;
 mod hostile;
 mod intake;
 mod lists;

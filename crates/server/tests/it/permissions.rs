@@ -201,15 +201,18 @@ fn governance_change(admin: &Client, template: &str, method: &str, turn: usize) 
         "request_type": "capability_request", "target_resource": { "type": "agent", "id": "bot" },
         "rationale": "walked", "context": { "capability_key": "creates_agents" },
     });
-    let filed = |by: &Client| text(&by.post("/governance/approvals", request.clone()).ok()["approval"]["approval_id"]);
-    let ada = admin.clone().with("x-tandem-actor-id", "ada").with("x-tandem-request-source", "control_panel");
+    let filed = |by: &[(&str, &str)]| {
+        let reply = admin.must("POST", "/governance/approvals", by, Some(request.clone()));
+        text(&reply.ok()["approval"]["approval_id"])
+    };
+    let ada = [("x-tandem-actor-id", "ada"), ("x-tandem-request-source", "control_panel")];
     let bot = format!("bot-{turn}");
     match (method, template) {
         ("POST", "/governance/approvals") => to("", request.clone()),
         ("POST", "/governance/approvals/{approval_id}/cancel") => to(&filed(&ada), json!({})),
-        ("POST", "/governance/approvals/{approval_id}/delegate") => to(&filed(admin), json!({ "to": "grace" })),
+        ("POST", "/governance/approvals/{approval_id}/delegate") => to(&filed(&[]), json!({ "to": "grace" })),
         ("POST", "/governance/approvals/{approval_id}/approve" | "/governance/approvals/{approval_id}/deny") => {
-            to(&filed(admin), json!({ "notes": "looked at" }))
+            to(&filed(&[]), json!({ "notes": "looked at" }))
         }
         ("PATCH", "/governance/limits") => to("", json!({ "approval_ttl_ms": 3_600_000 + turn })),
         ("PUT", "/governance/agents/{agent_id}") => to(&bot, json!({ "sponsor": "ada" })),
