@@ -377,6 +377,19 @@ pub struct Settled {
     pub verdict: Verdict,
 }
 
+impl Settled {
+    /// What was decided by which rules, as it would be recorded.
+    pub fn decisions(&self) -> Vec<Value> {
+        let recorded = |write: &Write| match write {
+            Write::Put(put) if put.collection.name == crate::governance::policy::POLICY_DECISIONS.name => {
+                serde_json::from_str(&put.body).ok()
+            }
+            _ => None,
+        };
+        self.writes.iter().filter_map(recorded).collect()
+    }
+}
+
 #[derive(Debug)]
 pub enum Step {
     /// Read these and run again.

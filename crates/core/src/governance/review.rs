@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     actor::{ActorKind, ActorRef},
-    decide::{Decided, Desk},
+    decide::{Ask, Decided, Desk},
 };
 
 /// The findings that a record shows; older ones are in their own rows.
@@ -119,6 +119,7 @@ pub fn find(desk: &mut Desk<'_>, record: &mut GovernanceRecord, new: NewFinding)
 /// Resolves the open findings.
 pub fn resolve(desk: &mut Desk<'_>, record: &mut GovernanceRecord, approval_id: Option<&str>) -> Decided<()> {
     let open = std::mem::take(&mut record.health_findings);
+    desk.want(open.iter().map(|finding| Ask::row::<Finding>(&finding.finding_id)))?;
     for finding in &open {
         // The row was written with the finding; without it there is nothing to resolve.
         if let Some(mut row) = desk.get::<Finding>(&finding.finding_id)? {

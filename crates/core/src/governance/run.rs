@@ -20,7 +20,7 @@ use super::{
     spend,
 };
 use crate::{
-    decide::{Decided, Desk, PageAsk},
+    decide::{Ask, Decided, Desk, PageAsk},
     error::{Code, Failure},
     record::Column,
 };
@@ -107,6 +107,7 @@ fn hold(
         let stop = Stop::new(cause, why, now);
         return Ok(Some((rule, Hold { stop, failure: blocked(record, rule, why) })));
     }
+    desk.want(agents.iter().map(|id| Ask::row::<Agent>(id)))?;
     for id in agents {
         let Some(mut agent) = desk.get::<Agent>(id)? else { continue };
         if agent.is_paused() {
@@ -311,6 +312,7 @@ pub fn report(desk: &mut Desk<'_>, base: &Base, report: &RunReport) -> Decided<D
     let Some(mut ledger) = desk.get::<RunLedger>(&report.run_id)? else {
         return Err(Failure::of(Code::RunNotFound).with("runID", report.run_id.as_str()).into());
     };
+    desk.want(ledger.payers.iter().map(|id| Ask::row::<Agent>(id)))?;
     let mut directives = Directives::default();
     let mut reached = None;
     if let Some(usage) = &report.usage {
