@@ -186,6 +186,8 @@ pub struct Progress {
     pub newest_data_at_ms: Option<u64>,
     /// There is more to read at once.
     pub more: bool,
+    /// When a last line without newline may be taken, or a file that is over ends, though nothing changes.
+    pub due_at_ms: Option<u64>,
     /// Files that are followed, rotated ones included.
     pub files: usize,
     pub gaps: Vec<Gap>,

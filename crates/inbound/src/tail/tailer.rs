@@ -343,6 +343,17 @@ impl Tailer {
                 let age = now_ms.saturating_sub(file.caught_up_at_ms);
                 progress.oldest_unread_ms = Some(progress.oldest_unread_ms.unwrap_or(0).max(age));
             }
+            if let Some(live) = live.filter(|live| !live.is_pending(file.compressed)) {
+                let limits = &self.spec.limits;
+                let unfinished = live.seen_to > file.read.at && !file.read.inside && live.offered_to != live.seen_to;
+                let wait = match (live.here, unfinished) {
+                    (true, true) => Some(limits.quiet_ms),
+                    (true, false) => None,
+                    (false, _) => Some(limits.rotate_wait_ms),
+                };
+                let due = wait.map(|wait| live.changed_at_ms.saturating_add(wait));
+                progress.due_at_ms = [progress.due_at_ms, due].into_iter().flatten().min();
+            }
             progress.more |= live.is_some_and(|live| live.is_pending(file.compressed));
         }
         self.more = progress.more;

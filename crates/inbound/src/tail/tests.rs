@@ -172,13 +172,16 @@ fn a_last_line_is_offered_when_it_is_quiet_and_never_told_twice() {
         let mut world = World::new("app.log");
         world.sink.take_unfinished = take;
         world.append("app.log", "a\npanic: oh");
-        assert_eq!(world.lines(), ["a"]);
+        let progress = world.read();
+        assert_eq!(world.sink.drain(), ["a"]);
+        assert_eq!(progress.due_at_ms, Some(world.now + 2_000));
         world.later(1_000);
         world.read();
         assert!(world.sink.unfinished.is_empty());
         world.later(1_000);
         let told = world.lines();
         assert_eq!(told, if take { vec!["panic: oh"] } else { vec![] });
+        assert_eq!(world.read().due_at_ms, None);
         assert_eq!(world.position.files[0].offset, if take { 11 } else { 2 });
         world.later(9_000);
         assert!(world.lines().is_empty());

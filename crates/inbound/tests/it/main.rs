@@ -1,4 +1,5 @@
 mod histories;
+mod killed;
 mod lines;
 mod parse;
 mod world;
