@@ -6,7 +6,10 @@
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
+import { appendFileSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 import { TandemClient } from "@frumu/tandem-client";
 
@@ -25,6 +28,23 @@ const hook = createServer((request, response) => {
 });
 await new Promise((listening) => hook.listen(0, "127.0.0.1", listening));
 const hookUrl = `http://127.0.0.1:${hook.address().port}/hook`;
+
+/** A workspace with a log file, for the project that has a log source. */
+const workspace = realpathSync(mkdtempSync(join(tmpdir(), "tandem-node-client-")));
+process.on("exit", () => rmSync(workspace, { recursive: true, force: true }));
+const logFile = join(workspace, "app.log");
+appendFileSync(logFile, "INFO before anybody looked\n");
+
+/** Asks until there is an answer. */
+async function until(what, ask) {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+    assert.ok(Date.now() < deadline, `waited in vain: ${what}`);
+    await new Promise((wake) => setTimeout(wake, 20));
+  }
+}
 
 const called = new Set();
 const monitor = new Proxy(client.bugMonitor, {
@@ -104,6 +124,14 @@ const steps = {
           allowed_destination_ids: ["hook", "lines"],
           default_destination_ids: ["hook"],
           default_route_tags: ["web"],
+        },
+        {
+          project_id: "logged",
+          name: "Logged",
+          repo: "acme/logged",
+          workspace_root: workspace,
+          auto_create_new_issues: false,
+          log_sources: [{ source_id: "app", path: "app.log" }],
         },
       ],
     };
@@ -292,6 +320,33 @@ const steps = {
   async "log sources that do not exist are not found"() {
     await refused(monitor.resetLogSourceOffset("shop", "app"), 404, "INCIDENT_MONITOR_LOG_SOURCE_NOT_FOUND");
     await refused(monitor.replayLatestLogSourceCandidate("shop", "app"), 404, "INCIDENT_MONITOR_LOG_SOURCE_NOT_FOUND");
+  },
+
+  async "a log source is read, replayed and read again"() {
+    const row = async () => {
+      const { status } = await monitor.getStatus();
+      return status.log_watcher.sources.find((source) => source.project_id === "logged");
+    };
+    await until("the source is looked at", async () => (await row()).last_poll_at_ms);
+    await refused(
+      monitor.replayLatestLogSourceCandidate("logged", "app"),
+      404,
+      "INCIDENT_MONITOR_LOG_SOURCE_REPLAY_NOT_FOUND",
+    );
+    appendFileSync(logFile, '{"level":"error","msg":"the disk of node 7 is full"}\n');
+    await until("the failure is counted", async () => (await row()).total_submitted === 1);
+    const replayed = await monitor.replayLatestLogSourceCandidate("logged", "app");
+    assert.equal(replayed.incident.log_source_id, "app");
+    assert.equal(replayed.incident.occurrence_count, 1);
+    assert.ok(replayed.draft.draft_id);
+    const { state } = await monitor.resetLogSourceOffset("logged", "app");
+    assert.deepEqual([state.project_id, state.source_id, state.offset], ["logged", "app", 0]);
+    const id = replayed.incident.incident_id;
+    await until("it is read again", async () => (await monitor.getIncident(id)).occurrence_count === 3);
+    const { healthy, lag_bytes, consecutive_errors } = await row();
+    assert.deepEqual([healthy, lag_bytes, consecutive_errors], [true, 0, 0]);
+    await monitor.deleteIncident(id);
+    await monitor.deleteDraft(replayed.draft.draft_id);
   },
 
   async "pause and resume answer under both names"() {

@@ -121,6 +121,7 @@ impl App {
             let commit = Commit::new(ctx).put(Put::of(&record, expect)).audit(self.event_id(), event_type, payload);
             self.store().commit(commit).await.map_err(crate::store_failure)?;
             let snapshot = Arc::new(Snapshot { config: record.config, version: version + 1 });
+            self.hub.changed.notify_waiters();
             if let Ok(mut cache) = self.snapshots.write() {
                 let newer = cache.get(&tenant).is_some_and(|held| held.version > snapshot.version);
                 if !newer {

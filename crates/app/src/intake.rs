@@ -4,9 +4,14 @@ use tandem_core::{
     actor::{ActorKind, ActorRef, OpContext},
     config::Config,
     credential::{INTAKE_KEYS, IntakeKey, intake_key_hash},
+    draft::Draft,
     error::{Code, Failure},
-    record::Commit,
-    signal::{Door, Outcome, Submission},
+    incident::Incident,
+    record::{Column, Commit},
+    signal::{
+        Door, Outcome, Submission,
+        once::{self, IntakeReceipt},
+    },
     source,
     text::non_blank,
 };
@@ -18,6 +23,8 @@ pub struct IntakeRequest<'a> {
     pub project_id: &'a str,
     pub source_id: Option<&'a str>,
     pub report: Option<Submission>,
+    /// Reports of one key with the same value are counted once.
+    pub idempotency_key: Option<&'a str>,
     /// The presented key, if any.
     pub key: Option<&'a str>,
     pub request_id: &'a str,
@@ -44,7 +51,18 @@ impl App {
                 .with("project_id", project_id)
                 .with("source_id", tandem_core::text::truncate(source_id, 120)));
         }
-        self.bound_report(&ctx, config, project_id, source_id, report).await
+        let once = match non_blank(request.idempotency_key) {
+            None => None,
+            Some(key) if key.len() > once::KEY_BYTES => {
+                let why = format!("the idempotency key is longer than {} bytes", once::KEY_BYTES);
+                return Err(Failure::new(Code::ValidationFailed, why));
+            }
+            Some(key) => {
+                let credential = ctx.actor.actor_id.as_deref().unwrap_or_default();
+                Some((once::receipt_id(credential, key), once::digest(project_id, source_id, &report)))
+            }
+        };
+        self.bound_report(&ctx, config, project_id, source_id, report, once).await
     }
 
     async fn bound_report(
@@ -54,11 +72,46 @@ impl App {
         project_id: &str,
         source_id: &str,
         report: Submission,
+        once: Option<(String, String)>,
     ) -> Result<Outcome, Failure> {
         let Some(binding) = source::binding(config, project_id, Some(source_id)) else {
             return Err(Failure::of(Code::IntakeProjectUnknown).with("project_id", project_id));
         };
-        self.take_in(ctx, config, report, Door::Bound(&binding)).await
+        let door = Door::Bound(&binding);
+        let Some((receipt_id, digest)) = once else { return self.take_in(ctx, config, report, door).await };
+        if let Some(told) = self.told_before(ctx, &receipt_id, &digest).await? {
+            return Ok(told);
+        }
+        match self.take_in_once(ctx, config, report, door, &receipt_id, &digest).await {
+            // The same key came twice at once: the other one has counted it.
+            Err(failure) if failure.code == Code::Conflict => {
+                self.told_before(ctx, &receipt_id, &digest).await?.ok_or(failure)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// What an idempotency key was answered before: its incident and draft as they are now.
+    async fn told_before(&self, ctx: &OpContext, receipt_id: &str, digest: &str) -> Result<Option<Outcome>, Failure> {
+        let tenant = ctx.tenant.key();
+        let Some(receipt) = self.load::<IntakeReceipt>(&tenant, receipt_id).await? else { return Ok(None) };
+        let receipt = receipt.value;
+        if receipt.digest != digest {
+            return Err(Failure::of(Code::IdempotencyKeyReused));
+        }
+        let identity = Column::Bytes(tandem_core::text::unhex(&receipt.identity).unwrap_or_default());
+        let found = self.all::<Incident>(&tenant, "updated_at_ms", vec![("identity", identity)], 1).await?.pop();
+        // It was counted; somebody has deleted the incident since.
+        let Some(incident) = found else { return Err(Failure::of(Code::IncidentNotFound)) };
+        let draft = match &incident.value.draft_id {
+            Some(id) => self.load::<Draft>(&tenant, id).await?.map(|row| row.value),
+            None => None,
+        };
+        let blocked = incident.value.quality_gate.clone().filter(|_| receipt.blocked);
+        if draft.is_none() && blocked.is_none() {
+            return Err(Failure::of(Code::DraftNotFound));
+        }
+        Ok(Some(Outcome { incident: incident.value, draft, created: false, blocked, written: None }))
     }
 
     /// Every refusal of a presented key looks the same to the caller; the audit log knows more.

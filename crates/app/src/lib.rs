@@ -13,6 +13,7 @@ mod incidents;
 mod intake;
 mod keys;
 mod load;
+mod log_sources;
 mod posts;
 mod preview;
 mod publish;
@@ -42,6 +43,7 @@ pub use delete::Bulk;
 pub use intake::IntakeRequest;
 pub use keys::NewKey;
 pub use load::{Page, PageRequest};
+pub use log_sources::Replayed;
 
 /// The drivers that an [`App`] acts through.
 pub struct Ports {
@@ -51,6 +53,7 @@ pub struct Ports {
     pub secrets: Arc<dyn Secrets>,
     pub outbound: Arc<dyn reconcile::deliver::Outbound>,
     pub workspace: Arc<dyn tandem_core::triage::Workspace>,
+    pub logs: Arc<dyn tandem_core::ports::LogFiles>,
     /// The seed of the audit signing key, where an operator keeps it outside the store.
     pub audit_seed: Option<[u8; 32]>,
 }
@@ -65,6 +68,7 @@ pub struct App {
     pub(crate) breakers: reconcile::Breakers,
     pub(crate) trackers: reconcile::tracker::Shared,
     pub(crate) waiters: waiters::Waiters,
+    pub(crate) hub: reconcile::tail::Hub,
     recent: recent::Recent,
     /// Sync jobs that this process has seen to.
     pub(crate) syncs: Mutex<std::collections::BTreeSet<String>>,
@@ -92,6 +96,7 @@ impl App {
             breakers: reconcile::Breakers::default(),
             trackers: reconcile::tracker::Shared::default(),
             waiters: waiters::Waiters::default(),
+            hub: reconcile::tail::Hub::default(),
             recent: recent::Recent::default(),
             syncs: Mutex::default(),
             wake: tokio::sync::Notify::new(),
@@ -147,7 +152,7 @@ pub(crate) fn tenant_of(key: &TenantKey) -> TenantContext {
 }
 
 /// How often a use case decides again after someone else changed its rows first.
-const DECISIONS: usize = 12;
+pub(crate) const DECISIONS: usize = 12;
 
 /// Runs a use case's load-decide-commit until it does not conflict.
 pub(crate) async fn decide_again<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Failure>

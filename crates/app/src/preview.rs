@@ -9,7 +9,6 @@ use tandem_core::{
     incident::Incident,
     publish::breaker::State,
     route::{self, PreviewInput, RoutePreview},
-    source::{self, SourceReadiness},
     tenant::TenantKey,
 };
 
@@ -42,8 +41,10 @@ impl App {
         let snapshot = self.snapshot(&ctx.tenant.key()).await?;
         let config = &snapshot.config;
         let context = route::Context::from_parts(input, input.report.as_ref(), draft, incident);
-        let (destinations, sources) =
-            (self.destination_readiness(&ctx.tenant.key(), config), self.source_readiness(config));
+        let (destinations, sources) = (
+            self.destination_readiness(&ctx.tenant.key(), config),
+            self.source_readiness(&ctx.tenant.key(), config).await?,
+        );
         let rows = route::ReadinessRows { destinations: &destinations, sources: &sources };
         Ok(route::preview(config, &context, &rows))
     }
@@ -63,9 +64,5 @@ impl App {
             destination::readiness(config, destination, &facts)
         };
         destination::effective(config).iter().map(judge).collect()
-    }
-
-    pub(crate) fn source_readiness(&self, config: &Config) -> Vec<SourceReadiness> {
-        source::readiness(config, &[], self.now_ms())
     }
 }

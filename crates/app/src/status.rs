@@ -13,7 +13,7 @@ use tandem_core::{
     receipt::{POSTS, Post},
     record::{Collection, Column},
     signal::accept::valid_repo,
-    source::SourceReadiness,
+    source::{self, SourceReadiness, state::LogSourceRuntimeStatus},
     tenant::TenantKey,
     tracker::Settings,
 };
@@ -66,8 +66,8 @@ pub struct LogWatcher {
     pub last_poll_at_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    #[schema(value_type = Vec<Object>)]
-    pub sources: Vec<Value>,
+    /// One for each configured source.
+    pub sources: Vec<LogSourceRuntimeStatus>,
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -123,7 +123,8 @@ impl App {
         let snapshot = self.snapshot(&tenant).await?;
         let config = snapshot.config.clone();
         let destination_readiness = self.destination_readiness(&tenant, &config);
-        let source_readiness = self.source_readiness(&config);
+        let (log_watcher, facts) = self.log_watcher(&tenant, &config).await?;
+        let source_readiness = source::readiness(&config, &facts, self.now_ms());
 
         let repo_valid = config.repo.as_deref().is_some_and(valid_repo);
         let ingest_ready = config.enabled && !config.paused && repo_valid;
@@ -163,8 +164,6 @@ impl App {
         let newest_draft = self.all::<Draft>(&tenant, "created_at_ms", Vec::new(), 1).await?.pop();
         let post_at = newest_post.as_ref().map(|post| post.value.updated_at_ms);
         let draft_at = newest_draft.map(|draft| draft.value.created_at_ms);
-        let enabled: Vec<_> = config.monitored_projects.iter().filter(|p| p.enabled && !p.paused).collect();
-        let sources = enabled.iter().flat_map(|p| &p.log_sources).filter(|s| s.enabled && !s.paused).count() as u64;
 
         Ok(Status {
             readiness,
@@ -179,14 +178,7 @@ impl App {
                 last_runtime_error: newest.and_then(|row| row.value.last_error),
                 last_post_result: newest_post.map(|row| row.value.status.word().to_owned()),
             },
-            log_watcher: LogWatcher {
-                running: false,
-                enabled_projects: enabled.len() as u64,
-                enabled_sources: sources,
-                last_poll_at_ms: None,
-                last_error: None,
-                sources: Vec::new(),
-            },
+            log_watcher,
             required_capabilities: RequiredCapabilities {
                 github_list_issues: list,
                 github_get_issue: get,

@@ -64,6 +64,11 @@ codes! {
     IntakeKeyNotFound "INCIDENT_MONITOR_INTAKE_KEY_NOT_FOUND" 404 false "No such intake key.";
     IntakeKeyCreateFailed "INCIDENT_MONITOR_INTAKE_KEY_CREATE_FAILED" 400 false "The key cannot be created as asked.";
     LogSourceNotFound "INCIDENT_MONITOR_LOG_SOURCE_NOT_FOUND" 404 false "No such log source.";
+    LogSourceResetFailed "INCIDENT_MONITOR_LOG_SOURCE_RESET_FAILED" 400 false "The log source's path breaks a rule, so its position cannot be reset.";
+    LogSourceReplayNotFound "INCIDENT_MONITOR_LOG_SOURCE_REPLAY_NOT_FOUND" 404 false "No incident of this log source knows its lines.";
+    LogSourceReplayFailed "INCIDENT_MONITOR_LOG_SOURCE_REPLAY_FAILED" 400 false "The lines cannot be read again, or hold another failure now.";
+    LogEvidenceNotFound "INCIDENT_MONITOR_LOG_EVIDENCE_NOT_FOUND" 404 false "No such evidence of this log source.";
+    IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" 409 false "The idempotency key was used for another report.";
     TokenNotFound "API_TOKEN_NOT_FOUND" 404 false "No such full token.";
     TokenLimit "API_TOKEN_LIMIT" 409 false "Sixteen full tokens are active; revoke one first.";
     AuditAdminRequired "AUDIT_ADMIN_REQUIRED" 403 false "The audit log needs a full token or the control panel.";

@@ -69,6 +69,9 @@ pub struct Occurrence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
     pub request_id: String,
+    /// The lines of a log that told of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_ref: Option<String>,
 }
 
 /// The sample keeps the first occurrence and the latest ones, at most this many.
@@ -113,6 +116,9 @@ pub struct Incident {
     pub updated_at_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_at_ms: Option<u64>,
+    /// When its latest draft was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drafted_at_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draft_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

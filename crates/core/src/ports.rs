@@ -6,6 +6,10 @@ use crate::{
     audit::merkle::Hash,
     mcp::{ToolAnswer, ToolCall, ToolError, ToolRow},
     record::{Collection, Column, Commit, Committed, Job, JobKind},
+    source::{
+        SourcePosition,
+        log::{Batch, Candidate, LogError, Place, ReadOrder, SourceSpec},
+    },
     tenant::TenantKey,
 };
 
@@ -218,6 +222,39 @@ pub trait Tools: Send + Sync {
     fn tools<'a>(&'a self, tenant: &'a TenantKey, server: &'a str) -> BoxFuture<'a, Result<Vec<ToolRow>, ToolError>>;
     /// Calls a tool once. Nothing here repeats a call.
     fn call<'a>(&'a self, tenant: &'a TenantKey, call: ToolCall) -> BoxFuture<'a, Result<ToolAnswer, ToolError>>;
+}
+
+/// Log files of this machine.
+pub trait LogFiles: Send + Sync {
+    /// A reader for one source. Opens nothing yet: what is wrong with the source, each read says anew.
+    fn reader(&self, spec: SourceSpec) -> Box<dyn LogReader>;
+    /// The failure that stands at exactly this place, read again. `None` when something else stands there. `position` tells
+    /// which file that is by now.
+    fn at<'a>(
+        &'a self,
+        spec: &'a SourceSpec,
+        position: &'a SourcePosition,
+        place: &'a Place,
+    ) -> BoxFuture<'a, Result<Option<Candidate>, LogError>>;
+}
+
+/// Reads one source. Keeps open files and half-assembled stacks between reads, and nothing that matters: a fresh reader
+/// with the same positions finds the same.
+pub trait LogReader: Send {
+    /// Reads on. The reader comes back with the answer, unless it ended abnormally: then the future says so and the
+    /// reader is gone. Waiting for it can be given up and taken up again.
+    fn read(self: Box<Self>, order: ReadOrder) -> BoxFuture<'static, Reading>;
+    /// Ends when a file of the source may have changed, perhaps for nothing, perhaps never.
+    fn changed(&self) -> BoxFuture<'static, ()>;
+}
+
+/// A read that came back.
+pub struct Reading {
+    pub reader: Option<Box<dyn LogReader>>,
+    /// Everything before it is among what was found, in an earlier batch, or no failure. After an error, what may be
+    /// kept all the same.
+    pub position: Option<SourcePosition>,
+    pub result: Result<Batch, LogError>,
 }
 
 /// Secrets by reference (`env:NAME`). The value cannot print itself.

@@ -171,10 +171,23 @@ pub enum JobKind {
     /// One of a tenant's governance sweeps. The job is given back with the time of the next one, so that any number of
     /// engines share one sweep.
     Sweep,
+    /// Begin the triage of a draft that a log source opened.
+    StartTriage,
+    /// Read a log source. Lives as long as the source is to be read.
+    Tail,
 }
 
 impl JobKind {
-    pub const ALL: [Self; 6] = [Self::Triage, Self::AutoPublish, Self::Deliver, Self::Recur, Self::Sync, Self::Sweep];
+    pub const ALL: [Self; 8] = [
+        Self::Triage,
+        Self::AutoPublish,
+        Self::Deliver,
+        Self::Recur,
+        Self::Sync,
+        Self::Sweep,
+        Self::StartTriage,
+        Self::Tail,
+    ];
 
     pub fn label(self) -> &'static str {
         match self {
@@ -184,6 +197,8 @@ impl JobKind {
             Self::Recur => "recur",
             Self::Sync => "sync",
             Self::Sweep => "sweep",
+            Self::StartTriage => "start_triage",
+            Self::Tail => "tail",
         }
     }
 }

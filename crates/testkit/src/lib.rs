@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod bodies;
 pub mod client;
+pub mod logs;
 pub mod receiver;
 pub mod scratch;
 pub mod seed;

@@ -5,6 +5,7 @@ pub mod deliver;
 mod destination;
 mod govern;
 pub mod sync;
+pub mod tail;
 pub(crate) mod tracker;
 pub mod triage;
 pub mod upkeep;

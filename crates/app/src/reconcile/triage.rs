@@ -29,7 +29,7 @@ impl App {
         let mut done = 0;
         loop {
             let mut progress = 0;
-            for kind in [JobKind::Triage, JobKind::AutoPublish, JobKind::Recur] {
+            for kind in [JobKind::StartTriage, JobKind::Triage, JobKind::AutoPublish, JobKind::Recur] {
                 let mut running = FuturesUnordered::new();
                 for claim in self.claim_some(kind).await? {
                     let app = Arc::clone(self);
@@ -37,10 +37,11 @@ impl App {
                     // commits share one flush.
                     running.push(tokio::spawn(async move {
                         match kind {
+                            JobKind::StartTriage => app.triage_begin(&claim).await,
                             JobKind::Triage => app.triage_one(&claim).await,
                             JobKind::AutoPublish => app.auto_publish(&claim).await,
                             JobKind::Recur => app.tell_recurrence(&claim).await,
-                            JobKind::Deliver | JobKind::Sync | JobKind::Sweep => Ok(()),
+                            JobKind::Deliver | JobKind::Sync | JobKind::Sweep | JobKind::Tail => Ok(()),
                         }
                     }));
                 }
@@ -78,6 +79,18 @@ impl App {
         let done = done(claim);
         self.store().commit(Commit::new(ctx).write(done)).await.map_err(store_failure)?;
         Ok(())
+    }
+
+    /// Begins the triage of a draft that a log source opened. A draft that waits for approval goes on waiting.
+    async fn triage_begin(&self, claim: &Claim) -> Result<(), Failure> {
+        let ctx = self.worker_ctx("triage", &claim.tenant);
+        match self.triage_run(&ctx, &claim.job.subject, true).await {
+            Ok(_) => {}
+            Err(failure) if matches!(failure.code, Code::StoreUnavailable | Code::Conflict) => return Err(failure),
+            // Denied or deleted meanwhile.
+            Err(_) => {}
+        }
+        self.job_done(&ctx, claim).await
     }
 
     async fn triage_one(&self, claim: &Claim) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ use tandem_core::{
     ports::Query,
     receipt::POSTS,
     record::{Collection, Commit, Expect, Write},
+    source::evidence::LOG_EVIDENCE,
     tenant::{TenantContext, TenantKey},
 };
 
@@ -27,12 +28,13 @@ impl App {
         }
         let mut removed = 0;
         for tenant in tenants {
+            self.forget_receipts(&tenant).await?;
             let days = self.snapshot(&tenant).await?.config.safety_defaults.retention_days.unwrap_or(0);
             if days == 0 {
                 continue;
             }
             let before = self.now_ms().saturating_sub(days.saturating_mul(DAY_MS));
-            for collection in [&INCIDENTS, &POSTS] {
+            for collection in [&INCIDENTS, &POSTS, &LOG_EVIDENCE] {
                 removed += self.retain_one(&tenant, collection, before).await?;
             }
         }

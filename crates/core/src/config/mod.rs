@@ -24,3 +24,8 @@ pub use model::{
 pub use project::{DataReadiness, LogFormat, LogLevel, LogSource, Project, StartPosition};
 pub use read::{ReadError, read};
 pub use validate::{Rule, Violation, validate};
+
+/// Whether a log source's path, relative to the workspace root or absolute, names something below it.
+pub fn source_path_allowed(workspace_root: &str, path: &str) -> bool {
+    path::absolute(workspace_root) && path::inside(workspace_root, path)
+}

@@ -5,7 +5,12 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::{Config, Project, path};
-use crate::{destination, risk, signal::accept::valid_repo, source::Scope, wire::wire_enum};
+use crate::{
+    destination, risk,
+    signal::accept::valid_repo,
+    source::{Scope, pattern::Pattern},
+    wire::wire_enum,
+};
 
 wire_enum! {
     /// The rule that a field breaks.
@@ -124,6 +129,8 @@ impl Check<'_> {
                 self.fail(format!("{at}.path"), Rule::Blank, "must not be blank");
             } else if path::absolute(&project.workspace_root) && !path::inside(&project.workspace_root, &source.path) {
                 self.fail(format!("{at}.path"), Rule::PathOutsideWorkspace, "must be a file inside workspace_root");
+            } else if let Err(error) = Pattern::new(&project.workspace_root, &source.path) {
+                self.fail(format!("{at}.path"), Rule::Malformed, format!("the path {}", error.0));
             }
             self.known_ids(&format!("{at}.allowed_destination_ids"), &source.allowed_destination_ids);
             self.known_ids(&format!("{at}.default_destination_ids"), &source.default_destination_ids);

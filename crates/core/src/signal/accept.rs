@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::{QualityGate, SourceRouting, Submission, context::LIST_CAP, quality::intake_gate};
+use super::{QualityGate, SourceRouting, Submission, context::LIST_CAP, from_log::FromLog, quality::intake_gate};
 use crate::{
     config::Recurrence,
     fingerprint::{self, Grouping},
@@ -67,6 +67,14 @@ pub struct Accepted {
     pub auto_publish: bool,
     /// Set by the caller: what follows when the failure was published before.
     pub recurrence: Recurrence,
+    /// How many equal failures this signal stands for. One read of a log may find many.
+    pub occurrences: u64,
+    /// For so long after a draft was opened no further one is, whatever became of it. Occurrences count all the same.
+    pub cooldown_ms: u64,
+    /// Triage begins by itself when this signal opens a draft.
+    pub start_triage: bool,
+    /// Where in a log it stands.
+    pub log: Option<Box<FromLog>>,
     pub at_ms: u64,
     pub request_id: String,
 }
@@ -155,6 +163,10 @@ pub fn accept(
         approval_required: false,
         auto_publish: false,
         recurrence: Recurrence::default(),
+        occurrences: 1,
+        cooldown_ms: 0,
+        start_triage: false,
+        log: None,
         at_ms: now_ms,
         request_id: request_id.to_owned(),
         submission: s,
@@ -347,7 +359,7 @@ fn title(s: &Submission) -> String {
 }
 
 /// The draft's text: one `key: value` line for each known field, then detail, excerpt, evidence and context.
-fn compose(s: &Submission) -> String {
+pub(super) fn compose(s: &Submission) -> String {
     let mut out = String::with_capacity(512 + s.detail.as_ref().map_or(0, String::len));
     let joined = |list: &[String]| (!list.is_empty()).then(|| list.join(", "));
     let source_kind = s.source_kind.and_then(|kind| serde_json::to_value(kind).ok());

@@ -11,6 +11,7 @@ use crate::{
     draft::{self, Draft, DraftStatus, Stage},
     incident::{Incident, IncidentStatus, OCCURRENCE_SAMPLE, Occurrence},
     record::{Job, JobKind},
+    source::evidence::LogEvidence,
 };
 
 /// The rows that one identity owns, as read; [`fold`] changes them in place.
@@ -48,13 +49,16 @@ pub struct Written {
 pub struct Folded {
     pub outcome: Outcome,
     pub audit: AuditDraft,
-    pub job: Option<Job>,
+    pub jobs: Vec<Job>,
+    /// What a log said, kept with the draft that it opened.
+    pub evidence: Option<LogEvidence>,
 }
 
 /// Adds one signal.
 pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Folded {
     let blocked = !signal.gate.passed;
     let created = existing.incident.is_none();
+    let cooling = cooling(existing.incident.as_ref(), signal);
     let seen_before = existing.incident.as_ref().and_then(|incident| incident.last_seen_at_ms);
     let incident = existing.incident.get_or_insert_with(|| new_incident(signal));
     // Whoever closed its issue thought that it was over.
@@ -68,6 +72,7 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
         session_id: signal.submission.session_id.clone(),
         correlation_id: signal.submission.correlation_id.clone(),
         request_id: signal.request_id.clone(),
+        evidence_ref: signal.log.as_ref().map(|log| log.lines_ref.clone()),
     });
     if incident.occurrences.len() > OCCURRENCE_SAMPLE {
         // The first one stays: it is the evidence that opened the incident.
@@ -87,7 +92,7 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
             if !blocked {
                 recur_at = recur(draft, signal, regression);
                 draft.incident_id = Some(incident.incident_id.clone());
-                if opens_anew(draft, signal, seen_before) {
+                if !cooling && opens_anew(draft, signal, seen_before) {
                     let fresh = Draft {
                         recurrence_of: Some(draft.draft_id.clone()),
                         ..open_draft(signal, incident, &mut draft_created)
@@ -97,10 +102,13 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
             }
         }
         slot @ None => {
-            if !blocked {
+            if !blocked && !cooling {
                 *slot = Some(open_draft(signal, incident, &mut draft_created));
             }
         }
+    }
+    if let Some(log) = &signal.log {
+        incident.event_payload = Some(log.payload(incident.event_payload.as_ref(), draft_created));
     }
     if blocked && incident.draft_id.is_none() {
         incident.status = IncidentStatus::QualityGateBlocked;
@@ -119,6 +127,7 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
         "draft_created": draft_created,
         "fingerprint": incident.fingerprint,
         "occurrence_count": incident.occurrence_count,
+        "occurrences": signal.occurrences,
         "project_id": incident.project_id,
         "log_source_id": incident.log_source_id,
         "repo": incident.repo,
@@ -128,27 +137,33 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
     });
     let mut audit = AuditDraft::new(ctx, signal.ids.event_id.clone(), event_type, payload);
     audit.created_at_ms = signal.at_ms;
-    let job = (draft_created && signal.auto_publish).then(|| Job {
-        job_id: format!("auto-{}", signal.ids.draft_id),
-        kind: JobKind::AutoPublish,
+    let job = |prefix: &str, kind| Job {
+        job_id: format!("{prefix}-{}", signal.ids.draft_id),
+        kind,
         lane: ctx.tenant.key().0,
         subject: signal.ids.draft_id.clone(),
         due_at_ms: signal.at_ms,
-    });
-    let job = job.or_else(|| {
-        let draft = existing.draft.as_ref()?;
-        Some(Job {
+    };
+    let mut jobs = Vec::new();
+    if draft_created && signal.start_triage {
+        jobs.push(job("begin", JobKind::StartTriage));
+    }
+    if draft_created && signal.auto_publish {
+        jobs.push(job("auto", JobKind::AutoPublish));
+    } else if let (Some(draft), Some(due_at_ms)) = (&existing.draft, recur_at) {
+        jobs.push(Job {
             job_id: format!("recur-{}-{}", draft.draft_id, draft.recurrences),
             kind: JobKind::Recur,
             lane: ctx.tenant.key().0,
             subject: draft.draft_id.clone(),
-            due_at_ms: recur_at?,
-        })
-    });
+            due_at_ms,
+        });
+    }
+    let evidence = signal.log.as_ref().filter(|_| draft_created).map(|log| log.evidence.clone());
     let gate = blocked.then(|| signal.gate.clone());
     let outcome =
         Outcome { incident: incident.clone(), draft: existing.draft.clone(), created, blocked: gate, written: None };
-    Folded { outcome, audit, job }
+    Folded { outcome, audit, jobs, evidence }
 }
 
 fn new_incident(signal: &Accepted) -> Incident {
@@ -174,10 +189,11 @@ fn new_incident(signal: &Accepted) -> Incident {
         component: s.component.clone(),
         level: s.level.clone(),
         excerpt: s.excerpt.clone(),
-        occurrence_count: 1,
+        occurrence_count: signal.occurrences,
         created_at_ms: signal.at_ms,
         updated_at_ms: signal.at_ms,
         last_seen_at_ms: Some(signal.at_ms),
+        drafted_at_ms: None,
         draft_id: None,
         triage_run_id: None,
         last_error: None,
@@ -201,7 +217,7 @@ fn new_incident(signal: &Accepted) -> Incident {
 /// A further occurrence: counted, and what the incident lacks is filled in.
 fn count(incident: &mut Incident, signal: &Accepted) {
     let s = &signal.submission;
-    incident.occurrence_count += 1;
+    incident.occurrence_count += signal.occurrences;
     incident.last_seen_at_ms = Some(incident.last_seen_at_ms.unwrap_or(0).max(signal.at_ms));
     incident.updated_at_ms = incident.updated_at_ms.max(signal.at_ms);
     if incident.status == IncidentStatus::Resolved {
@@ -233,6 +249,12 @@ fn count(incident: &mut Incident, signal: &Accepted) {
     }
 }
 
+/// Whether a draft of this failure was opened so recently that its source wants no other yet.
+fn cooling(incident: Option<&Incident>, signal: &Accepted) -> bool {
+    let opened = incident.and_then(|incident| incident.drafted_at_ms);
+    opened.is_some_and(|at| signal.at_ms < at.saturating_add(signal.cooldown_ms))
+}
+
 /// Whether a published failure that is seen again gets a new draft: only when the configuration asks for one and the
 /// failure was quiet for long enough. A denied draft is never followed by another one.
 fn opens_anew(draft: &Draft, signal: &Accepted, seen_before: Option<u64>) -> bool {
@@ -247,6 +269,7 @@ fn opens_anew(draft: &Draft, signal: &Accepted, seen_before: Option<u64>) -> boo
 fn open_draft(signal: &Accepted, incident: &mut Incident, created: &mut bool) -> Draft {
     let draft = new_draft(signal, &incident.incident_id);
     incident.draft_id = Some(draft.draft_id.clone());
+    incident.drafted_at_ms = Some(signal.at_ms);
     incident.triage_run_id = None;
     incident.status = IncidentStatus::DraftCreated;
     // An earlier signal may have been blocked; this one passed.
@@ -306,7 +329,11 @@ fn recur(draft: &mut Draft, signal: &Accepted, regression: bool) -> Option<u64> 
     merge_bounded(&mut draft.routing.route_tags, s.routing.route_tags.clone());
     draft.quality_gate = Some(signal.gate.clone());
     // `Recurred` is never refused; a denied draft simply does not change.
+    let before = draft.recurrences;
     let _ = draft::transition(draft, draft::Event::Recurred, signal.at_ms);
+    if draft.recurrences > before {
+        draft.recurrences = before + signal.occurrences;
+    }
     let wanted = match signal.recurrence.policy {
         RecurrencePolicy::Comment | RecurrencePolicy::Reopen => true,
         RecurrencePolicy::NewDraft | RecurrencePolicy::None => false,

@@ -107,3 +107,36 @@ fn a_good_report_after_a_blocked_one_shows_its_own_gate() {
     assert_eq!((incident.status, incident.occurrence_count), (IncidentStatus::DraftCreated, 2));
     assert!(incident.quality_gate.is_some_and(|gate| gate.passed));
 }
+
+#[test]
+fn one_signal_may_stand_for_many_occurrences() {
+    let recurrence = Recurrence::default();
+    let mut existing = Existing::default();
+    let many = |n, occurrences| Accepted { occurrences, ..signal(n, 1_000 + n, Some("d"), &recurrence) };
+    assert_eq!(fold(&mut existing, &many(1, 40), &ctx(1_000)).outcome.incident.occurrence_count, 40);
+    published(&mut existing, 1_500);
+    let folded = fold(&mut existing, &many(2, 7), &ctx(2_000));
+    assert_eq!(folded.outcome.incident.occurrence_count, 47);
+    assert_eq!(folded.audit.payload["occurrences"], 7);
+    assert_eq!(existing.draft.as_ref().map(|draft| draft.recurrences), Some(7));
+}
+
+#[test]
+fn a_cooldown_limits_drafts_and_never_counts() {
+    let recurrence = Recurrence { policy: RecurrencePolicy::NewDraft, quiet_period_ms: 0, ..Recurrence::default() };
+    let at = |n, at_ms| {
+        let cooled = signal(n, at_ms, Some("d"), &recurrence);
+        Accepted { cooldown_ms: 5_000, start_triage: true, ..cooled }
+    };
+    let mut existing = Existing::default();
+    assert_eq!(fold(&mut existing, &at(1, 1_000), &ctx(1_000)).jobs.len(), 1);
+    published(&mut existing, 1_500);
+    // The window begins with the draft and is not moved by what is seen within it.
+    for (n, at_ms) in [(2, 2_000), (3, 5_999)] {
+        let folded = fold(&mut existing, &at(n, at_ms), &ctx(at_ms));
+        assert!(folded.jobs.is_empty() && existing.superseded.is_none(), "{at_ms}");
+    }
+    let after = fold(&mut existing, &at(4, 6_000), &ctx(6_000));
+    assert_eq!((after.outcome.incident.occurrence_count, after.jobs.len()), (4, 1));
+    assert!(existing.superseded.is_some());
+}

@@ -6,6 +6,8 @@
 pub mod accept;
 pub mod context;
 pub mod fold;
+pub mod from_log;
+pub mod once;
 pub mod quality;
 pub mod submission;
 

@@ -7,9 +7,9 @@
 use std::{io, path::Path, time::Duration};
 
 #[cfg(target_os = "linux")]
-pub use linux::Watch;
+pub use linux::{Waiter, Watch};
 #[cfg(not(target_os = "linux"))]
-pub use other::Watch;
+pub use other::{Waiter, Watch};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -72,16 +72,12 @@ mod linux {
 
         /// Blocks until something changed or the time is over. `true`: something changed.
         pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
-            let timeout = Timespec {
-                tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: timeout.subsec_nanos().into(),
-            };
-            let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
-            match poll(&mut fds, Some(&timeout)) {
-                Ok(ready) => Ok(ready > 0),
-                Err(Errno::INTR) => Ok(false),
-                Err(error) => Err(error.into()),
-            }
+            wait(&self.fd, timeout)
+        }
+
+        /// For a thread that waits while others follow and drain.
+        pub fn waiter(&self) -> io::Result<Waiter> {
+            Ok(Waiter(self.fd.try_clone()?))
         }
 
         /// The keys whose directories changed since the last time. Never blocks.
@@ -104,6 +100,29 @@ mod linux {
                     Err(error) => return Err(error.into()),
                 }
             }
+        }
+    }
+
+    /// Waits for the changes of one [`Watch`].
+    pub struct Waiter(OwnedFd);
+
+    impl Waiter {
+        /// As [`Watch::wait`].
+        pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
+            wait(&self.0, timeout)
+        }
+    }
+
+    fn wait(fd: &OwnedFd, timeout: Duration) -> io::Result<bool> {
+        let timeout = Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        let mut fds = [PollFd::new(fd, PollFlags::IN)];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -141,6 +160,19 @@ mod other {
 
         pub fn drain(&mut self) -> io::Result<BTreeSet<u64>> {
             Ok(BTreeSet::new())
+        }
+
+        pub fn waiter(&self) -> io::Result<Waiter> {
+            Ok(Waiter)
+        }
+    }
+
+    pub struct Waiter;
+
+    impl Waiter {
+        pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
+            std::thread::sleep(timeout);
+            Ok(false)
         }
     }
 }

@@ -4,12 +4,15 @@
 //! (a taken port, a held directory, a newer schema) ends the process with the reason; it never starts empty.
 
 mod listen;
+pub mod logs;
 pub mod outbound;
 mod refusal;
 pub mod settings;
 pub mod state_dir;
 pub mod store;
 pub mod system;
+#[cfg(test)]
+mod tail_tests;
 pub mod token;
 mod workers;
 
@@ -83,6 +86,7 @@ impl Server {
                 secrets: Arc::new(EnvSecrets),
                 outbound: Arc::new(Drivers::new(&state_dir.path, Arc::new(SystemClock))),
                 workspace: Arc::new(LocalWorkspace::default()),
+                logs: Arc::new(logs::Logs::new()),
                 audit_seed: None,
             },
             config::initial_from_env(|name| std::env::var(name).ok()),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tandem_app::App;
+use tandem_app::{App, reconcile::tail::Next};
 use tandem_core::{error::Failure, record::JobKind};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
@@ -26,6 +26,7 @@ impl Workers {
             tokio::spawn(deliver(Arc::clone(app), wakes.clone(), stopping.clone())),
             tokio::spawn(triage(Arc::clone(app), wakes.clone(), stopping.clone())),
             tokio::spawn(govern(Arc::clone(app), wakes.clone(), stopping.clone())),
+            tokio::spawn(tail(Arc::clone(app), wakes.clone(), stopping.clone())),
             every("checkpoint", Duration::from_secs(1), |app| Box::pin(async move { app.checkpoint_all().await })),
             every("key use", Duration::from_secs(5), |app| Box::pin(async move { app.flush_uses().await })),
             every("audit look", Duration::from_secs(20), |app| Box::pin(async move { app.look_at_all().await })),
@@ -129,5 +130,94 @@ async fn govern(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: wa
         wakes.mark_unchanged();
         report("governance", app.sweep_due().await.map(|_| ()));
         rest(&app, JobKind::Sweep, &mut wakes, &mut stopping).await;
+    }
+}
+
+/// How often rows are compared with the configuration though nobody said that it changed.
+const ARRANGE: Duration = Duration::from_secs(5);
+
+/// One task for each log source that this process holds, so that none delays another.
+async fn tail(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
+    let active: Arc<Mutex<HashSet<String>>> = Arc::default();
+    let mut sources = tokio::task::JoinSet::new();
+    app.tail_running(true);
+    let mut arranged: Option<Instant> = None;
+    while !*stopping.borrow() {
+        wakes.mark_unchanged();
+        let changed = app.tail_changed();
+        tokio::pin!(changed);
+        // From here on a change is not missed.
+        changed.as_mut().enable();
+        if arranged.is_none_or(|at| at.elapsed() >= ARRANGE) {
+            report("tail", app.tail_arrange().await);
+            arranged = Some(Instant::now());
+        }
+        match app.tail_due().await {
+            Ok(due) => {
+                for lane in due {
+                    let free = active.lock().is_ok_and(|mut held| held.insert(lane.clone()));
+                    if free {
+                        let (app, active, stopping) = (Arc::clone(&app), Arc::clone(&active), stopping.clone());
+                        sources.spawn(async move {
+                            let _free = Freed { active, lane: lane.clone() };
+                            source(&app, &lane, stopping).await;
+                        });
+                    }
+                }
+            }
+            Err(failure) => report("tail", Err(failure)),
+        }
+        while sources.try_join_next().is_some() {}
+        tokio::select! {
+            () = &mut changed => arranged = None,
+            _ = wakes.changed() => {}
+            _ = stopping.wait_for(|stop| *stop) => {}
+            () = tokio::time::sleep(NET) => {}
+        }
+    }
+    app.tail_running(false);
+    while sources.join_next().await.is_some() {}
+}
+
+/// A lane that is let go of however its task ends.
+struct Freed {
+    active: Arc<Mutex<HashSet<String>>>,
+    lane: String,
+}
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        if let Ok(mut held) = self.active.lock() {
+            held.remove(&self.lane);
+        }
+    }
+}
+
+/// Reads one source until it is not to be read any more, or the process ends.
+async fn source(app: &App, lane: &str, mut stopping: watch::Receiver<bool>) {
+    let mut tail = match app.tail_claim(lane).await {
+        Ok(Some(tail)) => tail,
+        Ok(None) => return,
+        Err(failure) => return report("tail", Err(failure)),
+    };
+    loop {
+        // A step is either stored or read again, so it may be given up anywhere.
+        let next = tokio::select! {
+            next = app.tail_step(&mut tail) => Some(next),
+            _ = stopping.wait_for(|stop| *stop) => None,
+        };
+        let Some(next) = next else { return app.tail_leave(tail).await };
+        match next {
+            Next::Again => tokio::task::yield_now().await,
+            Next::Gone => return,
+            Next::Rest(rest) => tokio::select! {
+                () = app.tail_rest(&mut tail, rest) => {}
+                _ = stopping.wait_for(|stop| *stop) => {}
+            },
+            Next::BackOff(rest) => tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                _ = stopping.wait_for(|stop| *stop) => {}
+            },
+        }
     }
 }

@@ -7,6 +7,7 @@ use tandem_core::{
     publish::{DeliveryState, delivery::DELIVERIES},
     record::{Column, JobKind},
     signal::Outcome,
+    source::state::LogSourceRuntimeStatus,
     tenant::TenantContext,
 };
 
@@ -63,10 +64,77 @@ pub async fn gauges(state: &AppState) -> Result<(), StoreError> {
     metrics
         .gauge("tandem_audit_tampered", "1 when an audit log was found tampered with.")
         .set(i64::from(state.app.is_tampered()));
+    log_sources(state, metrics).await;
     if let Some(bytes) = resident_bytes() {
         metrics.gauge("process_resident_memory_bytes", "Resident memory.").set(bytes);
     }
     Ok(())
+}
+
+/// One series for each source of the local tenant; those of sources that are gone go too.
+async fn log_sources(state: &AppState, metrics: &Metrics) {
+    const SOURCE: &[&str] = &["project", "source"];
+    let Ok(rows) = state.app.log_source_rows(&TenantContext::local().key()).await else { return };
+    let now_ms = state.app.now_ms();
+    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let age = |at: Option<u64>| count(at.map_or(0, |at| now_ms.saturating_sub(at) / 1_000));
+    let errors = metrics.gauges(
+        "tandem_log_source_error",
+        "1 for the error that a log source has now, by its code.",
+        &["project", "source", "code"],
+    );
+    errors.clear();
+    for row in &rows {
+        if let Some(code) = row.last_error_code.filter(|_| !row.healthy) {
+            errors.with(&[&row.project_id, &row.source_id, code.word()]).set(1);
+        }
+    }
+    type Read = fn(&LogSourceRuntimeStatus) -> u64;
+    let totals: [(&'static str, &'static str, Read); 6] = [
+        ("tandem_log_source_read_bytes_total", "Bytes read of a log source.", |row| row.total_bytes_read),
+        ("tandem_log_source_candidates_total", "Failures found in a log source.", |row| row.total_candidates),
+        ("tandem_log_source_failures_total", "Failures of a log source counted on incidents.", |row| {
+            row.total_submitted
+        }),
+        ("tandem_log_source_gaps_total", "Times that bytes of a log source were lost for good.", |row| row.gap_count),
+        (
+            "tandem_log_source_possible_gaps_total",
+            "Times that the last bytes before a truncation may have been lost.",
+            |row| row.possible_gap_count,
+        ),
+        ("tandem_log_source_restarts_total", "Times that a log source's reader ended abnormally.", |row| row.restarts),
+    ];
+    for (name, help, read) in totals {
+        let family = metrics.totals(name, help, SOURCE);
+        family.clear();
+        for row in &rows {
+            family.with(&[&row.project_id, &row.source_id]).set(count(read(row)));
+        }
+    }
+    let gauges: [(&'static str, &'static str, &dyn Fn(&LogSourceRuntimeStatus) -> i64); 5] = [
+        ("tandem_log_source_healthy", "1 when a log source can be read, or is not to be.", &|row| {
+            i64::from(row.healthy)
+        }),
+        ("tandem_log_source_lag_bytes", "Bytes of a log source that are not read yet.", &|row| count(row.lag_bytes)),
+        (
+            "tandem_log_source_lag_seconds",
+            "For how long the oldest unread bytes of a log source have been waiting.",
+            &|row| age(row.oldest_unread_ms),
+        ),
+        ("tandem_log_source_data_age_seconds", "Seconds since a log source's newest data was written.", &|row| {
+            age(row.newest_data_ms)
+        }),
+        ("tandem_log_source_errors_in_a_row", "Reads of a log source that failed since the last good one.", &|row| {
+            count(row.consecutive_errors)
+        }),
+    ];
+    for (name, help, read) in gauges {
+        let family = metrics.gauges(name, help, SOURCE);
+        family.clear();
+        for row in &rows {
+            family.with(&[&row.project_id, &row.source_id]).set(read(row));
+        }
+    }
 }
 
 fn resident_bytes() -> Option<i64> {

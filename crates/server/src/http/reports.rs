@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::LazyLock};
 use axum::{
     Json,
     extract::State,
-    http::header,
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,10 @@ pub struct IntakeBody {
     /// A log source of the project; any name where it has none. Default `external`.
     #[serde(default, alias = "sourceId", alias = "sourceID")]
     pub source_id: Option<String>,
+    /// Reports of one intake key with an equal value are counted once; the header `Idempotency-Key` says the same and
+    /// wins. Remembered for seven days.
+    #[serde(default, alias = "idempotencyKey")]
+    pub idempotency_key: Option<String>,
     #[serde(default)]
     pub report: Option<Submission>,
 }
@@ -80,10 +84,13 @@ pub async fn report(
 /// says about itself.
 #[utoipa::path(
     post, path = "/incident-monitor/intake/report", tag = "intake",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Reports of one intake key with an equal value are counted once.")),
     request_body = IntakeBody,
     responses(
         (status = 200, body = Reported),
         (status = 400, body = ErrorBody, description = "`INCIDENT_MONITOR_INTAKE_PROJECT_REQUIRED`, `…_PROJECT_UNKNOWN`, `INCIDENT_MONITOR_REPORT_REQUIRED`, `…_SOURCE_UNKNOWN`, or `INCIDENT_MONITOR_REPORT_INVALID` with `detail` and `incident`."),
+        (status = 404, body = ErrorBody, description = "`INCIDENT_MONITOR_INCIDENT_NOT_FOUND` or `…_DRAFT_NOT_FOUND`: the idempotency key was used, and its incident or draft has been deleted since."),
+        (status = 409, body = ErrorBody, description = "`IDEMPOTENCY_KEY_REUSED` for another report."),
         (status = 401, body = ErrorBody, description = "`INCIDENT_MONITOR_INTAKE_KEY_REQUIRED` or `INCIDENT_MONITOR_INTAKE_KEY_INVALID`"),
         (status = 429, body = ErrorBody, description = "`RATE_LIMITED` by the key's own limit; see `Retry-After`."),
     )
@@ -91,12 +98,15 @@ pub async fn report(
 pub async fn intake(
     auth: IntakeAuth,
     State(state): State<AppState>,
+    headers: HeaderMap,
     Body(body): Body<IntakeBody>,
 ) -> Result<Response, ApiError> {
+    let idempotency = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
     let request = IntakeRequest {
         project_id: body.project_id.as_deref().unwrap_or_default(),
         source_id: body.source_id.as_deref(),
         report: body.report,
+        idempotency_key: idempotency.or(body.idempotency_key.as_deref()),
         key: auth.key.as_ref().map(|key| key.expose()),
         request_id: &auth.ctx.request_id,
     };

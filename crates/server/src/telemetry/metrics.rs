@@ -47,6 +47,16 @@ impl Gauge {
     }
 }
 
+/// A counter that is kept elsewhere (in the store, by another engine) and set for each scrape.
+#[derive(Clone, Debug, Default)]
+pub struct Total(Gauge);
+
+impl Total {
+    pub fn set(&self, value: i64) {
+        self.0.set(value);
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Histogram(Arc<Buckets>);
 
@@ -89,6 +99,13 @@ impl Series for Counter {
     }
 }
 
+impl Series for Total {
+    const TYPE: &'static str = "counter";
+    fn render(&self, out: &mut String, name: &str, labels: &str) {
+        let _ = writeln!(out, "{name}{} {}", braced(labels), self.0.get());
+    }
+}
+
 impl Series for Gauge {
     const TYPE: &'static str = "gauge";
     fn render(&self, out: &mut String, name: &str, labels: &str) {
@@ -126,6 +143,11 @@ impl<S> Clone for Family<S> {
 }
 
 impl<S: Clone> Family<S> {
+    /// Forgets every series: for families that are filled anew for each scrape.
+    pub fn clear(&self) {
+        self.series.write().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
+    }
+
     /// The series with these label values, in the order of the family's label names.
     pub fn with(&self, values: &[&str]) -> S {
         debug_assert_eq!(values.len(), self.labels.len());
@@ -172,6 +194,10 @@ impl Metrics {
     }
     pub fn gauges(&self, name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Family<Gauge> {
         self.family(name, help, labels, Gauge::default)
+    }
+    /// Counters that are kept elsewhere, and set for each scrape.
+    pub fn totals(&self, name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Family<Total> {
+        self.family(name, help, labels, Total::default)
     }
     /// Histograms of seconds.
     pub fn latencies(

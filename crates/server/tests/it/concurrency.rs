@@ -58,13 +58,13 @@ fn sixteen_threads_lose_and_double_nothing() {
 }
 
 /// A fresh database, dropped when the test ends. `None` where no server is named for tests.
-struct Database {
+pub struct Database {
     admin: String,
     name: String,
 }
 
 impl Database {
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         let admin = std::env::var("TANDEM_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty())?;
         let name = format!("tandem_it_{}_{}", std::process::id(), tandem_testkit::now_ms());
         let database = Self { admin, name };
@@ -84,7 +84,7 @@ impl Database {
         });
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let at = self.admin.rfind('/').expect("the URL names a database");
         format!("{}/{}", &self.admin[..at], self.name)
     }

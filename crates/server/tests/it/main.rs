@@ -15,6 +15,7 @@ mod governance;
 mod hostile;
 mod intake;
 mod lists;
+mod log_sources;
 mod permissions;
 mod preview;
 mod publish;

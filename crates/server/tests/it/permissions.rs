@@ -137,8 +137,10 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         ("POST", "/incident-monitor/status/recompute")
         | ("POST", "/incident-monitor/route-preview")
         | ("POST", "/incident-monitor/drafts/{id}/recheck-match") => None,
-        // Answered with NOT_FOUND until there are log sources.
-        ("POST", path) if path.starts_with("/incident-monitor/log-sources/") => None,
+        // The source is called as its project.
+        ("POST", "/incident-monitor/log-sources/{project_id}/{source_id}/reset-offset") => to("shop", json!({})),
+        // Needs lines that were read; the tests of log sources cover it.
+        ("POST", "/incident-monitor/log-sources/{project_id}/{source_id}/replay-latest") => None,
         // They need an automation; the tests of governance make some.
         ("POST" | "DELETE", path) if path.starts_with("/automations/v2/{id}/") => None,
         // Needs a broken log; the tampering test covers it.
@@ -230,7 +232,10 @@ fn every_change_leaves_a_row_with_its_author() {
     let hooks = tandem_testkit::Receiver::new();
     hooks.on("/broken", [tandem_testkit::Script::Status(400)]);
     let broken = bodies::webhook("broken", &hooks.url("/broken"));
-    let base = bodies::merged(shop(), json!({ "destinations": [bodies::telemetry("local"), broken] }));
+    let mut base = bodies::merged(shop(), json!({ "destinations": [bodies::telemetry("local"), broken] }));
+    // One that nobody reads, so that nothing but the walk writes rows.
+    base["monitored_projects"][0]["log_sources"] =
+        json!([{ "source_id": "shop", "path": "shop.log", "enabled": false }]);
     let (server, admin) = configured("rows", base.clone());
     let author = server.client().with("x-tandem-actor-id", "ada").with("x-tandem-request-source", "control_panel");
     let mut turn = 0;

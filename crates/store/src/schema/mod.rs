@@ -3,9 +3,11 @@
 //! Opening runs what is missing in one transaction. A schema newer than this release is refused, untouched.
 
 mod governed;
+mod logs;
 mod tables;
 
 use governed::GOVERNED;
+use logs::LOGS;
 pub use tables::{COMMON_EVENTS, IS_RARE};
 use tables::{SYSTEM, TABLES, TRACKER_TABLES, Table};
 
@@ -25,6 +27,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, tables: TABLES, statements: SYSTEM },
     Migration { version: 2, tables: GOVERNED, statements: &[] },
     Migration { version: 3, tables: TRACKER_TABLES, statements: &[] },
+    Migration { version: 4, tables: LOGS, statements: &[] },
 ];
 
 /// The newest schema version that this release can read.
@@ -112,20 +115,25 @@ fn typed(statement: &str, dialect: Dialect) -> String {
 pub fn table_names() -> impl Iterator<Item = &'static str> {
     let system =
         ["schema_version", "meta", "audit_head", "audit_events", "audit_nodes", "checkpoints", "last_used", "jobs"];
-    MIGRATIONS.iter().flat_map(|migration| migration.tables).map(|table| table.name).chain(system)
+    tables().map(|table| table.name).chain(system)
+}
+
+fn tables() -> impl Iterator<Item = &'static Table> {
+    MIGRATIONS.iter().flat_map(|migration| migration.tables)
 }
 
 #[cfg(test)]
 mod tests {
     use tandem_core::{
-        audit, config, credential, draft, governance, incident, publish, receipt, record::Collection, tracker, triage,
+        audit, config, credential, draft, governance, incident, publish, receipt, record::Collection, signal, source,
+        tracker, triage,
     };
 
     use super::*;
 
     #[test]
     fn every_collection_has_its_table_with_its_columns() {
-        let collections: [&'static Collection; 25] = [
+        let collections: [&'static Collection; 28] = [
             &incident::INCIDENTS,
             &incident::TOMBSTONES,
             &draft::DRAFTS,
@@ -139,6 +147,9 @@ mod tests {
             &triage::memory::MEMORY_ENTRIES,
             &publish::external_action::EXTERNAL_ACTIONS,
             &audit::acknowledge::INTEGRITY_ACKS,
+            &source::state::LOG_SOURCES,
+            &source::evidence::LOG_EVIDENCE,
+            &signal::once::INTAKE_RECEIPTS,
             &governance::record::RECORDS,
             &governance::record::FINDINGS,
             &governance::approval::APPROVALS,
@@ -153,8 +164,7 @@ mod tests {
             &tracker::TRACKER_CURSORS,
         ];
         for collection in collections {
-            let mut tables = MIGRATIONS.iter().flat_map(|migration| migration.tables);
-            let table = tables.find(|table| table.name == collection.name);
+            let table = tables().find(|table| table.name == collection.name);
             let mut columns: Vec<_> = table.map(|t| t.columns.iter().map(|c| c.0).collect()).unwrap_or_default();
             let mut wanted = collection.columns.to_vec();
             columns.sort_unstable();

@@ -52,7 +52,7 @@ pub async fn apply<S: Session>(session: &mut S, log: &mut Log, commit: &Commit) 
     };
     let settled =
         fold::apply(session, log, &[commit]).await?.pop().unwrap_or(Err(Fault::Refused("not applied".into())));
-    settled.map(|committed| Committed { verdicts, jobs, ..committed })
+    settled.map(|committed| Committed { verdicts, jobs: jobs || committed.jobs, ..committed })
 }
 
 /// Writes the rows and jobs, and checks that each found what it was decided on.

@@ -11,6 +11,7 @@ use tandem_core::{
         Accepted, fold,
         fold::{Existing, Written},
     },
+    source::evidence::LOG_EVIDENCE,
     tenant::TenantKey,
 };
 
@@ -70,6 +71,7 @@ pub async fn apply<S: Session>(
 
     let mut settled: Vec<Result<Committed, Fault>> = Vec::with_capacity(commits.len());
     let mut jobs: Vec<(&TenantKey, Job)> = Vec::new();
+    let mut evidence: Vec<(&TenantKey, Put)> = Vec::new();
     // For each slot, the outcome of the last signal that it took in: the one whose rows are written.
     let mut last: Vec<Option<(usize, usize)>> = vec![None; slots.len()];
     for (n, ((commit, tenant), signals)) in commits.iter().zip(&tenants).zip(plan).enumerate() {
@@ -77,19 +79,26 @@ pub async fn apply<S: Session>(
             settled.push(Err(Fault::Corrupt(why)));
             continue;
         }
+        let jobs_before = jobs.len();
         let (mut outcomes, mut audit) = (Vec::with_capacity(signals.len()), Vec::with_capacity(signals.len()));
         for (slot, signal) in signals {
             let folded = fold(&mut slots[slot].existing, signal, &commit.ctx);
             last[slot] = Some((n, outcomes.len()));
             outcomes.push(folded.outcome);
             audit.push(folded.audit);
-            jobs.extend(folded.job.map(|job| (tenant, job)));
+            jobs.extend(folded.jobs.into_iter().map(|job| (tenant, job)));
+            evidence.extend(folded.evidence.map(|row| (tenant, Put::insert(&row))));
         }
         audit.extend_from_slice(&commit.audit);
         let audit_seq = log.append(tenant, &audit)?;
-        settled.push(Ok(Committed { signals: outcomes, audit_seq, ..Committed::default() }));
+        settled.push(Ok(Committed {
+            signals: outcomes,
+            audit_seq,
+            jobs: jobs.len() > jobs_before,
+            ..Committed::default()
+        }));
     }
-    for (written, last) in save(session, &slots, &jobs).await?.into_iter().zip(last) {
+    for (written, last) in save(session, &slots, &jobs, evidence).await?.into_iter().zip(last) {
         if let Some((n, signal)) = last
             && let Ok(committed) = &mut settled[n]
         {
@@ -216,6 +225,7 @@ async fn save<S: Session>(
     session: &mut S,
     slots: &[Slot<'_>],
     jobs: &[(&TenantKey, Job)],
+    evidence: Vec<(&TenantKey, Put)>,
 ) -> Result<Vec<Option<Written>>, Fault> {
     let mut rows: Vec<Row<'_>> = Vec::with_capacity(2 * slots.len());
     // For each slot, where its incident and its draft stand among the rows.
@@ -256,6 +266,12 @@ async fn save<S: Session>(
             rows.push(Row::Bury { tenant, id: hex(&slot.identity) });
         }
     }
+    // The same place of a log, read again after a reset, has the same evidence.
+    rows.extend(evidence.into_iter().map(|(tenant, put)| Row::Insert {
+        sql: &sql::of(&LOG_EVIDENCE).upsert,
+        tenant,
+        put,
+    }));
     let jobs = jobs.iter().map(|(tenant, job)| jobs::insert(Value::Text(tenant.as_str()), job));
     let statements: Vec<_> = rows.iter().filter_map(Row::statement).chain(jobs).collect();
     if !statements.is_empty() {

@@ -11,11 +11,20 @@ use std::{
 
 use tandem_core::{
     actor::{ActorKind, ActorRef, OpContext},
+    config,
     draft::Draft,
     incident::Incident,
     ports::{Query, Store, StoreError},
     record::{Collection, Column, Commit, Committed, Put, Record, Versioned, Write},
-    signal::{Accepted, Door, Submission, accept, accept::FreshIds, accept::Settings},
+    signal::{
+        Accepted, Door, Submission, accept,
+        accept::{FreshIds, Settings},
+        from_log::{Around, accept_candidate},
+    },
+    source::{
+        self,
+        log::{Candidate, Place},
+    },
     tenant::{TenantContext, TenantKey},
 };
 use tandem_store::{OpenError, PgStore, SqliteStore, open_postgres, open_sqlite};
@@ -174,6 +183,36 @@ pub fn signal(tenant: &TenantContext, fingerprint: &str, at_ms: u64) -> Accepted
         ..Submission::default()
     };
     accepted(submission, tenant, at_ms)
+}
+
+/// The same as a log told it, at this byte.
+pub fn logged(tenant: &TenantContext, fingerprint: &str, offset: u64) -> Accepted {
+    let config = config::read(serde_json::json!({ "monitored_projects": [{
+        "project_id": "shop", "name": "Shop", "repo": "acme/shop", "workspace_root": "/srv/shop",
+        "log_sources": [{ "source_id": "app", "path": "app.log" }],
+    }] }))
+    .expect("a configuration");
+    let binding = source::binding(&config, "shop", Some("app")).expect("the source is configured");
+    let place =
+        Place { path: "app.log".into(), offset_start: offset, offset_end: offset + 9, generation: 1, inode: None };
+    let submission = Submission {
+        title: Some("It broke".into()),
+        detail: Some("It broke".into()),
+        fingerprint: Some(fingerprint.into()),
+        ..Submission::default()
+    };
+    let candidate = Candidate { place, submission, timestamp_ms: None, format: "plaintext", truncated: false };
+    let around = Around {
+        config: &config,
+        scope: source::Scope::find(&config, "shop", Some("app")).expect("the source is configured"),
+        binding: &binding,
+        settings: &Settings::default(),
+        tenant: &tenant.key(),
+        request_id: "req",
+        now_ms: 1_000,
+    };
+    let ids = FreshIds { incident_id: fresh_id(), draft_id: fresh_id(), event_id: fresh_id() };
+    accept_candidate(candidate, &around, ids).expect("the lines are acceptable")
 }
 
 pub fn accepted(submission: Submission, tenant: &TenantContext, at_ms: u64) -> Accepted {

@@ -10,6 +10,7 @@ mod engines;
 mod governance;
 mod jobs;
 mod lab;
+mod log_sources;
 mod opening;
 mod rows;
 mod signals;
@@ -72,6 +73,9 @@ suite! {
     jobs::a_woken_job_is_due_at_once,
     jobs::racing_workers_share_without_overlap,
     jobs::writing_a_job_wakes,
+    log_sources::a_position_and_what_was_found_before_it_are_one_commit,
+    log_sources::a_draft_from_a_log_brings_its_evidence_and_its_triage,
+    log_sources::a_receipt_counts_its_report_once,
     credentials::a_secret_finds_its_row_in_any_tenant,
     credentials::last_use_never_goes_back,
     opening::what_was_answered_is_there_after_reopening,

@@ -147,6 +147,14 @@ fn every_rule_names_its_field() {
             vec![("monitored_projects[0].log_sources[0].path", "path_outside_workspace")],
         ),
         (
+            json!({"monitored_projects": [project(json!({"log_sources": [source(json!({"path": "logs/**"}))]}))]}),
+            vec![("monitored_projects[0].log_sources[0].path", "malformed")],
+        ),
+        (
+            json!({"monitored_projects": [project(json!({"log_sources": [source(json!({"path": "logs/*.log"}))]}))]}),
+            vec![],
+        ),
+        (
             json!({"monitored_projects": [project(json!({"log_sources": [source(json!({"allowed_destination_ids": ["x"]}))]}))], "destinations": two()}),
             vec![("monitored_projects[0].log_sources[0].allowed_destination_ids[0]", "destination_unknown")],
         ),

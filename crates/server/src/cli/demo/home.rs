@@ -64,6 +64,13 @@ impl Home {
             && git(&["commit", "-q", "--no-verify", "-m", "Settle invoices in the customer's currency"]))
     }
 
+    /// A log that has lines already: a source begins at the end of what was there before it.
+    pub fn begin_log(&self, path: &str) -> io::Result<()> {
+        let file = self.workspace().join(path);
+        fs::create_dir_all(file.parent().unwrap_or(&self.path))?;
+        fs::write(file, super::samples::log_round(99))
+    }
+
     /// Every file that the server wrote, with its bytes as text.
     pub fn written(&self) -> io::Result<Vec<(PathBuf, String)>> {
         let mut files = vec![self.path.join("server.log")];

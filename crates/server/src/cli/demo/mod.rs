@@ -109,6 +109,7 @@ async fn walk(demo: &mut Demo, server: &Server) -> Result<(), Fault> {
     steps::setup::configure(demo).await?;
     steps::intake::report(demo).await?;
     steps::intake::incidents(demo).await?;
+    steps::logs::tail(demo).await?;
     steps::evidence::draft(demo).await?;
     steps::evidence::triage(demo).await?;
     steps::approval::preview(demo).await?;

@@ -125,27 +125,38 @@ pub const SAMPLES: [Sample; 7] = [
     },
 ];
 
+/// What the growing log says in one round, and how many failures that are.
+pub fn log_round(round: u32) -> String {
+    filled(text!("growing-log/round.log"), round, &["stripe_key"])
+}
+
+pub const LOG_FAILURES: u64 = 3;
+
 impl Sample {
     /// The log of one occurrence: what differs from run to run differs, and the secrets are in it.
     pub fn log(&self, occurrence: u32) -> String {
-        let hex =
-            |salt: u32| format!("{:06x}", (occurrence + 1).wrapping_mul(0x9e_37b1).wrapping_add(salt) & 0xff_ffff);
-        let varying = [
-            ("ss", format!("{:02}", (11 + occurrence * 17) % 60)),
-            ("n", (occurrence + 1).to_string()),
-            ("id", (4_711 + occurrence * 389).to_string()),
-            ("hex", hex(0)),
-            ("uuid", format!("{}{}-4b1d-4c0e-9f3a-{}{}", hex(1), &hex(2)[..2], hex(3), hex(4))),
-        ];
-        let mut log = self.log.to_owned();
-        for (name, value) in varying {
-            log = log.replace(&format!("%%{name}%%"), &value);
-        }
-        for name in self.secrets {
-            log = log.replace(&format!("%%{name}%%"), &secrets::value(name));
-        }
-        log
+        filled(self.log, occurrence, self.secrets)
     }
+}
+
+/// Puts in what differs from run to run, and the secrets of these names.
+fn filled(log: &str, occurrence: u32, names: &[&str]) -> String {
+    let hex = |salt: u32| format!("{:06x}", (occurrence + 1).wrapping_mul(0x9e_37b1).wrapping_add(salt) & 0xff_ffff);
+    let varying = [
+        ("ss", format!("{:02}", (11 + occurrence * 17) % 60)),
+        ("n", (occurrence + 1).to_string()),
+        ("id", (4_711 + occurrence * 389).to_string()),
+        ("hex", hex(0)),
+        ("uuid", format!("{}{}-4b1d-4c0e-9f3a-{}{}", hex(1), &hex(2)[..2], hex(3), hex(4))),
+    ];
+    let mut log = log.to_owned();
+    for (name, value) in varying {
+        log = log.replace(&format!("%%{name}%%"), &value);
+    }
+    for name in names {
+        log = log.replace(&format!("%%{name}%%"), &secrets::value(name));
+    }
+    log
 }
 
 /// Every secret that some sample holds: none of them may be found anywhere.

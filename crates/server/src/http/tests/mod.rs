@@ -76,6 +76,7 @@ impl Setup {
                     secrets: Arc::new(EnvSecrets),
                     outbound: Arc::new(Drivers::new(std::path::Path::new("unused"), Arc::new(Fixed))),
                     workspace: Arc::new(LocalWorkspace::default()),
+                    logs: Arc::new(crate::boot::logs::Logs::new()),
                     audit_seed: None,
                 },
                 Config::default(),

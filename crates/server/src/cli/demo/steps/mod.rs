@@ -5,6 +5,7 @@ pub mod delivery;
 pub mod evidence;
 pub mod intake;
 pub mod ledger;
+pub mod logs;
 pub mod setup;
 
 use serde_json::Value;

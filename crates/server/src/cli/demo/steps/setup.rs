@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::json;
 
-use super::{text, word};
+use super::{logs, text, word};
 use crate::cli::{
     Fault,
     demo::{
@@ -42,6 +42,7 @@ pub async fn arrived(demo: &mut Demo, server: &Server) -> Result<(), Fault> {
 pub async fn configure(demo: &mut Demo) -> Result<(), Fault> {
     demo.out.screen("A project and where its failures may go", "One route for the project; a person must approve.");
     let history = demo.home.write_workspace()?;
+    demo.home.begin_log(logs::FILE)?;
     let config = json!({
         "enabled": true,
         "monitored_projects": [{
@@ -51,6 +52,15 @@ pub async fn configure(demo: &mut Demo) -> Result<(), Fault> {
             "workspace_root": demo.home.workspace(),
             "source_kind": "ci",
             "allowed_destination_ids": [WEBHOOK, TELEMETRY, MEMORY],
+        }, {
+            "project_id": logs::PROJECT,
+            "name": "Checkout",
+            "repo": REPO,
+            "workspace_root": demo.home.workspace(),
+            "source_kind": "external_app",
+            "approval_policy": "always",
+            "auto_create_new_issues": false,
+            "log_sources": [{ "source_id": logs::SOURCE, "path": logs::FILE }],
         }],
         "destinations": [
             {
@@ -83,6 +93,7 @@ pub async fn configure(demo: &mut Demo) -> Result<(), Fault> {
     let saved = demo.client.send(Method::PATCH, "/config/incident-monitor", As::Operator, Some(&body)).await?;
     let saved = saved.ok("saving the configuration")?;
     demo.out.fact("project", &format!("{PROJECT} ({REPO}), workspace {}", demo.home.workspace().display()));
+    demo.out.fact("log source", &format!("{}/{}: {}", logs::PROJECT, logs::SOURCE, logs::FILE));
     demo.out.fact("webhook", &format!("{}, secret by reference env:{SECRET_VARIABLE}", demo.receiver.url()));
     demo.out.fact("route", "shop-failures: webhook, telemetry and memory; approval `always`");
     demo.out.fact("history", if history { "the workspace is a git repository" } else { "none: no git here" });

@@ -1,0 +1,46 @@
+//! Log sources: each has a row (how far it is read, how it fares) and, while it is to be read, a job. Whoever holds the
+//! job's lease reads. A source is a lane of its own, so a slow, noisy or broken one delays nobody else.
+//!
+//! Exactly once: a step commits what it found together with the position behind it, on the row's version and under the
+//! lease. A step that was lost, for whatever reason, is read again; a step that was committed is not.
+//!
+//! Nothing is dropped when intake is slow: the next step is not read before the last one is stored.
+//!
+//! Deliberately absent: positions in memory that matter. Readers keep open files and half-assembled stacks; a fresh one
+//! finds the same.
+
+mod arrange;
+mod hub;
+mod step;
+
+use std::time::Duration;
+
+pub(crate) use arrange::wanted;
+pub(crate) use hub::Hub;
+pub use step::{Next, Tail};
+use tandem_core::{
+    config::{LogSource, Project},
+    source::log::SourceSpec,
+};
+
+/// How long a lease holds. Alone on its store nobody else could take it, and a killed process's leases end with it.
+fn lease_ms(exclusive: bool) -> u64 {
+    if exclusive { 60_000 } else { 15_000 }
+}
+
+/// A position that moved through lines without failures is stored at least this often, and after this many bytes. What
+/// lies between is read again after a crash, and found to be nothing again.
+const SAVE_MS: u64 = 5_000;
+const SAVE_BYTES: u64 = 16 << 20;
+
+/// A read that does not come back for this long makes its source ill.
+const STALL: Duration = Duration::from_secs(30);
+
+pub(crate) fn spec(project: &Project, source: &LogSource) -> SourceSpec {
+    SourceSpec {
+        root: project.workspace_root.clone(),
+        path: source.path.clone(),
+        format: source.format,
+        minimum_level: source.minimum_level,
+    }
+}

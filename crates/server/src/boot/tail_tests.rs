@@ -1,0 +1,411 @@
+//! Log sources over a real store and files in memory: whatever is cut short, broken, reset or raced, every failure is
+//! counted once.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tandem_app::{
+    App, Ports,
+    reconcile::tail::{Next, Tail},
+};
+use tandem_core::{
+    actor::{ActorRef, OpContext},
+    config::Config,
+    incident::{INCIDENTS, Incident},
+    ports::{Clock, Query, Store},
+    source::{
+        file::{Gap, GapReason},
+        log::LogErrorCode,
+        state::LogSourceRuntimeStatus,
+    },
+    tenant::{TenantContext, TenantKey},
+};
+use tandem_outbound::{secrets::EnvSecrets, workspace::LocalWorkspace};
+use tandem_store::{SqliteStore, open_sqlite};
+use tandem_testkit::{
+    Scratch, Seed,
+    logs::{FakeLogs, Mood},
+};
+
+use super::{outbound::Drivers, system::SystemIds};
+
+#[derive(Clone)]
+struct Watch(Arc<AtomicU64>);
+
+impl Clock for Watch {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A store, files, and any number of engines over them.
+struct Lab {
+    store: Arc<SqliteStore>,
+    logs: FakeLogs,
+    watch: Watch,
+    _scratch: Scratch,
+}
+
+fn local() -> TenantKey {
+    TenantContext::local().key()
+}
+
+impl Lab {
+    fn new(name: &str) -> Self {
+        let scratch = Scratch::new(name);
+        let store = open_sqlite(&scratch.path().join("tandem.db")).expect("the store opens");
+        let watch = Watch(Arc::new(AtomicU64::new(1_700_000_000_000)));
+        Self { store: Arc::new(store), logs: FakeLogs::default(), watch, _scratch: scratch }
+    }
+
+    fn engine(&self) -> Arc<App> {
+        App::new(
+            Ports {
+                store: Arc::clone(&self.store) as _,
+                clock: Arc::new(self.watch.clone()),
+                ids: Arc::new(SystemIds),
+                secrets: Arc::new(EnvSecrets),
+                outbound: Arc::new(Drivers::new(std::path::Path::new("unused"), Arc::new(self.watch.clone()))),
+                workspace: Arc::new(LocalWorkspace::default()),
+                logs: Arc::new(self.logs.clone()),
+                audit_seed: None,
+            },
+            Config::default(),
+        )
+    }
+
+    fn pass(&self, ms: u64) {
+        self.watch.0.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    fn ctx(&self) -> OpContext {
+        OpContext {
+            tenant: TenantContext::local(),
+            actor: ActorRef::worker("test"),
+            request_id: "test".into(),
+            now_ms: self.watch.now_ms(),
+        }
+    }
+
+    async fn configure(&self, app: &App, sources: Value) {
+        let config = json!({ "enabled": true, "repo": "acme/shop", "monitored_projects": [{
+            "project_id": "shop", "name": "Shop", "repo": "acme/shop", "workspace_root": "/srv/shop",
+            "auto_create_new_issues": false, "log_sources": sources,
+        }] });
+        app.config_replace(&self.ctx(), config, None).await.expect("the configuration is good");
+    }
+
+    /// How often each failure was counted, by title.
+    async fn counts(&self) -> BTreeMap<String, u64> {
+        let query = Query {
+            collection: &INCIDENTS,
+            tenant: local(),
+            equals: Vec::new(),
+            order: "updated_at_ms",
+            since: None,
+            after: None,
+            limit: 1_000,
+        };
+        let rows = self.store.page(query).await.expect("the store answers");
+        let incident = |body: &str| serde_json::from_str::<Incident>(body).expect("an incident");
+        rows.iter()
+            .map(|row| incident(&row.row.body))
+            .map(|incident| (incident.title.replace("Shop reported ", ""), incident.occurrence_count))
+            .collect()
+    }
+
+    async fn total(&self) -> u64 {
+        self.counts().await.values().sum()
+    }
+}
+
+fn source(id: &str, more: Value) -> Value {
+    let mut source = json!({ "source_id": id, "path": format!("{id}.log"), "start_position": "beginning" });
+    if let (Some(source), Value::Object(more)) = (source.as_object_mut(), more) {
+        source.extend(more);
+    }
+    source
+}
+
+async fn claimed(app: &App, id: &str) -> Tail {
+    app.tail_arrange().await.expect("it is arranged");
+    let lane = format!("tail/{}/shop/{id}", local().as_str());
+    app.tail_claim(&lane).await.expect("it answers").unwrap_or_else(|| panic!("{id} is free"))
+}
+
+/// Steps until the source rests or fails.
+async fn read_on(app: &App, tail: &mut Tail) -> Next {
+    loop {
+        match app.tail_step(tail).await {
+            Next::Again => {}
+            next => return next,
+        }
+    }
+}
+
+async fn row(app: &App, id: &str) -> LogSourceRuntimeStatus {
+    let rows = app.log_source_rows(&local()).await.expect("it answers");
+    rows.into_iter().find(|row| row.source_id == id).unwrap_or_else(|| panic!("no row of {id}"))
+}
+
+/// `n` lines, of which every third is a failure of one of four kinds.
+fn lines(from: u64, n: u64) -> (String, BTreeMap<String, u64>) {
+    let (mut text, mut expected) = (String::new(), BTreeMap::new());
+    for i in from..from + n {
+        if i % 3 == 0 {
+            let kind = format!("ERROR {} broke", ["disk", "queue", "ledger", "mail"][(i % 4) as usize]);
+            text.push_str(&format!("{kind}\n"));
+            *expected.entry(kind).or_default() += 1;
+        } else {
+            text.push_str("INFO fine\n");
+        }
+    }
+    (text, expected)
+}
+
+#[tokio::test]
+async fn what_a_source_says_is_counted_and_shown() {
+    let lab = Lab::new("tail-counts");
+    let app = lab.engine();
+    let (text, expected) = lines(0, 300);
+    lab.logs.append("a.log", &text);
+    lab.logs.append("late.log", &text);
+    lab.configure(&app, json!([source("a", json!({})), source("late", json!({ "start_position": "end" }))])).await;
+    let (mut a, mut late) = (claimed(&app, "a").await, claimed(&app, "late").await);
+    assert!(matches!(read_on(&app, &mut a).await, Next::Rest(_)));
+    assert_eq!(lab.counts().await, expected);
+    let shown = row(&app, "a").await;
+    assert_eq!((shown.total_candidates, shown.total_submitted), (100, 100));
+    assert_eq!((shown.offset, shown.total_bytes_read, shown.lag_bytes), (text.len() as u64, text.len() as u64, 0));
+    assert!(shown.healthy && shown.enabled && shown.last_submitted_at_ms.is_some());
+    // One that begins at the end takes in only what comes later.
+    assert!(matches!(read_on(&app, &mut late).await, Next::Rest(_)));
+    assert_eq!(lab.counts().await, expected);
+    lab.logs.append("late.log", "ERROR only in late\n");
+    read_on(&app, &mut late).await;
+    assert_eq!(lab.counts().await.get("ERROR only in late"), Some(&1));
+    // A second read of the same files finds nothing.
+    read_on(&app, &mut a).await;
+    assert_eq!(lab.total().await, 101);
+}
+
+#[tokio::test]
+async fn a_step_that_is_cut_short_anywhere_neither_loses_nor_doubles() {
+    let lab = Lab::new("tail-cut");
+    let mut seed = Seed::from_env("TAIL_CUT_SEED");
+    let app = lab.engine();
+    lab.configure(&app, json!([source("a", json!({ "max_candidates_per_poll": 3 }))])).await;
+    let (mut written, mut expected) = (0, BTreeMap::<String, u64>::new());
+    for _ in 0..150 {
+        let (text, more) = lines(written, seed.between(1, 20));
+        written += text.lines().count() as u64;
+        for (kind, n) in more {
+            *expected.entry(kind).or_default() += n;
+        }
+        lab.logs.append("a.log", &text);
+        // An engine of its own for each life; the one before was killed and its lease has run out.
+        lab.pass(70_000);
+        let app = lab.engine();
+        let mut tail = claimed(&app, "a").await;
+        let cut = Duration::from_micros(seed.between(0, 6_000));
+        let _ = tokio::time::timeout(cut, read_on(&app, &mut tail)).await;
+    }
+    lab.pass(70_000);
+    let mut tail = claimed(&app, "a").await;
+    read_on(&app, &mut tail).await;
+    assert_eq!(lab.counts().await, expected);
+}
+
+#[tokio::test]
+async fn a_reset_during_a_step_reads_everything_exactly_once_more() {
+    let lab = Lab::new("tail-reset");
+    let mut seed = Seed::from_env("TAIL_RESET_SEED");
+    let app = lab.engine();
+    let (text, expected) = lines(0, 60);
+    let errors: u64 = expected.values().sum();
+    lab.logs.append("a.log", &text);
+    lab.configure(&app, json!([source("a", json!({ "start_position": "end", "max_candidates_per_poll": 4 }))])).await;
+    let mut tail = claimed(&app, "a").await;
+    read_on(&app, &mut tail).await;
+    assert_eq!(lab.total().await, 0);
+    for _ in 0..25 {
+        let reading = async {
+            read_on(&app, &mut tail).await;
+        };
+        let resetting = async {
+            tokio::time::sleep(Duration::from_micros(seed.between(0, 4_000))).await;
+            let state = app.log_source_reset(&lab.ctx(), "shop", "a").await.expect("it is reset");
+            assert_eq!(state.offset, 0);
+            lab.total().await
+        };
+        // What was counted when the reset was answered, at least; the rest follows from the beginning.
+        let ((), _) = tokio::join!(reading, resetting);
+        read_on(&app, &mut tail).await;
+        let total = lab.total().await;
+        assert!(total > 0);
+        // Whole rounds only, once nothing is under way.
+        app.log_source_reset(&lab.ctx(), "shop", "a").await.expect("it is reset");
+        read_on(&app, &mut tail).await;
+        assert_eq!(lab.total().await, total + errors);
+    }
+    app.log_source_reset(&lab.ctx(), "shop", "nobody").await.expect_err("there is no such source");
+}
+
+#[tokio::test]
+async fn a_broken_source_harms_nobody_else_and_heals() {
+    let lab = Lab::new("tail-broken");
+    let app = lab.engine();
+    lab.logs.append("good.log", "ERROR good source\n");
+    lab.logs.append("bad.log", "ERROR bad source\n");
+    lab.configure(&app, json!([source("good", json!({})), source("bad", json!({})), source("gone", json!({}))])).await;
+    let (mut good, mut bad) = (claimed(&app, "good").await, claimed(&app, "bad").await);
+    let mut gone = claimed(&app, "gone").await;
+    for (mood, code) in [
+        (Mood::Panics, LogErrorCode::Panicked),
+        (Mood::Fails(LogErrorCode::PermissionDenied), LogErrorCode::PermissionDenied),
+    ] {
+        lab.logs.mood("bad.log", mood);
+        for _ in 0..3 {
+            assert!(matches!(read_on(&app, &mut bad).await, Next::BackOff(_) | Next::Rest(_)));
+        }
+        let shown = row(&app, "bad").await;
+        assert_eq!((shown.healthy, shown.last_error_code), (false, Some(code)));
+    }
+    let shown = row(&app, "bad").await;
+    assert_eq!((shown.consecutive_errors, shown.restarts), (6, 3));
+    // One bad file of several: the others are read, and the source is ill until all are.
+    lab.logs.append("good.log", "ERROR good beside bad\n");
+    lab.logs.mood("good.log", Mood::Complains(LogErrorCode::NotAFile));
+    read_on(&app, &mut good).await;
+    read_on(&app, &mut good).await;
+    let shown = row(&app, "good").await;
+    assert_eq!((shown.healthy, shown.consecutive_errors, shown.total_submitted), (false, 2, 2));
+    lab.logs.mood("good.log", Mood::Reads);
+    read_on(&app, &mut gone).await;
+    assert_eq!(row(&app, "gone").await.last_error_code, Some(LogErrorCode::NotFound));
+    read_on(&app, &mut good).await;
+    assert_eq!(lab.total().await, 2);
+    assert!(row(&app, "good").await.healthy);
+    // What was fixed is healed by the next look, and nothing was lost meanwhile.
+    lab.logs.mood("bad.log", Mood::Reads);
+    lab.logs.append("gone.log", "ERROR late source\n");
+    read_on(&app, &mut bad).await;
+    read_on(&app, &mut gone).await;
+    assert_eq!(lab.total().await, 4);
+    for id in ["bad", "gone"] {
+        let shown = row(&app, id).await;
+        assert!(shown.healthy && shown.consecutive_errors == 0, "{shown:?}");
+    }
+    let gap = Gap { path: "a".into(), generation: 1, reason: GapReason::Truncated, from: 3, to: Some(9), at_ms: 1 };
+    lab.logs.lose(gap.clone());
+    read_on(&app, &mut good).await;
+    let shown = row(&app, "good").await;
+    assert_eq!((shown.gap_count, shown.gaps), (1, vec![gap]));
+}
+
+#[tokio::test]
+async fn a_read_that_hangs_is_shown_and_waited_for() {
+    let lab = Lab::new("tail-hangs");
+    let app = lab.engine();
+    lab.logs.append("a.log", "ERROR x\n");
+    lab.configure(&app, json!([source("a", json!({}))])).await;
+    let mut tail = claimed(&app, "a").await;
+    tail.stall = Duration::from_millis(5);
+    lab.logs.mood("a.log", Mood::Hangs);
+    assert_eq!(app.tail_step(&mut tail).await, Next::Again);
+    assert_eq!(app.tail_step(&mut tail).await, Next::Again);
+    assert_eq!(lab.logs.reads(), 1, "no second read beside the first");
+    assert_eq!(row(&app, "a").await.last_error_code, Some(LogErrorCode::Stalled));
+}
+
+#[tokio::test]
+async fn the_configuration_is_obeyed_at_the_next_step() {
+    let lab = Lab::new("tail-config");
+    let app = lab.engine();
+    lab.logs.append("a.log", "ERROR a\n");
+    lab.logs.append("b.log", "ERROR b before\n");
+    lab.configure(&app, json!([source("a", json!({}))])).await;
+    let mut tail = claimed(&app, "a").await;
+    read_on(&app, &mut tail).await;
+    // Another path is another source: it begins where it is told to, and at byte 0 of nothing.
+    lab.configure(&app, json!([source("a", json!({ "path": "b.log", "start_position": "end" }))])).await;
+    read_on(&app, &mut tail).await;
+    assert_eq!(lab.counts().await.keys().collect::<Vec<_>>(), ["ERROR a"]);
+    lab.logs.append("b.log", "ERROR b after\n");
+    read_on(&app, &mut tail).await;
+    assert_eq!(lab.total().await, 2);
+    // Off: let go at once. On again: from where it was.
+    lab.configure(&app, json!([source("a", json!({ "path": "b.log", "enabled": false }))])).await;
+    assert_eq!(read_on(&app, &mut tail).await, Next::Gone);
+    lab.logs.append("b.log", "ERROR b while off\n");
+    app.tail_arrange().await.expect("it is arranged");
+    assert_eq!(app.tail_due().await.map(|due| due.len()).unwrap_or_default(), 0);
+    lab.configure(&app, json!([source("a", json!({ "path": "b.log" }))])).await;
+    let mut tail = claimed(&app, "a").await;
+    read_on(&app, &mut tail).await;
+    assert_eq!(lab.counts().await.get("ERROR b while off"), Some(&1));
+    // Removed: let go, then forgotten.
+    lab.configure(&app, json!([])).await;
+    assert_eq!(read_on(&app, &mut tail).await, Next::Gone);
+    app.tail_arrange().await.expect("it is arranged");
+    let rows = lab.store.count(&tandem_core::source::state::LOG_SOURCES, &local(), Vec::new()).await;
+    assert_eq!(rows, Ok(0));
+    assert_eq!(lab.total().await, 3);
+}
+
+#[tokio::test]
+async fn of_two_engines_one_reads_and_the_other_takes_over() {
+    let lab = Lab::new("tail-two");
+    let (one, two) = (lab.engine(), lab.engine());
+    lab.configure(&one, json!([source("a", json!({}))])).await;
+    lab.logs.append("a.log", "ERROR first\n");
+    let mut first = claimed(&one, "a").await;
+    let lane = format!("tail/{}/shop/a", local().as_str());
+    assert!(two.tail_claim(&lane).await.expect("it answers").is_none(), "it is taken");
+    read_on(&one, &mut first).await;
+    // The first one is thought dead, and is not.
+    lab.pass(70_000);
+    let mut second = two.tail_claim(&lane).await.expect("it answers").expect("the lease has run out");
+    lab.logs.append("a.log", "ERROR second\n");
+    let (a, b) = tokio::join!(read_on(&one, &mut first), read_on(&two, &mut second));
+    assert_eq!(a, Next::Gone);
+    assert!(matches!(b, Next::Rest(_)), "{b:?}");
+    assert_eq!(lab.total().await, 2);
+    // One that ends in order gives the source back at once.
+    two.tail_leave(second).await;
+    lab.logs.append("a.log", "ERROR third\n");
+    let mut third = one.tail_claim(&lane).await.expect("it answers").expect("it is free");
+    read_on(&one, &mut third).await;
+    assert_eq!(lab.total().await, 3);
+}
+
+#[tokio::test]
+async fn a_replay_counts_once_more_from_the_lines_themselves() {
+    let lab = Lab::new("tail-replay");
+    let app = lab.engine();
+    lab.configure(&app, json!([source("a", json!({}))])).await;
+    let replay = || async { app.log_source_replay(&lab.ctx(), "shop", "a").await };
+    let code = |error: tandem_core::error::Failure| error.code.word();
+    assert_eq!(replay().await.err().map(code), Some("INCIDENT_MONITOR_LOG_SOURCE_REPLAY_NOT_FOUND"));
+    lab.logs.append("a.log", "INFO fine\nERROR boom\n");
+    let mut tail = claimed(&app, "a").await;
+    read_on(&app, &mut tail).await;
+    let replayed = replay().await.expect("the lines are there");
+    assert_eq!(replayed.incident.occurrence_count, 1, "as it was before");
+    assert!(replayed.draft.is_some());
+    assert_eq!(lab.total().await, 2);
+    read_on(&app, &mut tail).await;
+    assert_eq!(lab.total().await, 2, "the position has not moved");
+    lab.logs.remove("a.log");
+    lab.logs.append("a.log", "INFO quite another text\n");
+    assert_eq!(replay().await.err().map(code), Some("INCIDENT_MONITOR_LOG_SOURCE_REPLAY_FAILED"));
+    lab.logs.remove("a.log");
+    assert_eq!(replay().await.err().map(code), Some("INCIDENT_MONITOR_LOG_SOURCE_REPLAY_FAILED"));
+}
