@@ -139,12 +139,9 @@ impl Found {
     pub fn of_text(level: Level, text: String, stack: Option<String>, start: u64, end: u64) -> Self {
         let trace = stack.as_deref().and_then(parse_trace);
         let thrown = trace.as_ref().and_then(|trace| trace.exceptions.first());
-        let title = match thrown {
-            Some(e) if !(e.kind.is_empty() && e.message.is_empty()) => {
-                error_line_of(&e.kind, head::message(&e.message))
-            }
-            _ => text.lines().map(head::message).find(|l| !l.is_empty()).unwrap_or(text.trim()).to_owned(),
-        };
+        let thrown_line = thrown.map(|e| error_line_of(&e.kind, head::message(&e.message)));
+        let first = || text.lines().map(head::message).find(|l| !l.is_empty()).unwrap_or(text.trim()).to_owned();
+        let title = thrown_line.filter(|line| !line.is_empty()).unwrap_or_else(first);
         Self {
             start,
             end,

@@ -17,6 +17,12 @@ pub const ALL: [(&str, &str, &str); 11] = [
 ];
 
 #[test]
+fn a_trace_below_a_bare_priority_still_has_a_message() {
+    let found = failures("<11>\na.rb:1:in `f': x (KeyError)no \na.rb:1:in `f': x (KeyError)\n");
+    assert!(found.iter().all(|found| !found.message.is_empty()), "{found:#?}");
+}
+
+#[test]
 fn each_log_has_its_failures_and_no_others() {
     let mut wrong = String::new();
     for (name, log, expected) in ALL {
