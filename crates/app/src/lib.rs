@@ -3,6 +3,7 @@
 
 mod approve;
 pub mod audit;
+pub mod automations;
 mod config;
 mod decide;
 mod delete;

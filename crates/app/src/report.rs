@@ -57,7 +57,7 @@ impl App {
         committed.signals.pop().ok_or_else(|| Failure::of(Code::Internal))
     }
 
-    fn accepted(
+    pub(crate) fn accepted(
         &self,
         ctx: &OpContext,
         config: &Config,

@@ -128,6 +128,28 @@ codes! {
     AgentPauseDisabled "GOVERNANCE_AGENT_PAUSE_DISABLED" 409 false "Pausing a single agent is switched off by `per_agent_pause_enabled`.";
     AgentSpendNotFound "AGENT_SPEND_NOT_FOUND" 404 false "Nothing is known of spending by this agent.";
     LimitsInvalid "GOVERNANCE_LIMITS_INVALID" 400 false "A limit breaks a rule; `detail` names it.";
+    AutomationNotFound "AUTOMATION_V2_NOT_FOUND" 404 false "No such automation.";
+    AutomationUpdateFailed "AUTOMATION_V2_UPDATE_FAILED" 400 false "The change would leave no valid automation; `detail` says why.";
+    AutomationInvalidVisibility "AUTOMATION_V2_INVALID_VISIBILITY" 400 false "`visibility` is none of `private`, `group`, `org`.";
+    AutomationInvalidMetadata "AUTOMATION_V2_INVALID_METADATA" 400 false "`metadata` must be an object when `capabilities` are given.";
+    RunNotPausable "AUTOMATION_V2_RUN_NOT_PAUSABLE" 409 false "Only a queued or running run can be paused.";
+    RunNotPaused "AUTOMATION_V2_RUN_NOT_PAUSED" 409 false "Only a paused run can be resumed.";
+    RunNotRecoverable "AUTOMATION_V2_RUN_NOT_RECOVERABLE" 409 false "Only a failed, blocked or paused run, or a completed one with blocked nodes, can be recovered.";
+    RunFailureContextMissing "AUTOMATION_V2_RUN_FAILURE_CONTEXT_MISSING" 409 false "No node is known to have failed, so there is nothing to do again.";
+    RunBlockedContextMissing "AUTOMATION_V2_RUN_BLOCKED_CONTEXT_MISSING" 409 false "No node is known to be blocked, so there is nothing to do again.";
+    RunUpdateFailed "AUTOMATION_V2_RUN_UPDATE_FAILED" 409 false "The run cannot be changed like this now.";
+    RunNotAwaitingApproval "AUTOMATION_V2_RUN_NOT_AWAITING_APPROVAL" 409 false "The run waits at no gate, or at another one; `winningDecision` is the latest that counted.";
+    RunGateMissing "AUTOMATION_V2_RUN_GATE_MISSING" 409 false "The run waits, but no gate is stored.";
+    GateExpired "AUTOMATION_V2_GATE_EXPIRED" 409 false "The gate could be decided until its deadline, and that has passed.";
+    GateInvalidDecision "AUTOMATION_V2_GATE_INVALID_DECISION" 400 false "`decision` is none of `approve`, `rework`, `cancel`.";
+    GateRequiresHuman "AUTOMATION_V2_GATE_REQUIRES_HUMAN" 403 false "Only a person may decide at a gate.";
+    GateSelfApproval "AUTOMATION_V2_GATE_SELF_APPROVAL_FORBIDDEN" 403 false "Whoever asked for the run may not approve what has effects outside.";
+    RunNotClaimable "AUTOMATION_V2_RUN_NOT_CLAIMABLE" 409 false "Only a queued run can be claimed.";
+    RunClaimLost "AUTOMATION_V2_RUN_CLAIM_LOST" 409 false "The run is not lent under this claim (any more): stop working on it.";
+    RunNotActive "AUTOMATION_V2_RUN_NOT_ACTIVE" 409 false "The run is paused or waits for a person; no progress can be reported.";
+    RunAlreadyTerminal "AUTOMATION_V2_RUN_ALREADY_TERMINAL" 409 false "The run has ended; only what it used can still be reported.";
+    RunReportInvalid "AUTOMATION_V2_RUN_REPORT_INVALID" 400 false "The report cannot be taken in; `detail` says why.";
+    RunReportConflict "AUTOMATION_V2_RUN_REPORT_CONFLICT" 409 false "Another report was taken in under this `report_id`.";
     FeatureUnavailable "FEATURE_UNAVAILABLE" 501 false "This server does not offer the feature.";
 }
 

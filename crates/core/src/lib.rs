@@ -16,6 +16,7 @@ mod wire;
 // The flow.
 pub mod approval;
 pub mod audit;
+pub mod automation;
 pub mod destination;
 pub mod draft;
 pub mod fingerprint;

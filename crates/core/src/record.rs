@@ -175,10 +175,14 @@ pub enum JobKind {
     StartTriage,
     /// Read a log source. Lives as long as the source is to be read.
     Tail,
+    /// Make an incident of a run that ended badly.
+    RunFailure,
+    /// Look whether the executor of a run was heard of before its lease ended.
+    RunLease,
 }
 
 impl JobKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Triage,
         Self::AutoPublish,
         Self::Deliver,
@@ -187,6 +191,8 @@ impl JobKind {
         Self::Sweep,
         Self::StartTriage,
         Self::Tail,
+        Self::RunFailure,
+        Self::RunLease,
     ];
 
     pub fn label(self) -> &'static str {
@@ -199,6 +205,8 @@ impl JobKind {
             Self::Sweep => "sweep",
             Self::StartTriage => "start_triage",
             Self::Tail => "tail",
+            Self::RunFailure => "run_failure",
+            Self::RunLease => "run_lease",
         }
     }
 }

@@ -27,6 +27,7 @@ impl Workers {
             tokio::spawn(triage(Arc::clone(app), wakes.clone(), stopping.clone())),
             tokio::spawn(govern(Arc::clone(app), wakes.clone(), stopping.clone())),
             tokio::spawn(tail(Arc::clone(app), wakes.clone(), stopping.clone())),
+            tokio::spawn(runs(Arc::clone(app), wakes.clone(), stopping.clone())),
             every("checkpoint", Duration::from_secs(1), |app| Box::pin(async move { app.checkpoint_all().await })),
             every("key use", Duration::from_secs(5), |app| Box::pin(async move { app.flush_uses().await })),
             every("audit look", Duration::from_secs(20), |app| Box::pin(async move { app.look_at_all().await })),
@@ -219,5 +220,14 @@ async fn source(app: &App, lane: &str, mut stopping: watch::Receiver<bool>) {
                 _ = stopping.wait_for(|stop| *stop) => {}
             },
         }
+    }
+}
+
+/// Leases of runs and bad ends. The lease is what has a time to wait for; a bad end rings when it is written.
+async fn runs(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
+    while !*stopping.borrow() {
+        wakes.mark_unchanged();
+        report("runs", app.runs_until_idle().await.map(|_| ()));
+        rest(&app, JobKind::RunLease, &mut wakes, &mut stopping).await;
     }
 }

@@ -56,13 +56,24 @@ pub fn said(headers: &HeaderMap) -> Result<Said<'_>, Failure> {
     })
 }
 
-fn claim<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Failure> {
+/// A header of at most 200 bytes of text; absent when blank.
+pub fn claim<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Failure> {
+    bounded_claim(headers, name, 200)
+}
+
+/// The same for a header that lists several ids.
+pub fn long_claim<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Failure> {
+    bounded_claim(headers, name, 8_000)
+}
+
+fn bounded_claim<'a>(headers: &'a HeaderMap, name: &'static str, most: usize) -> Result<Option<&'a str>, Failure> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     match std::str::from_utf8(value.as_bytes()).map(str::trim) {
         Ok("") => Ok(None),
-        Ok(text) if text.len() <= 200 && !text.chars().any(char::is_control) => Ok(Some(text)),
+        Ok(text) if text.len() <= most && !text.chars().any(char::is_control) => Ok(Some(text)),
         Ok(_) | Err(_) => {
-            Err(Failure::new(Code::ValidationFailed, format!("{name} must be UTF-8 of at most 200 bytes.")).status(400))
+            Err(Failure::new(Code::ValidationFailed, format!("{name} must be UTF-8 of at most {most} bytes."))
+                .status(400))
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod auth;
 pub mod body;
 pub mod caller;
 pub mod carriers;
+pub mod lineage;
 pub mod page;
 pub mod path;
 pub mod query;
@@ -14,6 +15,7 @@ mod shape;
 pub use self::{
     body::{Body, OptionalBody},
     caller::{Anyone, Decider, IntakeAuth, Operator},
+    lineage::{IdempotencyKey, Lineage},
     page::{Page, PageParams},
     path::Path,
     query::Query,

@@ -6,10 +6,13 @@
 pub mod alias;
 pub mod answer;
 mod audit;
+mod automation_events;
+mod automations;
 mod config;
 pub mod cors;
 pub mod document;
 mod drafts;
+mod executors;
 mod fallback;
 pub mod gate;
 mod governance;
@@ -25,11 +28,13 @@ mod observe;
 mod posts;
 mod reports;
 pub mod request_id;
+mod runs;
 pub mod state;
 mod status;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod unavailable;
 
 use std::sync::Arc;
 
@@ -55,6 +60,11 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(audit::router())
         .merge(tokens::router())
         .merge(governance::router())
+        .merge(automations::router())
+        .merge(runs::router())
+        .merge(executors::router())
+        .merge(automation_events::router())
+        .merge(unavailable::router())
 }
 
 /// The API document of this binary.

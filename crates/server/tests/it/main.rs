@@ -6,11 +6,14 @@
 mod answers;
 mod approval;
 mod audit;
+mod automation_events;
+mod automations;
 mod boot;
 mod concurrency;
 mod config;
 mod crash;
 mod disk;
+mod executors;
 mod governance;
 mod hostile;
 mod intake;

@@ -4,6 +4,25 @@ use super::tables::{INT, TEXT, Table};
 
 pub const GOVERNED: &[Table] = &[
     Table {
+        name: "automations",
+        columns: &[("state", TEXT), ("status", TEXT), ("creator_id", TEXT), ("updated_at_ms", INT)],
+        unique: &[],
+        lists: &["state, updated_at_ms, id", "state, status, updated_at_ms, id"],
+    },
+    Table {
+        name: "automation_runs",
+        columns: &[("automation_id", TEXT), ("status", TEXT), ("created_at_ms", INT), ("turn", INT)],
+        unique: &[],
+        lists: &[
+            "created_at_ms, id",
+            "automation_id, created_at_ms, id",
+            "automation_id, status, turn, id",
+            "status, turn, id",
+        ],
+    },
+    Table { name: "automation_run_reports", columns: &[], unique: &[], lists: &[] },
+    Table { name: "automation_failures", columns: &[], unique: &[], lists: &[] },
+    Table {
         name: "governance_records",
         columns: &[
             ("creator_agent", TEXT),

@@ -125,7 +125,8 @@ fn tables() -> impl Iterator<Item = &'static Table> {
 #[cfg(test)]
 mod tests {
     use tandem_core::{
-        audit, config, credential, draft, governance, incident, publish, receipt, record::Collection, signal, source,
+        audit, automation, config, credential, draft, governance, incident, publish, receipt, record::Collection, signal,
+        source,
         tracker, triage,
     };
 
@@ -133,7 +134,11 @@ mod tests {
 
     #[test]
     fn every_collection_has_its_table_with_its_columns() {
-        let collections: [&'static Collection; 28] = [
+        let collections: [&'static Collection; 32] = [
+            &automation::AUTOMATIONS,
+            &automation::run::RUNS,
+            &automation::run::failure::NOTES,
+            &automation::act::report::TAKEN,
             &incident::INCIDENTS,
             &incident::TOMBSTONES,
             &draft::DRAFTS,

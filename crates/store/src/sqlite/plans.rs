@@ -1,6 +1,7 @@
 //! Every list, lookup and worker question is answered by an index, in the index's order.
 
 use tandem_core::{
+    automation::{AUTOMATIONS, run::RUNS},
     draft::DRAFTS,
     incident::INCIDENTS,
     ports::{AuditQuery, Query},
@@ -66,7 +67,7 @@ fn questions_are_index_seeks() {
         (read::audit_hashes(&tenant(), 0, 0, 256), "sqlite_autoindex_audit_events"),
         (read::audit_hashes(&tenant(), 1, 0, 256), "sqlite_autoindex_audit_nodes"),
     ];
-    let lists: [(&'static Collection, &'static str, &[&'static str], &str); 15] = [
+    let lists: [(&'static Collection, &'static str, &[&'static str], &str); 20] = [
         (&INCIDENTS, "updated_at_ms", &[], "incidents_list_0"),
         (&INCIDENTS, "updated_at_ms", &["status"], "incidents_list_1"),
         (&INCIDENTS, "updated_at_ms", &["project_id"], "incidents_list_2"),
@@ -82,6 +83,11 @@ fn questions_are_index_seeks() {
         (&DELIVERIES, "updated_at_ms", &["state"], "deliveries_list_1"),
         (&DELIVERIES, "updated_at_ms", &["destination_id"], "deliveries_list_2"),
         (&DELIVERIES, "updated_at_ms", &[], "deliveries_list_3"),
+        (&AUTOMATIONS, "updated_at_ms", &["state"], "automations_list_0"),
+        (&RUNS, "created_at_ms", &[], "automation_runs_list_0"),
+        (&RUNS, "created_at_ms", &["automation_id"], "automation_runs_list_1"),
+        (&RUNS, "turn", &["automation_id", "status"], "automation_runs_list_2"),
+        (&RUNS, "turn", &["status"], "automation_runs_list_3"),
     ];
     for (collection, order, filters, index) in lists {
         questions.extend(BOUNDS.map(|bounds| (page(collection, order, filters, bounds), index)));

@@ -13,6 +13,7 @@ mod lab;
 mod log_sources;
 mod opening;
 mod rows;
+mod runs;
 mod signals;
 
 macro_rules! suite {
@@ -78,6 +79,10 @@ suite! {
     log_sources::a_receipt_counts_its_report_once,
     credentials::a_secret_finds_its_row_in_any_tenant,
     credentials::last_use_never_goes_back,
+    runs::racing_claims_share_runs_without_overlap,
+    runs::the_same_report_at_once_counts_once,
+    runs::a_bad_end_leaves_its_note_and_job_with_it,
+    runs::automations_and_runs_are_listed_and_kept_whole,
     opening::what_was_answered_is_there_after_reopening,
     opening::a_newer_schema_is_refused,
     opening::a_dropped_store_finishes_its_queue,

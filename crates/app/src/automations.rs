@@ -1,0 +1,245 @@
+//! Automations, their runs, and the executors that work on them: each wish is one decision inside the write transaction.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tandem_core::{
+    actor::OpContext,
+    automation::{
+        Automation,
+        act::{
+            self,
+            claim::ClaimRuns,
+            control::{Control, Controlled, Verb},
+            gate::DecideGate,
+            heartbeat::{Beat, Heartbeat},
+            report::TakeReport,
+            run_now::RunNow,
+        },
+        admission::{Base, Claims},
+        event::{self, Follow, Frame},
+        run::{Run, gate::GateDecision, report as reports},
+        share::Visibility,
+        spec::ExecutionProfile,
+    },
+    error::{Code, Failure},
+    ports::AuditQuery,
+    record::Column,
+    tenant::TenantKey,
+};
+
+use crate::{App, Page, PageRequest, store_failure};
+
+/// Rounds of a pause that takes along very many runs.
+const ROUNDS: usize = 200;
+
+/// What a create call brings beside its body.
+#[derive(Clone, Debug, Default)]
+pub struct Creation {
+    pub claims: Claims,
+    pub idempotency_key: Option<String>,
+}
+
+/// A wish for a run.
+#[derive(Clone, Debug, Default)]
+pub struct RunWish {
+    pub dry: bool,
+    pub profile: Option<ExecutionProfile>,
+    pub trigger: Option<String>,
+    pub reason: Option<String>,
+}
+
+/// A wish to work on runs.
+#[derive(Clone, Debug, Default)]
+pub struct ClaimWish {
+    pub claimant_id: String,
+    pub lease_ms: Option<u64>,
+    pub automation_id: Option<String>,
+    pub limit: usize,
+}
+
+/// Events after a place in the log, and the place to go on from.
+#[derive(Clone, Debug)]
+pub struct Events {
+    pub frames: Vec<(u64, Vec<Frame>)>,
+    pub at: u64,
+}
+
+impl App {
+    fn base(&self) -> Arc<Base> {
+        Arc::default()
+    }
+
+    pub async fn automation_create(
+        &self,
+        ctx: &OpContext,
+        body: Value,
+        creation: Creation,
+    ) -> Result<Automation, Failure> {
+        let Creation { claims, idempotency_key } = creation;
+        let create = act::create::Create { body, claims, key: idempotency_key, base: self.base() };
+        self.decide(ctx, create).await
+    }
+
+    pub async fn automation(&self, ctx: &OpContext, id: &str) -> Result<Automation, Failure> {
+        let found = self.load::<Automation>(&ctx.tenant.key(), id).await?.map(|row| row.value);
+        let found = found.filter(Automation::is_live);
+        found.ok_or_else(|| Failure::of(Code::AutomationNotFound).with("automationID", id))
+    }
+
+    pub async fn automations(&self, ctx: &OpContext, request: &PageRequest) -> Result<Page<Automation>, Failure> {
+        self.page(&ctx.tenant.key(), "updated_at_ms", request).await
+    }
+
+    pub async fn automation_patch(
+        &self,
+        ctx: &OpContext,
+        id: &str,
+        body: Value,
+        if_match: Option<String>,
+    ) -> Result<Automation, Failure> {
+        let patch = act::change::Patch { automation_id: id.to_owned(), body, if_match, base: self.base() };
+        self.decide(ctx, patch).await
+    }
+
+    pub async fn automation_share(
+        &self,
+        ctx: &OpContext,
+        id: &str,
+        visibility: Option<Visibility>,
+        audience: Option<Vec<String>>,
+    ) -> Result<Automation, Failure> {
+        let share = act::change::Share { automation_id: id.to_owned(), visibility, audience, base: self.base() };
+        self.decide(ctx, share).await
+    }
+
+    /// Pauses it and its runs. More runs than one transaction takes along are taken by the next ones.
+    pub async fn automation_pause(
+        &self,
+        ctx: &OpContext,
+        id: &str,
+        reason: Option<String>,
+    ) -> Result<Automation, Failure> {
+        let mut rounds = 0;
+        loop {
+            let pause = act::state::Pause { automation_id: id.to_owned(), reason: reason.clone(), base: self.base() };
+            let paused = self.decide(ctx, pause).await?;
+            rounds += 1;
+            if !paused.more || rounds >= ROUNDS {
+                return Ok(paused.automation);
+            }
+        }
+    }
+
+    pub async fn automation_resume(&self, ctx: &OpContext, id: &str) -> Result<Automation, Failure> {
+        let resume = act::state::Resume { automation_id: id.to_owned(), base: self.base() };
+        self.decide(ctx, resume).await
+    }
+
+    pub async fn automation_delete(&self, ctx: &OpContext, id: &str) -> Result<(), Failure> {
+        self.decide(ctx, act::delete::Delete { automation_id: id.to_owned(), base: self.base() }).await
+    }
+
+    pub async fn run_now(&self, ctx: &OpContext, id: &str, wish: RunWish) -> Result<Run, Failure> {
+        let RunWish { dry, profile, trigger, reason } = wish;
+        let (automation_id, default_profile) = (id.to_owned(), ExecutionProfile::Guided);
+        self.decide(ctx, RunNow { automation_id, dry, profile, trigger, reason, default_profile, base: self.base() })
+            .await
+    }
+
+    pub async fn run(&self, ctx: &OpContext, id: &str) -> Result<Run, Failure> {
+        let found = self.load::<Run>(&ctx.tenant.key(), id).await?.map(|row| row.value);
+        found.ok_or_else(|| Failure::of(Code::RunNotFound).with("runID", id))
+    }
+
+    /// Newest first.
+    pub async fn runs(&self, ctx: &OpContext, request: &PageRequest) -> Result<Page<Run>, Failure> {
+        self.page(&ctx.tenant.key(), "created_at_ms", request).await
+    }
+
+    /// The runs of one automation, also of one that was deleted: what it did stays to be seen.
+    pub async fn automation_runs(
+        &self,
+        ctx: &OpContext,
+        id: &str,
+        request: &PageRequest,
+    ) -> Result<Page<Run>, Failure> {
+        let mut request = request.clone();
+        request.equals.push(("automation_id", Column::text(id)));
+        let page = self.runs(ctx, &request).await?;
+        if page.items.is_empty() && request.after.is_none() {
+            self.automation(ctx, id).await?;
+        }
+        Ok(page)
+    }
+
+    pub async fn run_control(
+        &self,
+        ctx: &OpContext,
+        id: &str,
+        verb: Verb,
+        reason: Option<String>,
+    ) -> Result<Controlled, Failure> {
+        self.decide(ctx, Control { run_id: id.to_owned(), verb, reason, base: self.base() }).await
+    }
+
+    pub async fn run_gate(
+        &self,
+        ctx: &OpContext,
+        id: &str,
+        answer: GateDecision,
+        reason: Option<String>,
+        transition_id: Option<String>,
+    ) -> Result<Run, Failure> {
+        let gate = DecideGate { run_id: id.to_owned(), answer, reason, transition_id, base: self.base() };
+        self.decide(ctx, gate).await
+    }
+
+    /// Lends the runs that have waited longest; none when none waits.
+    pub async fn runs_claim(&self, ctx: &OpContext, wish: ClaimWish) -> Result<Vec<Run>, Failure> {
+        let ClaimWish { claimant_id, lease_ms, automation_id, limit } = wish;
+        let claim = ClaimRuns { claimant_id, lease_ms, run_id: None, automation_id, limit, base: self.base() };
+        self.decide(ctx, claim).await
+    }
+
+    /// Lends this run, or says why not.
+    pub async fn run_claim(&self, ctx: &OpContext, id: &str, wish: ClaimWish) -> Result<Run, Failure> {
+        let ClaimWish { claimant_id, lease_ms, .. } = wish;
+        let run_id = Some(id.to_owned());
+        let claim = ClaimRuns { claimant_id, lease_ms, run_id, automation_id: None, limit: 1, base: self.base() };
+        let lent = self.decide(ctx, claim).await?.pop();
+        lent.ok_or_else(|| Failure::of(Code::RunBlocked).with("runID", id))
+    }
+
+    pub async fn run_heartbeat(
+        &self,
+        ctx: &OpContext,
+        id: &str,
+        claim_id: String,
+        lease_ms: Option<u64>,
+        stop_acknowledged: bool,
+    ) -> Result<Beat, Failure> {
+        let beat = Heartbeat { run_id: id.to_owned(), claim_id, lease_ms, stop_acknowledged, base: self.base() };
+        self.decide(ctx, beat).await
+    }
+
+    pub async fn run_report(&self, ctx: &OpContext, id: &str, body: Value) -> Result<act::report::Answer, Failure> {
+        let report = reports::read(body).map_err(|defect| act::unreadable(defect, Code::RunReportInvalid))?;
+        self.decide(ctx, TakeReport { run_id: id.to_owned(), report, base: self.base() }).await
+    }
+
+    /// Events of automations after `at`, from a bounded stretch of the log.
+    pub async fn automation_events(
+        &self,
+        tenant: &TenantKey,
+        at: u64,
+        follow: &Follow,
+        limit: usize,
+    ) -> Result<Events, Failure> {
+        let query = AuditQuery { after_seq: Some(at), limit, ..AuditQuery::default() };
+        let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
+        let at = rows.last().map_or(at, |row| row.seq);
+        let frames = rows.iter().map(|row| (row.seq, event::frames(&row.canonical, follow)));
+        Ok(Events { frames: frames.filter(|(_, frames)| !frames.is_empty()).collect(), at })
+    }
+}

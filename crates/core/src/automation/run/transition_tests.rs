@@ -1,0 +1,268 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    actor::{ActorKind, ActorRef},
+    automation::{read, run::record, spec::ExecutionProfile},
+    tenant::TenantContext,
+};
+
+pub(crate) fn queued() -> Run {
+    let automation = read::tests::automation();
+    let by = ActorRef { kind: ActorKind::Human, actor_id: Some("ann".into()), source: None };
+    let make = record::Make {
+        run_id: "automation-v2-run-1".into(),
+        tenant: &TenantContext::local(),
+        trigger_type: "manual",
+        reason: None,
+        profile: None,
+        default_profile: ExecutionProfile::Guided,
+        automation_version: 1,
+        lineage: vec!["builder".into()],
+        by: &by,
+        dry: false,
+        now_ms: 1_000,
+    };
+    record::make(&automation, make)
+}
+
+fn claim(epoch: u64) -> Claim {
+    Claim::new(format!("claim-{epoch}"), "executor-1", Some(10_000), epoch, 1_000)
+}
+
+fn gate() -> Gate {
+    Gate {
+        node_id: "b".into(),
+        transition_id: "t".into(),
+        expires_at_ms: None,
+        consequential: false,
+        requested_at_ms: 0,
+        extra: Default::default(),
+    }
+}
+
+fn decided(decision: gate::GateDecision) -> Event {
+    let by = ActorRef { kind: ActorKind::Human, actor_id: Some("bob".into()), source: None };
+    Event::GateDecided(gate::Decided {
+        node_id: "b".into(),
+        decision,
+        reason: None,
+        transition_id: "t".into(),
+        decided_by: by,
+        decided_at_ms: 0,
+    })
+}
+
+fn failed() -> Event {
+    let failure = LastFailure {
+        node_id: Some("a".into()),
+        reason: "it broke".into(),
+        failed_at_ms: 1,
+        failure_kind: None,
+        metadata: None,
+    };
+    Event::Failed { failure, stop_kind: None }
+}
+
+/// A run in this status, with an executor or without.
+fn run_in(status: RunStatus, held: bool) -> Run {
+    let mut run = queued();
+    run.status = status;
+    run.execution_claim = held.then(|| claim(1));
+    run.checkpoint.awaiting_gate = (status == RunStatus::AwaitingApproval).then(gate);
+    run
+}
+
+fn every_event() -> Vec<Event> {
+    let reason = None::<String>;
+    vec![
+        Event::Claimed(claim(2)),
+        Event::Begun,
+        Event::Pause { reason: reason.clone() },
+        Event::Guardrail { reason: "cap".into() },
+        Event::StopAcknowledged,
+        Event::Resume { reason: reason.clone() },
+        Event::Cancel { reason: reason.clone() },
+        Event::Recover { reason: reason.clone() },
+        Event::Completed { detail: None },
+        failed(),
+        Event::Blocked { detail: None },
+        Event::GateReached(gate()),
+        decided(gate::GateDecision::Approve),
+        decided(gate::GateDecision::Rework),
+        decided(gate::GateDecision::Cancel),
+        Event::LeaseLost,
+    ]
+}
+
+/// The whole table, as it is meant. Columns: queued running pausing paused awaiting completed blocked failed cancelled;
+/// `-` refuses, a capital letter names the status that follows.
+#[test]
+fn the_table() {
+    let held = [
+        ("Claimed", "R--------"),
+        ("Begun", "RR-------"),
+        ("Pause", "PS-------"),
+        ("Guardrail", "PSSPP----"),
+        ("StopAcknowledged", "--PP-CBFX"),
+        ("Resume", "---Q-----"),
+        ("Cancel", "XXXXX----"),
+        ("Recover", "---Q--QQ-"),
+        ("Completed", "CCC------"),
+        ("Failed", "FFF------"),
+        ("Blocked", "BBB------"),
+        ("GateReached", "AAP------"),
+        ("Approve", "----Q----"),
+        ("Rework", "----Q----"),
+        ("GateCancel", "----X----"),
+        ("LeaseLost", "QFPPACBFX"),
+    ];
+    let unheld = [("Pause", "PP-------"), ("Guardrail", "PPPPP----"), ("LeaseLost", "---------")];
+    let letter = |status: RunStatus| match status {
+        RunStatus::Queued => 'Q',
+        RunStatus::Running => 'R',
+        RunStatus::Pausing => 'S',
+        RunStatus::Paused => 'P',
+        RunStatus::AwaitingApproval => 'A',
+        RunStatus::Completed => 'C',
+        RunStatus::Blocked => 'B',
+        RunStatus::Failed => 'F',
+        RunStatus::Cancelled => 'X',
+    };
+    for (n, event) in every_event().into_iter().enumerate() {
+        let (name, with) = held[n];
+        let without = unheld.iter().find(|(other, _)| *other == name).map_or(with, |(_, row)| row);
+        for (row, is_held) in [(with, true), (without, false)] {
+            let found: String = RunStatus::ALL
+                .iter()
+                .map(|status| {
+                    let mut run = run_in(*status, is_held);
+                    let before = run.clone();
+                    match transition(&mut run, event.clone(), 2_000) {
+                        Ok(()) => letter(run.status),
+                        Err(_) => {
+                            assert_eq!(run, before, "a refusal changes nothing");
+                            '-'
+                        }
+                    }
+                })
+                .collect();
+            assert_eq!(found, row, "{name}, held: {is_held}");
+        }
+    }
+}
+
+#[test]
+fn a_completed_run_with_blocked_nodes_can_be_recovered() {
+    let mut run = run_in(RunStatus::Completed, false);
+    run.checkpoint.completed_nodes = vec!["a".into()];
+    run.checkpoint.pending_nodes = vec!["c".into()];
+    run.checkpoint.blocked_nodes = vec!["b".into()];
+    transition(&mut run, Event::Recover { reason: None }, 9).unwrap();
+    assert_eq!((run.status, run.finished_at_ms), (RunStatus::Queued, None));
+    assert_eq!(run.checkpoint.pending_nodes, ["c", "b"]);
+    assert!(run.checkpoint.blocked_nodes.is_empty());
+}
+
+#[test]
+fn a_stop_reaches_the_executor_and_its_time_is_measured() {
+    let mut run = queued();
+    transition(&mut run, Event::Claimed(claim(1)), 1_000).unwrap();
+    transition(&mut run, Event::Pause { reason: Some("lunch".into()) }, 2_000).unwrap();
+    assert_eq!(run.status, RunStatus::Pausing);
+    // A graver reason takes over; the clock goes on from the first asking.
+    transition(&mut run, Event::Guardrail { reason: "cap reached".into() }, 2_500).unwrap();
+    let order = run.stop_order.as_ref().unwrap();
+    assert_eq!((order.kind, order.requested_at_ms), (StopKind::GuardrailStopped, 2_000));
+    transition(&mut run, Event::StopAcknowledged, 3_400).unwrap();
+    let order = run.stop_order.as_ref().unwrap();
+    assert_eq!((order.acknowledged_after_ms, order.by_lease), (Some(1_400), false));
+    assert_eq!((run.status, run.execution_claim.is_none()), (RunStatus::Paused, true));
+    transition(&mut run, Event::Resume { reason: None }, 4_000).unwrap();
+    assert_eq!((run.stop_kind, &run.stop_reason, &run.pause_reason), (None, &None, &None));
+    transition(&mut run, Event::Claimed(claim(2)), 4_100).unwrap();
+    assert!(run.stop_order.is_some(), "a measured stop stays to be seen");
+}
+
+#[test]
+fn a_lost_executor_fails_its_run_and_the_run_says_so() {
+    let mut run = queued();
+    transition(&mut run, Event::Claimed(claim(1)), 1_000).unwrap();
+    transition(&mut run, Event::LeaseLost, 12_000).unwrap();
+    assert_eq!((run.status, run.stop_kind), (RunStatus::Failed, Some(StopKind::StaleReaped)));
+    assert!(run.detail.as_deref().unwrap().contains("executor-1"));
+    let failure = run.checkpoint.last_failure.as_ref().unwrap();
+    assert_eq!(failure.failure_kind.as_deref(), Some("executor_lost"));
+    assert_eq!(run.finished_at_ms, Some(12_000));
+}
+
+#[test]
+fn a_gate_goes_on_or_back_or_ends() {
+    for (answer, status, done) in [
+        (gate::GateDecision::Approve, RunStatus::Queued, true),
+        (gate::GateDecision::Rework, RunStatus::Queued, false),
+        (gate::GateDecision::Cancel, RunStatus::Cancelled, false),
+    ] {
+        let mut run = queued();
+        transition(&mut run, Event::Claimed(claim(1)), 1_000).unwrap();
+        transition(&mut run, Event::GateReached(gate()), 1_500).unwrap();
+        assert!(run.execution_claim.is_none(), "while a person thinks, nobody works");
+        transition(&mut run, decided(answer), 2_000).unwrap();
+        assert_eq!((run.status, run.checkpoint.awaiting_gate.is_none()), (status, true));
+        assert_eq!(run.checkpoint.completed_nodes.contains(&"b".to_owned()), done);
+        assert_eq!(run.checkpoint.gate_history.len(), 1);
+    }
+}
+
+#[test]
+fn gates_are_judged_before_anything_happens() {
+    let who = |kind, id: &str| ActorRef { kind, actor_id: Some(id.into()), source: None };
+    let mut run = run_in(RunStatus::AwaitingApproval, false);
+    run.checkpoint.awaiting_gate = Some(Gate { consequential: true, expires_at_ms: Some(5_000), ..gate() });
+    let human = |id| who(ActorKind::Human, id);
+    use gate::{GateDecision as D, Refusal as R, judge};
+    assert!(judge(&run, &human("bob"), D::Approve, None, 4_999).is_ok());
+    assert!(judge(&run, &human("bob"), D::Approve, Some("t"), 1).is_ok());
+    let refused = |run: &Run, by: &ActorRef, decision, named, at| judge(run, by, decision, named, at).unwrap_err();
+    assert_eq!(refused(&run, &who(ActorKind::Agent, "bob"), D::Approve, None, 1), R::HumanRequired);
+    assert_eq!(refused(&run, &who(ActorKind::System, "bob"), D::Cancel, None, 1), R::HumanRequired);
+    assert_eq!(refused(&run, &human("bob"), D::Approve, Some("earlier"), 1), R::Superseded);
+    assert_eq!(refused(&run, &human("bob"), D::Approve, None, 5_000), R::Expired);
+    // Who asked for the run, and the agents behind it, in any casing.
+    assert_eq!(refused(&run, &human(" ANN "), D::Approve, None, 1), R::SelfApproval);
+    assert_eq!(refused(&run, &human("Builder"), D::Approve, None, 1), R::SelfApproval);
+    assert!(judge(&run, &human("ann"), D::Rework, None, 1).is_ok(), "only approving is restricted");
+    run.checkpoint.awaiting_gate = None;
+    assert_eq!(refused(&run, &human("bob"), D::Approve, None, 1), R::Missing);
+    assert_eq!(refused(&queued(), &human("bob"), D::Approve, None, 1), R::NotAwaiting);
+}
+
+proptest! {
+    /// Whatever happens in whatever order: the books fit the status.
+    #[test]
+    fn the_books_fit_the_status(events in proptest::collection::vec(0..16_usize, 0..40)) {
+        let all = every_event();
+        let mut run = queued();
+        let mut now = 1_000;
+        for n in events {
+            now += 10;
+            let before = run.status;
+            let event = all[n].clone();
+            let recovers = matches!(event, Event::Recover { .. });
+            let changed = transition(&mut run, event, now).is_ok();
+            if before.is_terminal() && run.status != before {
+                prop_assert!(changed && recovers, "{before} was left");
+            }
+            prop_assert_eq!(run.finished_at_ms.is_some(), run.status.is_terminal(), "{}", run.status);
+            prop_assert_eq!(run.checkpoint.awaiting_gate.is_some(), run.status == RunStatus::AwaitingApproval);
+            if matches!(run.status, RunStatus::Queued | RunStatus::Paused | RunStatus::AwaitingApproval) {
+                prop_assert!(run.execution_claim.is_none(), "{} and held", run.status);
+            }
+            if run.status == RunStatus::Pausing {
+                prop_assert!(run.execution_claim.is_some() && run.stop_order.as_ref().is_some_and(|o| o.is_open()));
+            }
+            prop_assert!(run.checkpoint.lifecycle_history.len() <= 60);
+            prop_assert_eq!(&run.checkpoint.lifecycle_history[0].event, "run_created");
+        }
+    }
+}
