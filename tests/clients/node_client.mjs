@@ -384,6 +384,65 @@ const steps = {
     }
   },
 
+  async "an automation in camel case lives from create to delete"() {
+    const automations = client.automationsV2;
+    const spec = {
+      name: "Nightly totals",
+      schedule: { type: "interval", intervalSeconds: 3600, timezone: "UTC", misfirePolicy: "skip" },
+      agents: [{ agentId: "worker", displayName: "Worker", mcpPolicy: { allowedServers: ["files"] } }],
+      flow: { nodes: [{ nodeId: "sum", agentId: "worker", objective: "add it up", dependsOn: [], timeoutMs: 1000 }] },
+      execution: { maxParallelAgents: 2 },
+      outputTargets: ["file:///out"],
+      workspaceRoot: "/srv/shop",
+      ownKey: { kept: [1, 2] },
+    };
+    const { automation } = await automations.create(spec);
+    const id = automation.automationId;
+    assert.ok(id && id === automation.automation_id && id === automation.automationID);
+    assert.deepEqual(automation.ownKey, { kept: [1, 2] });
+    assert.equal(automation.agents[0].mcp_policy.allowed_servers[0], "files");
+    assert.equal(automation.schedule.misfire_policy.type, "skip");
+    assert.equal((await automations.update(id, { outputTargets: ["b"] })).automation.output_targets[0], "b");
+    const dry = await automations.runNow(id, { dryRun: true });
+    assert.deepEqual([dry.ok, dry.dry_run, dry.run.status], [true, true, "completed"]);
+    const { run } = await automations.runNow(id, { executionProfile: "strict" });
+    assert.deepEqual([run.status, run.automationId, run.effective_execution_profile], ["queued", id, "strict"]);
+    const listed = await automations.list();
+    assert.equal(listed.automations.find((row) => row.automationId === id).name, "Nightly totals");
+    assert.equal((await automations.get(id)).automation.name, "Nightly totals");
+    assert.equal((await automations.pause(id, "for now")).automation.status, "paused");
+    assert.equal((await automations.resume(id)).automation.status, "active");
+    assert.equal((await automations.resumeRun(run.runId)).run.status, "queued");
+    assert.equal((await automations.pauseRun(run.runId)).run.status, "paused");
+    assert.equal((await automations.recoverRun(run.runId)).run.status, "queued");
+    assert.equal((await automations.listRuns(id)).count, 2);
+    assert.equal((await automations.getRun(run.runId)).run.runId, run.runId);
+
+    const stop = new AbortController();
+    const heard = (async () => {
+      for await (const event of automations.events({ automationId: id, signal: stop.signal })) {
+        if (event.type === "automation.v2.run.cancelled") return event;
+      }
+    })();
+    let event;
+    while (!event) {
+      // Asked for again and again, because nobody says when the stream has begun.
+      const asked = await automations.runNow(id);
+      await automations.cancelRun(asked.run.runId);
+      event = await Promise.race([heard, new Promise((later) => setTimeout(later, 500))]);
+    }
+    assert.equal(event.properties.automationID, id);
+    stop.abort();
+
+    assert.equal((await automations.cancelRun(run.runId)).run.status, "cancelled");
+    await refused(automations.gateDecide(run.runId, { decision: "approve" }), 403, "AUTOMATION_V2_GATE_REQUIRES_HUMAN");
+    await refused(automations.listHandoffs(id), 501, "FEATURE_UNAVAILABLE");
+    await refused(automations.graduationSummary(), 501, "FEATURE_UNAVAILABLE");
+    const deleted = await automations.delete(id);
+    assert.deepEqual([deleted.ok, deleted.deleted], [true, true]);
+    await refused(automations.get(id), 404, "AUTOMATION_V2_NOT_FOUND");
+  },
+
   async "every method was called"() {
     const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(client.bugMonitor));
     assert.deepEqual(methods.filter((name) => name !== "constructor" && !called.has(name)), []);

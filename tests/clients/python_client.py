@@ -402,6 +402,85 @@ async def flow(client):
         equal((await monitor.publish_draft(draft))["action"], "post_webhook")
         equal(len(hook.kept), 3)
 
+    automations = client.automations_v2
+
+    async def an_automation_lives_from_create_to_delete():
+        spec = {
+            "name": "Nightly totals",
+            "agents": [{"agent_id": "worker", "display_name": "Worker"}],
+            "flow": {"nodes": [{"node_id": "sum", "agent_id": "worker", "objective": "add it up"}]},
+            "schedule": {"type": "cron", "cron_expression": "0 3 * * *", "timezone": "UTC", "misfire_policy": "run_once"},
+            "own_key": {"kept": True},
+        }
+        made = await automations.create(spec)
+        equal((made.name, made.status), ("Nightly totals", "draft"))
+        equal(made.model_extra["own_key"], {"kept": True})
+        seen["automation"] = made.automation_id
+        updated = await automations.update(made.automation_id, {"description": "adds up", "status": "active"})
+        equal((updated.description, updated.status), ("adds up", "active"))
+        dry = await automations.run_now(made.automation_id, dry_run=True)
+        equal(dry.status, "completed")
+        run = await automations.run_now(made.automation_id)
+        equal((run.status, run.automation_id), ("queued", made.automation_id))
+        seen["run"] = run.run_id
+        listed = await automations.list()
+        equal((listed.count, listed.automations[0].automation_id), (1, made.automation_id))
+        equal((await automations.get(made.automation_id)).name, "Nightly totals")
+        equal((await automations.pause(made.automation_id)).status, "paused")
+        equal((await automations.get_run(run.run_id)).status, "paused")
+        equal((await automations.resume(made.automation_id)).status, "active")
+
+    async def runs_are_paused_resumed_recovered_and_cancelled():
+        run = seen["run"]
+        equal((await automations.resume_run(run)).status, "queued")
+        equal((await automations.pause_run(run, reason="wait")).status, "paused")
+        equal((await automations.recover_run(run)).status, "queued")
+        runs = await automations.list_runs(seen["automation"], limit=10)
+        equal((runs.count, {row.status for row in runs.runs}), (2, {"queued", "completed"}))
+        equal((await automations.cancel_run(run)).status, "cancelled")
+        equal((await automations.cancel_run(run)).status, "cancelled")
+
+    async def statuses_that_the_client_does_not_know_are_shown_as_ones_it_knows():
+        run = (await automations.run_now(seen["automation"])).run_id
+        http = automations._http
+        gate = {"report_id": "g", "status": "awaiting_approval", "awaiting_gate": {"node_id": "sum"}}
+        (await http.post(f"/automations/v2/runs/{run}/report", json=gate)).raise_for_status()
+        shown = await automations.get_run(run)
+        equal((shown.status, shown.model_extra["stored_status"]), ("paused", "awaiting_approval"))
+        await automations.cancel_run(run)
+        run = (await automations.run_now(seen["automation"])).run_id
+        blocked = {"report_id": "b", "status": "blocked", "blocked_nodes": ["sum"], "detail": "no key"}
+        (await http.post(f"/automations/v2/runs/{run}/report", json=blocked)).raise_for_status()
+        shown = await automations.get_run(run)
+        equal((shown.status, shown.model_extra["stored_status"]), ("failed", "blocked"))
+        await automations.list_runs(seen["automation"])
+
+    async def events_are_streamed():
+        heard = []
+
+        async def listen():
+            async for event in automations.events(automation_id=seen["automation"]):
+                heard.append(event)
+                if event.type == "automation.v2.run.cancelled":
+                    return
+
+        listening = asyncio.create_task(listen())
+        # Asked for again and again, because nobody says when the stream has begun.
+        while not listening.done():
+            run = (await automations.run_now(seen["automation"])).run_id
+            await automations.cancel_run(run)
+            await asyncio.wait([listening], timeout=0.5)
+        await listening
+        assert all(event.properties["automationID"] == seen["automation"] for event in heard if "automationID" in event.properties)
+
+    async def an_automation_is_deleted():
+        answer = await automations.delete(seen["automation"])
+        equal((answer["ok"], answer["deleted"], answer["automationID"]), (True, True, seen["automation"]))
+        await refused(automations.get(seen["automation"]), 404, "AUTOMATION_V2_NOT_FOUND")
+        equal((await automations.list()).count, 0)
+        await refused(automations.list_webhook_triggers(seen["automation"]), 501, "FEATURE_UNAVAILABLE")
+        await refused(automations.retry_task(seen["run"], "sum"), 501, "FEATURE_UNAVAILABLE")
+
     async def every_method_was_called():
         public = {name for name, _ in inspect.getmembers(monitor.monitor, inspect.ismethod) if not name.startswith("_")}
         equal(sorted(public - SECURITY - monitor.called), [])

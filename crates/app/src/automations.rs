@@ -66,8 +66,18 @@ pub struct Events {
 }
 
 impl App {
+    /// What this server was started with. Before [`App::govern_with`], the defaults.
+    pub fn governance_base(&self) -> Arc<Base> {
+        Arc::clone(self.governance.get_or_init(Arc::default))
+    }
+
+    /// Sets what the environment says of limits. Once, before the first request.
+    pub fn govern_with(&self, base: Base) {
+        let _ = self.governance.set(Arc::new(base));
+    }
+
     fn base(&self) -> Arc<Base> {
-        Arc::default()
+        self.governance_base()
     }
 
     pub async fn automation_create(
@@ -109,7 +119,7 @@ impl App {
         visibility: Option<Visibility>,
         audience: Option<Vec<String>>,
     ) -> Result<Automation, Failure> {
-        let share = act::change::Share { automation_id: id.to_owned(), visibility, audience, base: self.base() };
+        let share = act::change::Share { automation_id: id.to_owned(), visibility, audience };
         self.decide(ctx, share).await
     }
 
@@ -122,7 +132,7 @@ impl App {
     ) -> Result<Automation, Failure> {
         let mut rounds = 0;
         loop {
-            let pause = act::state::Pause { automation_id: id.to_owned(), reason: reason.clone(), base: self.base() };
+            let pause = act::state::Pause { automation_id: id.to_owned(), reason: reason.clone() };
             let paused = self.decide(ctx, pause).await?;
             rounds += 1;
             if !paused.more || rounds >= ROUNDS {
@@ -219,7 +229,7 @@ impl App {
         lease_ms: Option<u64>,
         stop_acknowledged: bool,
     ) -> Result<Beat, Failure> {
-        let beat = Heartbeat { run_id: id.to_owned(), claim_id, lease_ms, stop_acknowledged, base: self.base() };
+        let beat = Heartbeat { run_id: id.to_owned(), claim_id, lease_ms, stop_acknowledged };
         self.decide(ctx, beat).await
     }
 

@@ -5,7 +5,6 @@ use tandem_core::{
     automation::{
         Automation,
         act::lease::Reap,
-        admission::Base,
         run::failure::{self, NOTES, Note},
     },
     error::{Code, Failure},
@@ -66,7 +65,7 @@ impl App {
     async fn lease_due(&self, claim: &Claim) -> Result<(), Failure> {
         let ctx = self.worker_ctx("run_lease", &claim.tenant);
         let (run_id, job_id, lease) = (claim.job.subject.clone(), claim.job.job_id.clone(), claim.lease.clone());
-        let lost = self.decide(&ctx, Reap { run_id, job_id, lease, base: std::sync::Arc::<Base>::default() }).await?;
+        let lost = self.decide(&ctx, Reap { run_id, job_id, lease, base: self.governance_base() }).await?;
         if lost {
             tracing::info!(run = claim.job.subject, "an executor was not heard of; its run is ended");
         }

@@ -10,8 +10,9 @@ use super::{
     view,
 };
 use crate::{
-    decide::{Decided, Desk},
+    decide::{Ask, Decided, Desk},
     error::{Code, Failure},
+    governance::ledger,
 };
 
 /// Why a run is stopped.
@@ -23,57 +24,51 @@ pub struct Stop {
     pub event: &'static str,
 }
 
-/// Stops a run unless it has ended. Queued, or without an executor, it is paused at once; otherwise its executor is told
-/// at its next call, and the run is `pausing` until it says that it has stopped.
-pub fn stop_run(desk: &mut Desk<'_>, run_id: &str, stop: &Stop) -> Decided<()> {
-    let Some(before) = desk.get::<Run>(run_id)? else { return Ok(()) };
-    stop_found(desk, &before, stop);
-    Ok(())
+impl Stop {
+    /// As governance puts it.
+    pub fn of(stop: &ledger::Stop) -> Self {
+        let kind = StopKind::from_word(stop.cause.stop_kind()).unwrap_or(StopKind::GuardrailStopped);
+        Self { kind, reason: stop.reason.clone(), event: stop.cause.history_event() }
+    }
 }
 
-/// Stops the active runs of an automation, and names those that were.
-pub fn stop_runs(desk: &mut Desk<'_>, automation_id: &str, stop: &Stop) -> Decided<Vec<String>> {
-    let runs = act::state::active_runs(desk, automation_id, act::state::RUNS_AT_ONCE)?;
-    let stopped = runs.into_iter().filter(|run| stop_found(desk, run, stop)).map(|run| run.run_id);
-    Ok(stopped.collect())
+/// Reads the rows of these runs together, before they are stopped one by one.
+pub fn expect(desk: &mut Desk<'_>, run_ids: &[String]) -> Decided<()> {
+    desk.want(run_ids.iter().map(|id| Ask::row::<Run>(id)))
 }
 
-fn stop_found(desk: &mut Desk<'_>, before: &Run, stop: &Stop) -> bool {
+/// Stops a run unless it has ended. Without an executor it is paused at once; otherwise its executor is told at its next
+/// call, and the run is `pausing` until it says that it has stopped. Answers with where that leaves it; `None` when it
+/// had ended, or there is none.
+pub fn stop_run(desk: &mut Desk<'_>, run_id: &str, stop: &Stop) -> Decided<Option<RunStatus>> {
+    let Some(before) = desk.get::<Run>(run_id)? else { return Ok(None) };
     let mut after = before.clone();
-    let event = match stop.kind {
-        StopKind::GuardrailStopped => Event::Guardrail { reason: stop.reason.clone() },
-        StopKind::Cancelled
-        | StopKind::OperatorStopped
-        | StopKind::Panic
-        | StopKind::Shutdown
-        | StopKind::ServerRestart
-        | StopKind::StaleReaped => Event::Pause { reason: Some(stop.reason.clone()) },
-    };
-    if transition(&mut after, event, desk.now_ms()).is_err() {
+    if !apply(&mut after, stop, desk.now_ms()) {
+        return Ok(None);
+    }
+    let kind = act::event_of(after.status);
+    act::settle(desk, &before, &after, kind, json!({ "reason": stop.reason, "stopKind": stop.kind }));
+    Ok(Some(after.status))
+}
+
+/// Puts a stop on a run that has not ended. Answers with whether it could.
+pub fn apply(run: &mut Run, stop: &Stop, now_ms: u64) -> bool {
+    let event = Event::Stop { kind: stop.kind, reason: stop.reason.clone() };
+    if transition(run, event, now_ms).is_err() {
         return false;
     }
-    after.stop_kind = Some(stop.kind);
-    after.note(stop.event, desk.now_ms(), Some(&stop.reason), Some(stop.kind));
-    let kind = match after.status {
-        RunStatus::Pausing => "automation.v2.run.pausing",
-        RunStatus::Paused
-        | RunStatus::Queued
-        | RunStatus::Running
-        | RunStatus::AwaitingApproval
-        | RunStatus::Completed
-        | RunStatus::Blocked
-        | RunStatus::Failed
-        | RunStatus::Cancelled => "automation.v2.run.paused",
-    };
-    act::settle(desk, before, &after, kind, json!({ "reason": stop.reason, "stopKind": stop.kind }));
+    run.note(stop.event, now_ms, Some(&stop.reason), Some(stop.kind));
     true
 }
 
-/// Sets an automation's status. `None` when there is no such automation.
-pub fn set_status(desk: &mut Desk<'_>, automation_id: &str, status: AutomationStatus) -> Decided<Option<Value>> {
+/// Pauses an automation, or gives it back the status that it had before. Answers with it as clients see it; `None` when
+/// there is none.
+pub fn set_status(desk: &mut Desk<'_>, automation_id: &str, paused: bool) -> Decided<Option<Value>> {
     let Some(mut automation) = desk.get::<Automation>(automation_id)? else { return Ok(None) };
+    let before = automation.upkeep.status_before.filter(|status| *status != AutomationStatus::Paused);
+    let status = if paused { AutomationStatus::Paused } else { before.unwrap_or(AutomationStatus::Active) };
     if automation.status != status {
-        automation.upkeep.status_before = Some(automation.status);
+        automation.upkeep.status_before = paused.then_some(automation.status);
         automation.status = status;
         automation.updated_at_ms = desk.now_ms().max(automation.updated_at_ms + 1);
         desk.save(&automation);
@@ -81,20 +76,15 @@ pub fn set_status(desk: &mut Desk<'_>, automation_id: &str, status: AutomationSt
     Ok(Some(view::full(&automation, &desk.ctx.tenant)))
 }
 
-/// The automation as it is stored, to be kept elsewhere.
-pub fn snapshot(desk: &mut Desk<'_>, automation_id: &str) -> Decided<Option<Value>> {
-    let Some(automation) = desk.get::<Automation>(automation_id)? else { return Ok(None) };
-    serde_json::to_value(&automation).map(Some).map_err(|_| Failure::of(Code::Internal).into())
-}
-
-/// Brings a snapshot back with this status.
-pub fn put_back(desk: &mut Desk<'_>, snapshot: Value, status: AutomationStatus) -> Decided<Value> {
+/// Brings a deleted automation back from its snapshot, paused.
+pub fn put_back(desk: &mut Desk<'_>, snapshot: Value) -> Decided<Value> {
     let mut automation: Automation =
         serde_json::from_value(snapshot).map_err(|error| crate::decide::Halt::Corrupt(error.to_string()))?;
     if desk.get::<Automation>(&automation.automation_id)?.is_some() {
         return Err(Failure::of(Code::AutomationAlreadyExists).with("automationID", automation.automation_id).into());
     }
-    automation.status = status;
+    automation.upkeep.status_before = Some(automation.status);
+    automation.status = AutomationStatus::Paused;
     automation.updated_at_ms = desk.now_ms().max(automation.updated_at_ms + 1);
     desk.save(&automation);
     Ok(view::full(&automation, &desk.ctx.tenant))

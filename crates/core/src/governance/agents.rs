@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     agent::{Agent, AgentPause},
-    effects::Stopped,
+    effects::{self, Stopped},
     ledger::{RunLedger, Stop, StopCause},
     limits::Base,
     run,
@@ -124,6 +124,7 @@ fn tell(desk: &mut Desk<'_>, agent_id: &str) -> Decided<Agent> {
     let now = desk.now_ms();
     let page = PageAsk::of::<RunLedger>("created_at_ms", CHUNK).equal("active", Column::text(RunLedger::ACTIVE));
     let runs = desk.page::<RunLedger>(page)?;
+    effects::expect(desk, &runs)?;
     let more = runs.len() == CHUNK;
     let (mut told, mut stopped) = (0, 0);
     let Some(before) = desk.get::<Agent>(agent_id)? else { return Err(Failure::of(Code::AgentNotFound).into()) };

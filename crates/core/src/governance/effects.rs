@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::ledger::Stop;
+use super::ledger::{RunLedger, Stop};
 use crate::{
+    automation::{hooks, run::RunStatus},
     decide::{Decided, Desk},
     wire::wire_enum,
 };
@@ -27,21 +28,32 @@ pub enum Stopped {
     Gone,
 }
 
+/// Reads the runs of these ledgers together, before each is told to stop.
+pub fn expect(desk: &mut Desk<'_>, ledgers: &[RunLedger]) -> Decided<()> {
+    let ids: Vec<String> = ledgers.iter().map(|ledger| ledger.run_id.clone()).collect();
+    hooks::expect(desk, &ids)
+}
+
 /// Tells a run to stop.
 pub fn stop_run(desk: &mut Desk<'_>, run_id: &str, stop: &Stop) -> Decided<Stopped> {
-    let _ = (desk, run_id, stop);
-    Ok(Stopped::Now)
+    Ok(match hooks::stop_run(desk, run_id, &hooks::Stop::of(stop))? {
+        Some(RunStatus::Pausing) => Stopped::Told,
+        Some(_) => Stopped::Now,
+        None => Stopped::Gone,
+    })
 }
 
 /// Sets the status of an automation, and answers with it as clients see it. `Active` gives back what it was before the
 /// pause, so a draft stays a draft.
 pub fn stand(desk: &mut Desk<'_>, automation_id: &str, standing: Standing) -> Decided<Option<Value>> {
-    let _ = (desk, automation_id, standing);
-    Ok(None)
+    let paused = match standing {
+        Standing::Active => false,
+        Standing::Paused => true,
+    };
+    hooks::set_status(desk, automation_id, paused)
 }
 
 /// Brings a deleted automation back from its snapshot, paused, and answers with it as clients see it.
 pub fn put_back(desk: &mut Desk<'_>, snapshot: Value) -> Decided<Value> {
-    let _ = desk;
-    Ok(snapshot)
+    hooks::put_back(desk, snapshot)
 }

@@ -577,7 +577,9 @@ pub fn stop_all(desk: &mut Desk<'_>, automation_id: &str, stop: &Stop) -> Decide
         .equal("automation_id", Column::text(automation_id))
         .equal("active", Column::text(RunLedger::ACTIVE));
     let mut told = Vec::new();
-    for mut ledger in desk.page::<RunLedger>(page)? {
+    let ledgers = desk.page::<RunLedger>(page)?;
+    effects::expect(desk, &ledgers)?;
+    for mut ledger in ledgers {
         if ledger.is_active() && stop_one(desk, &mut ledger, stop)? != Stopped::Gone {
             told.push(ledger.run_id);
         }

@@ -55,13 +55,14 @@ impl Decision for Patch {
         fresh(&before, self.if_match.as_deref())?;
         let patched = read::patch(&before, self.body.clone(), desk.now_ms())
             .map_err(|defect| unreadable(defect, Code::AutomationUpdateFailed))?;
+        let change = difference(&before, &patched.automation, &patched.changed);
+        let pause = admission::patch(desk, &self.base, &before, &patched, change)?;
         let mut after = patched.automation;
-        let pause = admission::patch(desk, &self.base, &before, &after, patched.names_agents)?;
-        if pause {
+        if pause && after.status != AutomationStatus::Paused {
+            after.upkeep.status_before = Some(after.status);
             after.status = AutomationStatus::Paused;
         }
         desk.save(&after);
-        desk.audit("automation.governance.updated", difference(&before, &after, &patched.changed));
         Ok(after)
     }
 }
@@ -95,7 +96,6 @@ pub struct Share {
     pub automation_id: String,
     pub visibility: Option<Visibility>,
     pub audience: Option<Vec<String>>,
-    pub base: Arc<Base>,
 }
 
 impl Decision for Share {
@@ -103,7 +103,7 @@ impl Decision for Share {
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Automation> {
         let mut found = automation(desk, &self.automation_id)?;
-        admission::mutate(desk, &self.base, &self.automation_id, Operation::Share)?;
+        admission::mutate(desk, &self.automation_id, Operation::Share)?;
         let by: ActorRef = desk.ctx.actor.clone();
         share::share(&mut found, self.visibility, self.audience.clone(), &by);
         found.updated_at_ms = desk.now_ms().max(found.updated_at_ms + 1);

@@ -10,7 +10,8 @@ use serde_json::json;
 use super::{super::admission, lane, run, settle};
 use crate::{
     automation::{
-        admission::{Base, Operation, Readmission},
+        admission::{Base, Readmission},
+        hooks,
         run::{Event, Run, RunStatus, claim::Claim, transition},
     },
     decide::{Decided, Decision, Desk, PageAsk},
@@ -54,6 +55,7 @@ impl Decision for ClaimRuns {
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Vec<Run>> {
         let candidates = self.candidates(desk)?;
+        admission::expect(desk, &candidates)?;
         let mut lent = Vec::new();
         for before in candidates {
             if lent.len() >= self.limit.clamp(1, MOST) {
@@ -65,23 +67,15 @@ impl Decision for ClaimRuns {
                     .with("currentStatus", before.status.word())
                     .into());
             }
-            if !admission::may_work(
-                desk,
-                &self.base,
-                &before.automation_id,
-                Operation::RunClaim,
-                self.run_id.is_some(),
-            )? {
+            if !admission::may_work(desk, &before.automation_id, self.run_id.is_some())? {
                 continue;
             }
             let mut after = before.clone();
-            if let Readmission::Held { reason } = admission::readmit(desk, &self.base, &before)? {
-                if transition(&mut after, Event::Guardrail { reason: reason.clone() }, desk.now_ms()).is_ok() {
-                    settle(desk, &before, &after, "automation.v2.run.held", json!({ "reason": reason }));
-                }
-                if self.run_id.is_some() {
-                    // The hold stands: the refusal is an outcome, so that what was changed is kept.
-                    return Ok(Vec::new());
+            if let Readmission::Held { stop, .. } = admission::readmit(desk, &self.base, &before)? {
+                // The hold stands also where the run was named: what was changed is kept, and nothing is lent.
+                if hooks::apply(&mut after, &stop, desk.now_ms()) {
+                    let why = json!({ "reason": stop.reason, "stopKind": stop.kind });
+                    settle(desk, &before, &after, "automation.v2.run.paused", why);
                 }
                 continue;
             }

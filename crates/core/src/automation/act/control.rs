@@ -43,7 +43,7 @@ impl Decision for Control {
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Controlled> {
         let before = run(desk, &self.run_id)?;
-        admission::mutate(desk, &self.base, &before.automation_id, self.operation())?;
+        admission::mutate(desk, &before.automation_id, Operation::RunControl)?;
         if self.verb == Verb::Cancel && before.status.is_terminal() {
             return Ok(Controlled { run: before, already_terminal: true });
         }
@@ -61,15 +61,8 @@ impl Decision for Control {
         transition(&mut after, event, desk.now_ms()).map_err(|refusal| refused(&before, self.verb, refusal))?;
         let kind = if after.status == RunStatus::Pausing { "automation.v2.run.pausing" } else { kind };
         if after.status == RunStatus::Queued {
-            match admission::readmit(desk, &self.base, &after)? {
-                Readmission::Admitted => {}
-                Readmission::Held { reason } => {
-                    return Err(Failure::of(Code::RunBlocked)
-                        .with("runID", after.run_id.as_str())
-                        .with("automationID", after.automation_id.as_str())
-                        .with("detail", reason)
-                        .into());
-                }
+            if let Readmission::Held { failure, .. } = admission::readmit(desk, &self.base, &after)? {
+                return Err((*failure).with("runID", after.run_id.as_str()).into());
             }
         }
         if after.status.is_terminal() {
@@ -77,17 +70,6 @@ impl Decision for Control {
         }
         settle(desk, &before, &after, kind, json!({ "reason": reason }));
         Ok(Controlled { run: after, already_terminal: false })
-    }
-}
-
-impl Control {
-    fn operation(&self) -> Operation {
-        match self.verb {
-            Verb::Pause => Operation::RunPause,
-            Verb::Resume => Operation::RunResume,
-            Verb::Cancel => Operation::RunCancel,
-            Verb::Recover => Operation::RunRecover,
-        }
     }
 }
 

@@ -54,13 +54,9 @@ impl Decision for DecideGate {
         transition(&mut after, Event::GateDecided(decided), desk.now_ms())
             .map_err(|_| refused(&before, gate::Refusal::NotAwaiting))?;
         if after.status == RunStatus::Queued
-            && let Readmission::Held { reason } = admission::readmit(desk, &self.base, &after)?
+            && let Readmission::Held { failure, .. } = admission::readmit(desk, &self.base, &after)?
         {
-            return Err(Failure::of(Code::RunBlocked)
-                .with("runID", after.run_id.as_str())
-                .with("automationID", after.automation_id.as_str())
-                .with("detail", reason)
-                .into());
+            return Err((*failure).with("runID", after.run_id.as_str()).into());
         }
         if after.status.is_terminal() {
             admission::ended(desk, &self.base, &after)?;

@@ -3,21 +3,16 @@
 //! A beat that changes nothing but the lease is bookkeeping and leaves no audit row. The first one that carries an order
 //! to stop does, and so does the word that it was heard.
 
-use std::sync::Arc;
-
 use serde_json::json;
 
 use super::{super::admission, run, settle};
 use crate::{
-    automation::{
-        admission::{Base, Operation},
-        run::{
-            Event, Run,
-            claim::{Voice, voice},
-            order::Directives,
-            report::directives,
-            transition,
-        },
+    automation::run::{
+        Event, Run,
+        claim::{Voice, voice},
+        order::Directives,
+        report::directives,
+        transition,
     },
     decide::{Ask, Decided, Decision, Desk},
     error::{Code, Failure},
@@ -29,7 +24,6 @@ pub struct Heartbeat {
     pub claim_id: String,
     pub lease_ms: Option<u64>,
     pub stop_acknowledged: bool,
-    pub base: Arc<Base>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +41,7 @@ impl Decision for Heartbeat {
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Beat> {
         let before = run(desk, &self.run_id)?;
-        admission::may_work(desk, &self.base, &before.automation_id, Operation::RunReport, true)?;
+        admission::may_work(desk, &before.automation_id, true)?;
         if voice(&before, Some(&self.claim_id)) != Voice::Holder {
             return Err(claim_lost(&before));
         }

@@ -100,7 +100,7 @@ fn hand_over(desk: &mut Desk<'_>, run: &Run, kind: failure::FailureKind) {
 }
 
 /// The audit event that tells where a run has come to.
-fn event_of(status: RunStatus) -> &'static str {
+pub(super) fn event_of(status: RunStatus) -> &'static str {
     match status {
         RunStatus::Queued => "automation.v2.run.queued",
         RunStatus::Running => "automation.v2.run.running",

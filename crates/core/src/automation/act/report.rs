@@ -13,16 +13,17 @@ use super::{
 };
 use crate::{
     automation::{
-        admission::{Base, Operation},
+        admission::Base,
+        hooks,
         run::{
-            Event, Run,
+            Run, RunStatus,
             order::Directives,
             report::{self, Refusal, Report, directives},
-            transition,
         },
     },
     decide::{Ask, Decided, Decision, Desk},
     error::{Code, Failure},
+    governance::{ledger::RunLedger, limits::LimitsRow},
     record::{Collection, Column, Record},
 };
 
@@ -70,12 +71,17 @@ impl Decision for TakeReport {
     type Outcome = Answer;
 
     fn asks(&self) -> Vec<Ask> {
-        vec![Ask::row::<Run>(&self.run_id), Ask::row::<Taken>(&taken_id(&self.run_id, &self.report.report_id))]
+        vec![
+            Ask::row::<Run>(&self.run_id),
+            Ask::row::<Taken>(&taken_id(&self.run_id, &self.report.report_id)),
+            Ask::row::<RunLedger>(&self.run_id),
+            Ask::row::<LimitsRow>(LimitsRow::ID),
+        ]
     }
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Answer> {
         let before = run(desk, &self.run_id)?;
-        admission::may_work(desk, &self.base, &before.automation_id, Operation::RunReport, true)?;
+        admission::may_work(desk, &before.automation_id, true)?;
         let report = &self.report;
         let claim_id = report.claim_id.as_deref();
         let id = taken_id(&self.run_id, &report.report_id);
@@ -90,8 +96,12 @@ impl Decision for TakeReport {
         let mut after = before.clone();
         report::apply(&mut after, report, cost_usd, desk.now_ms()).map_err(|why| refused(&before, report, why))?;
         // Governance looks last, on the run as it is now, and may ask for a stop that no limit of the run did.
-        if let Some(reason) = admission::report(desk, &self.base, &before, &after, report, cost_usd)? {
-            let _ = transition(&mut after, Event::Guardrail { reason }, desk.now_ms());
+        if let Some(stop) = admission::report(desk, &self.base, &before, &after, report)?
+            && hooks::apply(&mut after, &stop, desk.now_ms())
+            && after.status == RunStatus::Paused
+        {
+            // Nobody holds it, so it has stopped.
+            admission::acknowledged(desk, &after)?;
         }
         let heard = |run: &Run| run.stop_order.as_ref().is_some_and(|order| !order.is_open());
         let acknowledged = heard(&after) && !heard(&before);

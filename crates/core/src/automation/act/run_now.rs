@@ -64,6 +64,9 @@ impl Decision for RunNow {
             }),
         );
         desk.save(&run);
+        if self.dry {
+            admission::ended(desk, &self.base, &run)?;
+        }
         Ok(run)
     }
 }

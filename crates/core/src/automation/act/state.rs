@@ -38,7 +38,6 @@ pub(in super::super) fn active_runs(desk: &mut Desk<'_>, automation_id: &str, li
 pub struct Pause {
     pub automation_id: String,
     pub reason: Option<String>,
-    pub base: Arc<Base>,
 }
 
 /// Whether runs were left that one transaction did not take along.
@@ -53,7 +52,7 @@ impl Decision for Pause {
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Paused> {
         let mut found = automation(desk, &self.automation_id)?;
-        admission::mutate(desk, &self.base, &self.automation_id, Operation::Pause)?;
+        admission::mutate(desk, &self.automation_id, Operation::Pause)?;
         let runs = active_runs(desk, &self.automation_id, RUNS_AT_ONCE)?;
         let more = runs.len() >= RUNS_AT_ONCE;
         let reason = non_blank(self.reason.as_deref()).map(str::to_owned);

@@ -298,7 +298,7 @@ pub fn apply(run: &mut Run, report: &Report, cost_usd: f64, now_ms: u64) -> Resu
         transition(run, Event::StopAcknowledged, now_ms)?;
     }
     if let Some(reason) = over_limit(run, now_ms) {
-        transition(run, Event::Guardrail { reason }, now_ms)?;
+        transition(run, Event::Stop { kind: StopKind::GuardrailStopped, reason }, now_ms)?;
     }
     Ok(())
 }
@@ -373,7 +373,7 @@ fn speak(run: &mut Run, report: &Report, said: ReportedStatus, now_ms: u64) -> R
             RunStatus::Pausing => transition(run, Event::StopAcknowledged, now_ms)?,
             _ if report.stop_kind == Some(StopKind::GuardrailStopped) => {
                 let reason = detail.unwrap_or_else(|| "a guardrail of the executor stopped the run".into());
-                transition(run, Event::Guardrail { reason }, now_ms)?;
+                transition(run, Event::Stop { kind: StopKind::GuardrailStopped, reason }, now_ms)?;
                 transition(run, Event::StopAcknowledged, now_ms)?;
             }
             RunStatus::Queued

@@ -24,8 +24,9 @@ pub enum Event {
     Pause {
         reason: Option<String>,
     },
-    /// A rule of governance, or a limit of the run, asks for a stop.
-    Guardrail {
+    /// A rule of governance, or a limit of the run, asks for a stop; `kind` says which.
+    Stop {
+        kind: StopKind,
         reason: String,
     },
     /// The executor says that it has stopped.
@@ -77,7 +78,7 @@ enum Kind {
     Claimed,
     Begun,
     Pause,
-    Guardrail,
+    Stop,
     StopAcknowledged,
     Resume,
     Cancel,
@@ -94,7 +95,7 @@ impl Event {
             Self::Claimed(_) => Kind::Claimed,
             Self::Begun => Kind::Begun,
             Self::Pause { .. } => Kind::Pause,
-            Self::Guardrail { .. } => Kind::Guardrail,
+            Self::Stop { .. } => Kind::Stop,
             Self::StopAcknowledged => Kind::StopAcknowledged,
             Self::Resume { .. } => Kind::Resume,
             Self::Cancel { .. } => Kind::Cancel,
@@ -130,7 +131,7 @@ fn next(status: RunStatus, kind: Kind, held: bool, leftover: bool) -> Result<Run
             (S::Pausing | S::Paused | S::AwaitingApproval, _) => Err(Refusal::NotPausable),
             (S::Completed | S::Blocked | S::Failed | S::Cancelled, _) => Err(Refusal::NotPausable),
         },
-        Kind::Guardrail => match (status, held) {
+        Kind::Stop => match (status, held) {
             (S::Queued | S::Paused | S::AwaitingApproval, _) => Ok(S::Paused),
             (S::Running | S::Pausing, false) => Ok(S::Paused),
             (S::Running | S::Pausing, true) => Ok(S::Pausing),
@@ -230,10 +231,10 @@ pub fn transition(run: &mut Run, event: Event, now_ms: u64) -> Result<(), Refusa
             stop(run, StopKind::OperatorStopped, why, now_ms);
             run.note("run_paused", now_ms, Some(why), None);
         }
-        Event::Guardrail { reason } => {
-            stop(run, StopKind::GuardrailStopped, &reason, now_ms);
+        Event::Stop { kind, reason } => {
+            stop(run, kind, &reason, now_ms);
             run.detail = Some(truncate(&reason, LONGEST_REASON));
-            run.note("run_stopped_by_guardrail", now_ms, Some(&reason), Some(StopKind::GuardrailStopped));
+            run.note("run_stopped", now_ms, Some(&reason), Some(kind));
         }
         Event::StopAcknowledged => {
             if let Some(order) = &mut run.stop_order {

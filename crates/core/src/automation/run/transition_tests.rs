@@ -79,7 +79,7 @@ fn every_event() -> Vec<Event> {
         Event::Claimed(claim(2)),
         Event::Begun,
         Event::Pause { reason: reason.clone() },
-        Event::Guardrail { reason: "cap".into() },
+        Event::Stop { kind: StopKind::GuardrailStopped, reason: "cap".into() },
         Event::StopAcknowledged,
         Event::Resume { reason: reason.clone() },
         Event::Cancel { reason: reason.clone() },
@@ -103,7 +103,7 @@ fn the_table() {
         ("Claimed", "R--------"),
         ("Begun", "RR-------"),
         ("Pause", "PS-------"),
-        ("Guardrail", "PSSPP----"),
+        ("Stop", "PSSPP----"),
         ("StopAcknowledged", "--PP-CBFX"),
         ("Resume", "---Q-----"),
         ("Cancel", "XXXXX----"),
@@ -117,7 +117,7 @@ fn the_table() {
         ("GateCancel", "----X----"),
         ("LeaseLost", "QFPPACBFX"),
     ];
-    let unheld = [("Pause", "PP-------"), ("Guardrail", "PPPPP----"), ("LeaseLost", "---------")];
+    let unheld = [("Pause", "PP-------"), ("Stop", "PPPPP----"), ("LeaseLost", "---------")];
     let letter = |status: RunStatus| match status {
         RunStatus::Queued => 'Q',
         RunStatus::Running => 'R',
@@ -171,7 +171,8 @@ fn a_stop_reaches_the_executor_and_its_time_is_measured() {
     transition(&mut run, Event::Pause { reason: Some("lunch".into()) }, 2_000).unwrap();
     assert_eq!(run.status, RunStatus::Pausing);
     // A graver reason takes over; the clock goes on from the first asking.
-    transition(&mut run, Event::Guardrail { reason: "cap reached".into() }, 2_500).unwrap();
+    transition(&mut run, Event::Stop { kind: StopKind::GuardrailStopped, reason: "cap reached".into() }, 2_500)
+        .unwrap();
     let order = run.stop_order.as_ref().unwrap();
     assert_eq!((order.kind, order.requested_at_ms), (StopKind::GuardrailStopped, 2_000));
     transition(&mut run, Event::StopAcknowledged, 3_400).unwrap();
