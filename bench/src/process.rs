@@ -32,6 +32,8 @@ impl Process {
             .arg(state)
             .env("TANDEM_API_TOKEN", http::TOKEN)
             .env(SECRET_VARIABLE, SECRET)
+            // A review after so many runs would be what is measured otherwise.
+            .env("TANDEM_AGENT_AUTOMATION_RUN_REVIEW_THRESHOLD", "0")
             .stderr(File::create(state.with_extension("log"))?);
         Self::start(command).await
     }

@@ -3,6 +3,7 @@
 mod audit;
 mod intake;
 mod logs;
+mod runs;
 mod scale;
 mod size;
 mod trackers;
@@ -10,7 +11,7 @@ mod webhooks;
 
 use crate::{Fault, Plan, table::Table};
 
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "reports_distinct",
     "reports_same",
     "idle_latency",
@@ -21,6 +22,7 @@ pub const NAMES: [&str; 10] = [
     "audit_verify",
     "size",
     "scale",
+    "run_reports",
 ];
 
 pub async fn run(name: &str, plan: &Plan, table: &mut Table) -> Result<(), Fault> {
@@ -33,6 +35,7 @@ pub async fn run(name: &str, plan: &Plan, table: &mut Table) -> Result<(), Fault
         "audit_append" => audit::append(plan, table).await,
         "audit_verify" => audit::verify(plan, table).await,
         "log_parse" => logs::parse(plan, table),
+        "run_reports" => runs::run(plan, table).await,
         "size" => size::run(plan, table).await,
         "scale" => scale::run(plan, table).await,
         _ => Err(format!("no measurement is called {name}").into()),

@@ -22,9 +22,11 @@ use tandem_core::{
         share::Visibility,
         spec::ExecutionProfile,
     },
+    decide::{Decision, Settled},
     error::{Code, Failure},
+    governance::policy::{POLICY_DECISIONS, PolicyDecision},
     ports::AuditQuery,
-    record::Column,
+    record::{Column, Write},
     tenant::TenantKey,
 };
 
@@ -65,17 +67,23 @@ pub struct Events {
     pub at: u64,
 }
 
+/// What a call would lead to, had it been one.
+#[derive(Clone, Debug)]
+pub struct Rehearsed {
+    /// The decisions of governance, each with its rule and the digest of its inputs, as they would have been recorded.
+    pub decisions: Vec<PolicyDecision>,
+    pub outcome: Result<Automation, Failure>,
+}
+
+fn rehearsed<D: Decision<Outcome = Automation>>(settled: Settled) -> Rehearsed {
+    let of_policy = |write: &Write| match write {
+        Write::Put(put) if put.collection.name == POLICY_DECISIONS.name => serde_json::from_str(&put.body).ok(),
+        _ => None,
+    };
+    Rehearsed { decisions: settled.writes.iter().filter_map(of_policy).collect(), outcome: settled.verdict.of::<D>() }
+}
+
 impl App {
-    /// What this server was started with. Before [`App::govern_with`], the defaults.
-    pub fn governance_base(&self) -> Arc<Base> {
-        Arc::clone(self.governance.get_or_init(Arc::default))
-    }
-
-    /// Sets what the environment says of limits. Once, before the first request.
-    pub fn govern_with(&self, base: Base) {
-        let _ = self.governance.set(Arc::new(base));
-    }
-
     fn base(&self) -> Arc<Base> {
         self.governance_base()
     }
@@ -89,6 +97,30 @@ impl App {
         let Creation { claims, idempotency_key } = creation;
         let create = act::create::Create { body, claims, key: idempotency_key, base: self.base() };
         self.decide(ctx, create).await
+    }
+
+    /// What [`App::automation_create`] would do. Nothing is written.
+    pub async fn automation_create_rehearse(
+        &self,
+        ctx: &OpContext,
+        body: Value,
+        creation: Creation,
+    ) -> Result<Rehearsed, Failure> {
+        let Creation { claims, idempotency_key } = creation;
+        let create = act::create::Create { body, claims, key: idempotency_key, base: self.base() };
+        self.rehearse(ctx, &create).await.map(rehearsed::<act::create::Create>)
+    }
+
+    /// What [`App::automation_patch`] would do. Nothing is written.
+    pub async fn automation_patch_rehearse(
+        &self,
+        ctx: &OpContext,
+        id: &str,
+        body: Value,
+        if_match: Option<String>,
+    ) -> Result<Rehearsed, Failure> {
+        let patch = act::change::Patch { automation_id: id.to_owned(), body, if_match, base: self.base() };
+        self.rehearse(ctx, &patch).await.map(rehearsed::<act::change::Patch>)
     }
 
     pub async fn automation(&self, ctx: &OpContext, id: &str) -> Result<Automation, Failure> {

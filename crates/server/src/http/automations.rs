@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tandem_app::automations::{Creation, RunWish};
+use tandem_app::automations::{Creation, Rehearsed, RunWish};
 use tandem_core::{
     actor::OpContext,
     automation::{
@@ -16,6 +16,7 @@ use tandem_core::{
         spec::ExecutionProfile, view,
     },
     error::Code,
+    governance::policy::PolicyDecision,
     record::Column,
     text::non_blank,
 };
@@ -174,6 +175,48 @@ pub struct DeletedAutomation {
     pub automation_id: String,
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DryQuery {
+    /// `true` decides and answers with the decisions, and changes nothing.
+    #[serde(default, alias = "dryRun")]
+    pub dry_run: Option<bool>,
+}
+
+/// With `?dry_run=true`, in place of the automation: whether the call would be taken, and why.
+#[derive(Serialize, ToSchema)]
+pub struct RehearsedAnswer {
+    pub ok: bool,
+    pub dry_run: bool,
+    pub allowed: bool,
+    pub decisions: Vec<PolicyDecision>,
+    /// As it would be.
+    #[schema(value_type = Option<AutomationView>)]
+    pub automation: Option<Value>,
+    /// The error that the call would be answered with, with its `status`.
+    #[schema(value_type = Option<Object>)]
+    pub refusal: Option<Value>,
+}
+
+/// The answer of a call that changes an automation, or of its rehearsal.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes two answers of one call")]
+pub enum ChangeAnswer {
+    Changed(AutomationAnswer),
+    Rehearsed(RehearsedAnswer),
+}
+
+fn rehearsal(rehearsed: Rehearsed, ctx: &OpContext) -> Response {
+    let (automation, refusal) = match &rehearsed.outcome {
+        Ok(automation) => (Some(view::full(automation, &ctx.tenant)), None),
+        Err(failure) => (None, Some(self::refusal(failure))),
+    };
+    let (ok, decisions) = (true, rehearsed.decisions);
+    Json(RehearsedAnswer { ok, dry_run: true, allowed: refusal.is_none(), decisions, automation, refusal })
+        .into_response()
+}
+
 fn tagged(automation: &Automation, ctx: &OpContext) -> Response {
     let body = AutomationAnswer { automation: view::full(automation, &ctx.tenant) };
     let mut response = Json(body).into_response();
@@ -220,12 +263,13 @@ pub async fn list(
 #[utoipa::path(
     post, path = "/automations/v2", tag = "automations",
     params(
+        DryQuery,
         ("idempotency-key" = Option<String>, Header, description = "Names this call, so that it may be repeated."),
         ("x-tandem-agent-ancestor-ids" = Option<String>, Header, description = "Agents that led to the author, the oldest first."),
     ),
     request_body = AutomationBody,
     responses(
-        (status = 200, body = AutomationAnswer),
+        (status = 200, body = ChangeAnswer),
         (status = 400, body = ErrorBody, description = "`AUTOMATION_V2_CREATE_FAILED` with `detail`, or `AUTOMATION_V2_INVALID_METADATA`"),
         (status = 403, body = ErrorBody, description = "Governance refuses; the code says which rule."),
         (status = 409, body = ErrorBody, description = "`AUTOMATION_V2_ALREADY_EXISTS`"),
@@ -235,11 +279,16 @@ pub async fn list(
 pub async fn create(
     operator: Operator,
     State(state): State<AppState>,
+    Query(dry): Query<DryQuery>,
     Lineage(claims): Lineage,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Body(body): Body<Value>,
 ) -> Result<Response, ApiError> {
     let creation = Creation { claims, idempotency_key };
+    if dry.dry_run.unwrap_or(false) {
+        let rehearsed = state.app.automation_create_rehearse(&operator.ctx, body, creation).await?;
+        return Ok(rehearsal(rehearsed, &operator.ctx));
+    }
     let automation = state.app.automation_create(&operator.ctx, body, creation).await?;
     Ok(tagged(&automation, &operator.ctx))
 }
@@ -270,11 +319,12 @@ pub async fn get(
     patch, path = "/automations/v2/{id}", tag = "automations",
     params(
         ("id" = String, Path, description = "`automation_id`"),
+        DryQuery,
         ("if-match" = Option<String>, Header, description = "The `ETag` (or `updated_at_ms`) of the version that was edited."),
     ),
     request_body = AutomationBody,
     responses(
-        (status = 200, body = AutomationAnswer),
+        (status = 200, body = ChangeAnswer),
         (status = 400, body = ErrorBody, description = "`AUTOMATION_V2_UPDATE_FAILED` with `detail`, or `AUTOMATION_V2_INVALID_METADATA`"),
         (status = 403, body = ErrorBody, description = "Governance refuses; the code says which rule."),
         (status = 404, body = ErrorBody, description = "`AUTOMATION_V2_NOT_FOUND`"),
@@ -285,6 +335,7 @@ pub async fn patch(
     operator: Operator,
     State(state): State<AppState>,
     Path(id): Path<String>,
+    Query(dry): Query<DryQuery>,
     headers: HeaderMap,
     Body(body): Body<Value>,
 ) -> Result<Response, ApiError> {
@@ -295,6 +346,10 @@ pub async fn patch(
             Some(text.to_owned())
         }
     };
+    if dry.dry_run.unwrap_or(false) {
+        let rehearsed = state.app.automation_patch_rehearse(&operator.ctx, &id, body, if_match).await?;
+        return Ok(rehearsal(rehearsed, &operator.ctx));
+    }
     let automation = state.app.automation_patch(&operator.ctx, &id, body, if_match).await?;
     Ok(tagged(&automation, &operator.ctx))
 }

@@ -268,3 +268,62 @@ fn another_tenant_sees_nothing_of_it() {
     other.get(&format!("/automations/v2/runs/{run_id}")).refused(404, "AUTOMATION_V2_RUN_NOT_FOUND");
     act(&other, &run_id, "cancel").refused(404, "AUTOMATION_V2_RUN_NOT_FOUND");
 }
+
+#[test]
+fn a_rehearsal_decides_and_changes_nothing() {
+    let (server, client) = configured("automation-rehearsal", json!({}));
+    let before = audit::last_seq(&client);
+    let told = client.post("/automations/v2?dry_run=true", spec("Perhaps")).ok();
+    assert_eq!((&told["dry_run"], &told["allowed"], &told["refusal"]), (&json!(true), &json!(true), &Value::Null));
+    let decision = &told["decisions"][0];
+    assert_eq!((&decision["operation"], &decision["decision"]), (&json!("create"), &json!("allow")));
+    assert!(decision["rule_id"].is_string() && text(&decision["inputs_digest"]).len() == 64, "{decision}");
+    let mut greedy = spec("Greedy");
+    greedy["capabilities"] = json!({ "creates_agents": true });
+    let agent = server.client().with("x-tandem-agent-id", "worker");
+    let told = agent.post("/automations/v2?dry_run=true", greedy.clone()).ok();
+    assert_eq!(told["allowed"], json!(false));
+    assert_eq!(told["refusal"]["code"], json!("AUTOMATION_V2_CAPABILITY_ESCALATION_FORBIDDEN"));
+    assert_eq!(told["refusal"]["status"], json!(403));
+    assert_eq!((client.get("/automations/v2").ok()["count"].clone(), audit::last_seq(&client)), (json!(0), before));
+    agent.post("/automations/v2", greedy).refused(403, "AUTOMATION_V2_CAPABILITY_ESCALATION_FORBIDDEN");
+    let id = made(&client, "There");
+    let path = format!("/automations/v2/{id}?dry_run=true");
+    assert_eq!(client.patch(&path, json!({ "name": "Other" })).ok()["automation"]["name"], json!("Other"));
+    assert_eq!(client.get(&format!("/automations/v2/{id}")).ok()["automation"]["name"], json!("There"));
+}
+
+#[test]
+fn the_runs_of_a_paused_agent_are_told_to_stop() {
+    let (server, client) = configured("automation-agent", json!({}));
+    let agent = server.client().with("x-tandem-agent-id", "builder");
+    let id = text(&agent.post("/automations/v2", spec("Built")).ok()["automation"]["automation_id"]);
+    let runs: Vec<String> = (0..4).map(|_| asked(&agent, &id)).collect();
+    assert_eq!(run(&client, &runs[0])["lineage_agent_ids"], json!(["builder"]));
+    // Somebody else's agent may not touch it, and may not work on it either.
+    let other = server.client().with("x-tandem-agent-id", "stranger");
+    other
+        .patch(&format!("/automations/v2/{id}"), json!({ "name": "x" }))
+        .refused(403, "AUTOMATION_V2_MODIFY_FORBIDDEN");
+    act(&other, &runs[0], "cancel").refused(403, "AUTOMATION_V2_MODIFY_FORBIDDEN");
+    other
+        .post(&format!("/automations/v2/runs/{}/claim", runs[0]), json!({ "claimant_id": "x" }))
+        .refused(403, "AUTOMATION_V2_MODIFY_FORBIDDEN");
+    assert_eq!(other.post("/automations/v2/runs/claim", json!({ "claimant_id": "x" })).ok()["count"], json!(0));
+    let claim = claimed(&client, &runs[0], 60_000);
+    let ann = server.client().with("x-tandem-actor-id", "ann").with("x-tandem-request-source", "control_panel");
+    let paused = ann.post("/governance/agents/builder/pause", json!({ "reason": "kill switch" }));
+    assert!(paused.status < 300, "{} {}", paused.status, paused.text());
+    assert_eq!(run(&client, &runs[0])["status"], json!("pausing"));
+    for waiting in &runs[1..] {
+        assert_eq!(run(&client, waiting)["status"], json!("paused"));
+    }
+    let beat = json!({ "claim_id": claim, "stop_acknowledged": true });
+    let told = client.post(&format!("/automations/v2/runs/{}/heartbeat", runs[0]), beat).ok();
+    assert_eq!(told["directives"]["stop"], json!(true));
+    assert!(run(&client, &runs[0])["stop_order"]["acknowledged_after_ms"].is_u64());
+    act(&client, &runs[1], "resume").refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
+    client
+        .post(&format!("/automations/v2/{id}/run_now"), json!({}))
+        .refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
+}

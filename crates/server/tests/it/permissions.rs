@@ -275,6 +275,25 @@ fn automation_change(admin: &Client, template: &str, method: &str, unique: &str)
             admin.post(&format!("/automations/v2/runs/{run}/report"), wait).ok();
             to(&run, json!({ "decision": "approve" }))
         }
+        "/automations/v2/{id}/grants" => to(&made(admin, unique), json!({ "granted_to_agent_id": "helper" })),
+        "/automations/v2/{id}/grants/{grant_id}" => {
+            let id = made(admin, unique);
+            let person = [("x-tandem-actor-id", "ada"), ("x-tandem-request-source", "control_panel")];
+            let grant = json!({ "granted_to_agent_id": "helper" });
+            let grant = admin.must("POST", &format!("/automations/v2/{id}/grants"), &person, Some(grant)).ok();
+            let path = format!("/automations/v2/{id}/grants/{}", text(&grant["grant"]["grant_id"]));
+            Some(Change { path, body: json!({}) })
+        }
+        "/automations/v2/{id}/retire" => to(&made(admin, unique), json!({ "reason": "walked" })),
+        "/automations/v2/{id}/extend" => {
+            let soon = tandem_testkit::wait::now_ms() + 86_400_000;
+            to(&made(admin, unique), json!({ "expires_at_ms": soon }))
+        }
+        "/automations/v2/{id}/restore" => {
+            let id = made(admin, unique);
+            admin.delete(&format!("/automations/v2/{id}")).ok();
+            to(&id, json!({}))
+        }
         path if ["/webhook-triggers", "/repair", "/tasks/"].iter().any(|part| path.contains(part)) => None,
         path => panic!("{method} {path} has no entry here; say how it changes something, or that it does not"),
     }

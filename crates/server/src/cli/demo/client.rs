@@ -26,6 +26,10 @@ pub struct Client {
 pub enum As<'a> {
     /// The operator: the full token, named as a person.
     Operator,
+    /// An agent: the full token, and the agent's name.
+    Agent(&'a str),
+    /// An executor: the full token and nothing else.
+    Executor,
     /// A reporter: a scoped intake key.
     Reporter(&'a str),
     Nobody,
@@ -69,6 +73,10 @@ impl Client {
                 .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
                 .header("x-tandem-request-source", "control_panel")
                 .header("x-tandem-actor-id", "demo-operator"),
+            As::Agent(id) => {
+                request.header(header::AUTHORIZATION, format!("Bearer {}", self.token)).header("x-tandem-agent-id", id)
+            }
+            As::Executor => request.header(header::AUTHORIZATION, format!("Bearer {}", self.token)),
             As::Reporter(key) => request.header("x-tandem-incident-monitor-intake-key", key),
             As::Nobody => request,
         };

@@ -117,6 +117,7 @@ async fn walk(demo: &mut Demo, server: &Server) -> Result<(), Fault> {
     steps::approval::denial(demo).await?;
     steps::delivery::approve(demo).await?;
     steps::delivery::receipts(demo).await?;
+    steps::runs::work(demo).await?;
     steps::ledger::export(demo).await?;
     steps::ledger::forgery(demo)
 }

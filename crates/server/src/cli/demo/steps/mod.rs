@@ -6,6 +6,7 @@ pub mod evidence;
 pub mod intake;
 pub mod ledger;
 pub mod logs;
+pub mod runs;
 pub mod setup;
 
 use serde_json::Value;
