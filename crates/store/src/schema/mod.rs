@@ -125,9 +125,8 @@ fn tables() -> impl Iterator<Item = &'static Table> {
 #[cfg(test)]
 mod tests {
     use tandem_core::{
-        audit, automation, config, credential, draft, governance, incident, publish, receipt, record::Collection, signal,
-        source,
-        tracker, triage,
+        audit, automation, config, credential, draft, governance, incident, publish, receipt, record::Collection,
+        signal, source, tracker, triage,
     };
 
     use super::*;
