@@ -481,6 +481,29 @@ async def flow(client):
         await refused(automations.list_webhook_triggers(seen["automation"]), 501, "FEATURE_UNAVAILABLE")
         await refused(automations.retry_task(seen["run"], "sum"), 501, "FEATURE_UNAVAILABLE")
 
+    async def tool_servers_are_registered_changed_and_forgotten():
+        # Real servers are another suite's; here it is every method and the shape of its answer.
+        mcp = client.mcp
+        added = await mcp.add("desk", "http://127.0.0.1:9/mcp", headers={"X-Team": "core"}, allowed_tools=["a"],
+                              secret_headers={"Authorization": "Bearer env:NOT_SET_ANYWHERE"}, purpose="tickets")
+        equal((added["ok"], added["server"]["connected"]), (True, False))
+        equal((await mcp.list())["desk"]["secret_headers"]["authorization"]["secret_ref"], "env:NOT_SET_ANYWHERE")
+        equal((await mcp.patch("desk", clear_allowed_tools=True))["ok"], True)
+        equal((await mcp.set_enabled("desk", True))["ok"], True)
+        connected = await mcp.connect("desk")
+        equal((connected["ok"], connected["error_code"]), (False, "secret_unavailable"))
+        equal((await mcp.authenticate("desk"))["ok"], False)
+        await refused(mcp.refresh("desk"), 400, "MCP_REFRESH_FAILED")
+        await refused(mcp.auth("desk"), 400, "MCP_OAUTH_FAILED")
+        await refused(mcp.auth_callback("desk", {"code": "c", "state": "s"}), 400, "MCP_OAUTH_FAILED")
+        equal((await mcp.delete_auth("desk"))["ok"], True)
+        await refused(mcp.add("x", "stdio"), 403, "MCP_STDIO_TRANSPORT_DENIED")
+        await refused(mcp.catalog_toml("github"), 404, "MCP_CATALOG_ENTRY_NOT_FOUND")
+        equal((await mcp.list_tools(), await mcp.list_resources()), ([], []))
+        equal((await mcp.disconnect("desk"))["ok"], True)
+        equal((await mcp.delete("desk"))["deleted"], True)
+        equal(await mcp.list(), {})
+
     async def every_method_was_called():
         public = {name for name, _ in inspect.getmembers(monitor.monitor, inspect.ismethod) if not name.startswith("_")}
         equal(sorted(public - SECURITY - monitor.called), [])

@@ -64,7 +64,8 @@ impl App {
             Failure::new(Code::ValidationFailed, "the configuration has a wrong shape")
                 .with("detail", error.to_string())
         })?;
-        if let Err(violations) = config::validate(&mut wanted, None) {
+        let known = self.servers_known(&ctx.tenant.key()).await?;
+        if let Err(violations) = config::validate(&mut wanted, Some(&known)) {
             let detail: Vec<String> = violations.iter().map(|v| format!("{}: {}", v.path, v.message)).collect();
             return Err(Failure::of(Code::ConfigInvalid).with("detail", detail.join("; ")).with(
                 "violations",
@@ -72,6 +73,15 @@ impl App {
             ));
         }
         self.config_write(ctx, if_match, UPDATED, |_| Ok(wanted.clone())).await
+    }
+
+    /// Names that a configuration may use for MCP servers: the registered ones, and those that the stored configuration
+    /// has already, so that removing a server does not block every later change.
+    async fn servers_known(&self, tenant: &TenantKey) -> Result<Vec<String>, Failure> {
+        let registered = self.mcp_server_rows(tenant).await?.into_iter().map(|row| row.value.name);
+        let snapshot = self.snapshot(tenant).await?;
+        let projects = snapshot.config.monitored_projects.iter().filter_map(|project| project.mcp_server.clone());
+        Ok(registered.chain(snapshot.config.mcp_server.clone()).chain(projects).collect())
     }
 
     /// Pauses or resumes. Looks at nothing but the switch: an unrelated defect never blocks an emergency stop.

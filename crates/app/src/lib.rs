@@ -15,6 +15,7 @@ mod intake;
 mod keys;
 mod load;
 mod log_sources;
+mod mcp;
 mod posts;
 mod preview;
 mod publish;
@@ -45,6 +46,7 @@ pub use intake::IntakeRequest;
 pub use keys::NewKey;
 pub use load::{Page, PageRequest};
 pub use log_sources::Replayed;
+pub use mcp::{AuthRequest, AuthStarted};
 
 /// The drivers that an [`App`] acts through.
 pub struct Ports {
@@ -55,6 +57,7 @@ pub struct Ports {
     pub outbound: Arc<dyn reconcile::deliver::Outbound>,
     pub workspace: Arc<dyn tandem_core::triage::Workspace>,
     pub logs: Arc<dyn tandem_core::ports::LogFiles>,
+    pub mcp: Arc<dyn tandem_core::ports::Mcp>,
     /// The seed of the audit signing key, where an operator keeps it outside the store.
     pub audit_seed: Option<[u8; 32]>,
 }
@@ -70,6 +73,7 @@ pub struct App {
     pub(crate) trackers: reconcile::tracker::Shared,
     pub(crate) waiters: waiters::Waiters,
     pub(crate) hub: reconcile::tail::Hub,
+    pub(crate) mcp_asked: mcp::Asked,
     recent: recent::Recent,
     /// Sync jobs that this process has seen to.
     pub(crate) syncs: Mutex<std::collections::BTreeSet<String>>,
@@ -98,6 +102,7 @@ impl App {
             trackers: reconcile::tracker::Shared::default(),
             waiters: waiters::Waiters::default(),
             hub: reconcile::tail::Hub::default(),
+            mcp_asked: mcp::Asked::default(),
             recent: recent::Recent::default(),
             syncs: Mutex::default(),
             wake: tokio::sync::Notify::new(),

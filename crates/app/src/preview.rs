@@ -12,7 +12,7 @@ use tandem_core::{
     tenant::TenantKey,
 };
 
-use crate::{App, publish::lane};
+use crate::{App, mcp::View, publish::lane};
 
 impl App {
     pub async fn preview(&self, ctx: &OpContext, input: &PreviewInput) -> Result<RoutePreview, Failure> {
@@ -42,7 +42,7 @@ impl App {
         let config = &snapshot.config;
         let context = route::Context::from_parts(input, input.report.as_ref(), draft, incident);
         let (destinations, sources) = (
-            self.destination_readiness(&ctx.tenant.key(), config),
+            self.destination_readiness(&ctx.tenant.key(), config).await?,
             self.source_readiness(&ctx.tenant.key(), config).await?,
         );
         let rows = route::ReadinessRows { destinations: &destinations, sources: &sources };
@@ -50,7 +50,24 @@ impl App {
     }
 
     /// Readiness of every effective destination, from settings, secrets and circuits as they are now.
-    pub(crate) fn destination_readiness(&self, tenant: &TenantKey, config: &Config) -> Vec<DestinationReadiness> {
+    pub(crate) async fn destination_readiness(
+        &self,
+        tenant: &TenantKey,
+        config: &Config,
+    ) -> Result<Vec<DestinationReadiness>, Failure> {
+        let view = self.mcp_facts(tenant, config).await?;
+        Ok(self.destination_readiness_with(tenant, config, &view))
+    }
+
+    /// The same, with what is known of the MCP servers already read.
+    pub(crate) fn destination_readiness_with(
+        &self,
+        tenant: &TenantKey,
+        config: &Config,
+        view: &View,
+    ) -> Vec<DestinationReadiness> {
+        let server = |name: &str| view.server(name);
+        let tool = |server: &str, tool: &str| view.tool(server, tool);
         let available = |reference: &str| self.ports.secrets.resolve(reference).is_ok();
         let now_ms = self.now_ms();
         let judge = |destination: &Destination| {
@@ -60,7 +77,13 @@ impl App {
                 State::Open { until_ms, .. } => (Circuit::Open, Some(until_ms)),
                 State::HalfOpen { .. } => (Circuit::HalfOpen, None),
             };
-            let facts = Facts { circuit, circuit_open_until_ms: until, ..Facts::new(now_ms, &available) };
+            let facts = Facts {
+                circuit,
+                circuit_open_until_ms: until,
+                server: &server,
+                tool: &tool,
+                ..Facts::new(now_ms, &available)
+            };
             destination::readiness(config, destination, &facts)
         };
         destination::effective(config).iter().map(judge).collect()

@@ -1,14 +1,18 @@
 //! Status: what is configured, what is ready, what is going on. Reading it changes nothing.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tandem_core::{
     actor::OpContext,
     config::Config,
-    destination::{self, Destination, DestinationKind, DestinationReadiness, Gap},
+    destination::{self, Destination, DestinationKind, DestinationReadiness, Gap, Server},
     draft::{DRAFTS, Draft, DraftStatus},
     error::Failure,
     incident::{INCIDENTS, Incident, IncidentStatus},
+    mcp::{
+        ToolRow,
+        capability::{self, Resolved},
+    },
     publish::DeliveryState,
     receipt::{POSTS, Post},
     record::{Collection, Column},
@@ -19,7 +23,7 @@ use tandem_core::{
 };
 use utoipa::ToSchema;
 
-use crate::{App, store_failure};
+use crate::{App, mcp::View, store_failure};
 
 /// Booleans only; clients type it as a map of them.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -86,8 +90,9 @@ pub struct Status {
     pub log_watcher: LogWatcher,
     pub required_capabilities: RequiredCapabilities,
     pub missing_required_capabilities: Vec<String>,
-    #[schema(value_type = Vec<Object>)]
-    pub resolved_capabilities: Vec<Value>,
+    /// Which tool of the selected server does what a GitHub destination needs.
+    pub resolved_capabilities: Vec<Resolved>,
+    /// Namespaced names of what the selected server offers and its allowlist admits.
     pub discovered_mcp_tools: Vec<String>,
     #[schema(value_type = Vec<Object>)]
     pub selected_server_binding_candidates: Vec<Value>,
@@ -95,6 +100,8 @@ pub struct Status {
     pub destinations: Vec<Destination>,
     pub destination_readiness: Vec<DestinationReadiness>,
     pub source_readiness: Vec<SourceReadiness>,
+    /// The release of the capability bindings.
+    pub binding_source_version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub selected_model: Option<Map<String, Value>>,
@@ -106,10 +113,7 @@ pub struct Status {
     pub pending_posts: u64,
 }
 
-const CAPABILITIES: [&str; 4] =
-    ["github.list_issues", "github.get_issue", "github.create_issue", "github.comment_on_issue"];
-
-/// What provides them over the API.
+/// What provides the capabilities over the API, in the order of their bindings.
 const REQUESTS: [&str; 4] = [
     "GET /search/issues",
     "GET /repos/{owner}/{repo}/issues/{issue_number}",
@@ -122,30 +126,53 @@ impl App {
         let tenant = ctx.tenant.key();
         let snapshot = self.snapshot(&tenant).await?;
         let config = snapshot.config.clone();
-        let destination_readiness = self.destination_readiness(&tenant, &config);
+        let view = self.mcp_facts(&tenant, &config).await?;
+        let destination_readiness = self.destination_readiness_with(&tenant, &config, &view);
         let (log_watcher, facts) = self.log_watcher(&tenant, &config).await?;
         let source_readiness = source::readiness(&config, &facts, self.now_ms());
 
         let repo_valid = config.repo.as_deref().is_some_and(valid_repo);
         let ingest_ready = config.enabled && !config.paused && repo_valid;
-        let last_error = last_error(&config, repo_valid);
-        let resolved = self.github_capabilities(&config, &destination_readiness);
-        let has = |capability: &str| resolved.iter().any(|found| found["capability_id"] == capability);
-        let [list, get, create, comment] = CAPABILITIES.map(has);
-        let (read, write) = (list && get, create && comment);
-        // No model catalogue in this build: what needs it is not ready.
+        let selected = config.mcp_server.as_deref().unwrap_or_default();
+        let callable = view.callable(selected);
+        // A destination that uses the API needs no tools; where none does, the selected server's tools count.
+        let api = self.github_capabilities(&config, &destination_readiness);
+        let api_ready = !api.is_empty();
+        let resolved = if api_ready { api } else { capability::resolve(&callable) };
+        let has = |id: &str| resolved.iter().any(|found| found.capability_id == id);
+        let required = RequiredCapabilities {
+            github_list_issues: has("github.list_issues"),
+            github_get_issue: has("github.get_issue"),
+            github_create_issue: has("github.create_issue"),
+            github_comment_on_issue: has("github.comment_on_issue"),
+        };
+        let missing: Vec<String> =
+            capability::GITHUB.iter().map(|b| b.capability_id).filter(|id| !has(id)).map(str::to_owned).collect();
+        let mcp_server_present = view.registered(selected);
+        let mcp_connected = view.server(selected) == Server::Connected;
+        let github_read_ready = required.github_list_issues && required.github_get_issue;
+        let github_write_ready = required.github_create_issue && required.github_comment_on_issue;
+        let publish_ready = ingest_ready && (mcp_connected || api_ready) && github_read_ready && github_write_ready;
+        // Triage needs no model. Where one is selected all the same, there is no catalogue that it could be found in.
+        let selected_model_ready =
+            config.model_policy.as_ref().is_none_or(|policy| !policy.contains_key("default_model"));
+        let last_error = last_error(&config, repo_valid, &view, &missing);
         let readiness = Readiness {
             enabled: config.enabled,
-            config_valid: false,
+            config_valid: repo_valid
+                && (mcp_server_present || api_ready)
+                && github_read_ready
+                && github_write_ready
+                && selected_model_ready,
             repo_valid,
-            mcp_server_present: false,
-            mcp_connected: false,
-            github_read_ready: read,
-            github_write_ready: write,
-            selected_model_ready: false,
+            mcp_server_present,
+            mcp_connected,
+            github_read_ready,
+            github_write_ready,
+            selected_model_ready,
             ingest_ready,
-            publish_ready: ingest_ready && read && write,
-            runtime_ready: false,
+            publish_ready,
+            runtime_ready: publish_ready && selected_model_ready,
             destination_ready: destination_readiness.iter().any(|row| row.publish_ready),
             source_ready: source_readiness.iter().filter(|row| row.enabled).all(|row| row.ready),
             route_preview_ready: true,
@@ -179,16 +206,15 @@ impl App {
                 last_post_result: newest_post.map(|row| row.value.status.word().to_owned()),
             },
             log_watcher,
-            required_capabilities: RequiredCapabilities {
-                github_list_issues: list,
-                github_get_issue: get,
-                github_create_issue: create,
-                github_comment_on_issue: comment,
+            required_capabilities: required,
+            missing_required_capabilities: missing,
+            discovered_mcp_tools: view.offered(selected).iter().map(|tool| tool.namespaced_name.clone()).collect(),
+            selected_server_binding_candidates: match mcp_server_present {
+                true => capability::candidates(&callable),
+                false => Vec::new(),
             },
-            missing_required_capabilities: CAPABILITIES.iter().filter(|c| !has(c)).map(|c| (*c).to_owned()).collect(),
-            resolved_capabilities: resolved.clone(),
-            discovered_mcp_tools: Vec::new(),
-            selected_server_binding_candidates: Vec::new(),
+            resolved_capabilities: resolved,
+            binding_source_version: capability::VERSION.to_owned(),
             destinations: destination::effective(&config),
             destination_readiness,
             source_readiness,
@@ -207,7 +233,7 @@ impl App {
     }
 
     /// What can be done at GitHub through a destination's own API: everything, where its token and its address are usable.
-    fn github_capabilities(&self, config: &Config, rows: &[DestinationReadiness]) -> Vec<Value> {
+    fn github_capabilities(&self, config: &Config, rows: &[DestinationReadiness]) -> Vec<Resolved> {
         const UNUSABLE: [Gap; 6] = [
             Gap::RepoMissing,
             Gap::RepoInvalid,
@@ -227,13 +253,14 @@ impl App {
         if !destination::effective(config).iter().any(usable) {
             return Vec::new();
         }
-        CAPABILITIES
+        capability::GITHUB
             .iter()
             .zip(REQUESTS)
-            .map(|(capability, request)| {
-                json!({
-                    "capability_id": capability, "provider": "github_api", "tool_name": request, "binding_index": 0,
-                })
+            .map(|(binding, request)| Resolved {
+                capability_id: binding.capability_id.to_owned(),
+                provider: "github_api".to_owned(),
+                tool_name: request.to_owned(),
+                binding_index: 0,
             })
             .collect()
     }
@@ -250,18 +277,63 @@ impl App {
 }
 
 /// The first thing that keeps the monitor from working, while it is enabled.
-fn last_error(config: &Config, repo_valid: bool) -> Option<String> {
+fn last_error(config: &Config, repo_valid: bool, view: &View, missing: &[String]) -> Option<String> {
     if !config.enabled {
         return None;
     }
-    let text = if config.paused {
-        "Incident Monitor is paused"
-    } else if !repo_valid {
-        "The target repository is missing or not of the form owner/repo"
-    } else if config.destinations.is_empty() && config.mcp_server.is_none() {
-        "No destination is configured, and the implied GitHub destination has no MCP server"
-    } else {
-        return None;
+    if config.paused {
+        return Some("Incident Monitor is paused".to_owned());
+    }
+    if !repo_valid {
+        return Some("The target repository is missing or not of the form owner/repo".to_owned());
+    }
+    let Some(server) = config.mcp_server.as_deref() else {
+        let text = "No destination is configured, and the implied GitHub destination has no MCP server";
+        return config.destinations.is_empty().then(|| text.to_owned());
     };
-    Some(text.to_owned())
+    match view.server(server) {
+        Server::Unregistered => Some(format!("MCP server `{server}` is not registered")),
+        Server::Disabled => Some(format!("MCP server `{server}` is disabled")),
+        Server::Disconnected => Some(format!("MCP server `{server}` is not connected")),
+        // Only the implied destination needs all of them; what others lack is in their own readiness.
+        Server::Connected if config.destinations.is_empty() && !missing.is_empty() => {
+            Some(format!("MCP server `{server}` lacks {}", missing.join(", ")))
+        }
+        Server::Connected => None,
+    }
+}
+
+/// The tools of the selected MCP server, for people who wonder what was discovered.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ServerTools {
+    pub selected_server_tools: Vec<ToolRow>,
+    pub canonicalized_discovered_tools: Vec<CanonicalTool>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CanonicalTool {
+    pub server_name: String,
+    pub tool_name: String,
+    pub namespaced_name: String,
+    /// The name that capabilities are found by.
+    pub canonical_name: String,
+}
+
+impl App {
+    pub async fn selected_tools(&self, ctx: &OpContext) -> Result<ServerTools, Failure> {
+        let tenant = ctx.tenant.key();
+        let snapshot = self.snapshot(&tenant).await?;
+        let view = self.mcp_facts(&tenant, &snapshot.config).await?;
+        let offered = view.offered(snapshot.config.mcp_server.as_deref().unwrap_or_default());
+        let canonical = offered.iter().map(|tool| CanonicalTool {
+            server_name: tool.server_name.clone(),
+            tool_name: tool.tool_name.clone(),
+            namespaced_name: tool.namespaced_name.clone(),
+            canonical_name: capability::canonical(&tool.tool_name),
+        });
+        Ok(ServerTools {
+            canonicalized_discovered_tools: canonical.collect(),
+            selected_server_tools: offered.into_iter().cloned().collect(),
+        })
+    }
 }

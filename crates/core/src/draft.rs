@@ -257,6 +257,8 @@ pub enum Event {
     RecurrenceHandled,
     PublishFailed {
         kind: DestinationKind,
+        /// The destination wants an authorisation first.
+        auth_required: bool,
         error: String,
     },
     /// The failure was seen again.
@@ -388,12 +390,15 @@ pub fn transition(draft: &mut Draft, event: Event, now_ms: u64) -> Result<(), Re
             }
             draft.last_post_error = None;
         }
-        Event::PublishFailed { kind, error } => match stage {
+        Event::PublishFailed { kind, auth_required, error } => match stage {
             Stage::Denied => return Err(Refusal::Denied),
             // One destination's failure does not unpublish what another one has taken.
             Stage::Published => draft.last_post_error = Some(error),
             Stage::Open | Stage::Failed => {
-                draft.status = S::of_failure(kind);
+                draft.status = match kind {
+                    DestinationKind::McpTool if auth_required => S::McpToolAuthRequired,
+                    kind => S::of_failure(kind),
+                };
                 draft.github_status = Some(draft.status.word().into());
                 draft.last_post_error = Some(error);
             }

@@ -71,6 +71,15 @@ codes! {
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" 409 false "The idempotency key was used for another report.";
     TokenNotFound "API_TOKEN_NOT_FOUND" 404 false "No such full token.";
     TokenLimit "API_TOKEN_LIMIT" 409 false "Sixteen full tokens are active; revoke one first.";
+    McpServerNotFound "MCP_SERVER_NOT_FOUND" 404 false "No MCP server of this name is registered.";
+    McpToolNotFound "MCP_TOOL_NOT_FOUND" 404 false "The MCP server has no such tool.";
+    McpToolMoved "MCP_TOOL_CHANGED_AGAIN" 409 false "The tool is not the one that was looked at; `schema_hash` is its hash now.";
+    McpRequestDenied "MCP_REQUEST_DENIED" 400 false "The MCP server cannot be registered or used like this; `detail` says why.";
+    McpStdioDenied "MCP_STDIO_TRANSPORT_DENIED" 403 false "Commands come from the operator's own file, by name; none can be given over HTTP.";
+    McpRefreshFailed "MCP_REFRESH_FAILED" 400 true "The MCP server did not say what it offers; `detail` says why.";
+    McpOauthFailed "MCP_OAUTH_FAILED" 400 false "The authorisation could not be begun or finished; `detail` says why.";
+    McpCatalogUnavailable "MCP_CATALOG_ENTRY_NOT_FOUND" 404 false "This server keeps no catalogue of MCP servers.";
+    McpOriginDenied "MCP_ORIGIN_DENIED" 403 false "`Host` or `Origin` is not one that this MCP endpoint answers to.";
     AuditAdminRequired "AUDIT_ADMIN_REQUIRED" 403 false "The audit log needs a full token or the control panel.";
     CreationDisabled "AUTOMATION_V2_CREATION_DISABLED" 403 false "Creation of automations is switched off.";
     AgentCreationPaused "AUTOMATION_V2_AGENT_CREATION_PAUSED" 403 false "A person has paused this agent.";

@@ -4,7 +4,10 @@ use std::{future::Future, pin::Pin};
 
 use crate::{
     audit::merkle::Hash,
-    mcp::{ToolAnswer, ToolCall, ToolError, ToolRow},
+    mcp::{
+        Listing, ToolAnswer, ToolCall, ToolError, ToolRow, Transport,
+        oauth::{AuthAsk, AuthBegun},
+    },
     record::{Collection, Column, Commit, Committed, Job, JobKind},
     source::{
         SourcePosition,
@@ -255,6 +258,40 @@ pub struct Reading {
     /// kept all the same.
     pub position: Option<SourcePosition>,
     pub result: Result<Batch, LogError>,
+}
+
+/// How a connection to an MCP server is made. Holds secrets, so it neither prints nor is stored.
+pub struct Dial {
+    /// Of the tenant and the server; one connection is kept for each.
+    pub key: String,
+    /// Changes with everything that the connection is made with; another digest makes it anew.
+    pub digest: String,
+    pub transport: Transport,
+    pub headers: Vec<(String, Secret)>,
+    pub allow_private_networks: bool,
+}
+
+/// Connections to MCP servers, and the protocol on them. Rules about which tools may be called are not its own.
+pub trait Mcp: Send + Sync {
+    /// Makes the connection, or uses the one that is there, and asks the server what it offers. Bounded in time, in
+    /// bytes and in pages.
+    fn list(&self, dial: Dial) -> BoxFuture<'_, Result<Listing, ToolError>>;
+    /// Calls a tool by its raw name, once.
+    fn call(&self, dial: Dial, call: ToolCall) -> BoxFuture<'_, Result<ToolAnswer, ToolError>>;
+    /// Whether a connection with this key and digest is open.
+    fn is_open(&self, key: &str, digest: &str) -> bool;
+    /// Ends the connection, if there is one.
+    fn close<'a>(&'a self, key: &'a str) -> BoxFuture<'a, ()>;
+    /// Whether arguments fit a tool's schema; else the first places where they do not, without any value.
+    fn fits(&self, schema: &serde_json::Value, arguments: &serde_json::Value) -> Result<(), String>;
+    /// Begins an authorisation: who authorises for a server, and the address that a person has to open.
+    fn authorize(&self, ask: AuthAsk) -> BoxFuture<'_, Result<AuthBegun, String>>;
+    /// Turns the code that the person brought back into tokens, which the driver keeps. The state is used up.
+    fn authorized<'a>(&'a self, key: &'a str, state: &'a str, code: &'a str) -> BoxFuture<'a, Result<(), String>>;
+    /// Forgets the tokens of a server. Says whether there were any.
+    fn forget_authorization<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<bool, String>>;
+    /// Whether the operator's own file has a command of this name.
+    fn has_command(&self, name: &str) -> bool;
 }
 
 /// Secrets by reference (`env:NAME`). The value cannot print itself.

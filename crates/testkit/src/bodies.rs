@@ -48,6 +48,22 @@ pub fn webhook(id: &str, url: &str) -> Value {
     })
 }
 
+/// A call of a tool of a registered MCP server, with the draft's title and detail.
+pub fn mcp_tool(id: &str, server: &str, tool: &str) -> Value {
+    json!({
+        "destination_id": id,
+        "name": id,
+        "kind": "mcp_tool",
+        "mcp_server": server,
+        "mcp_tool": tool,
+        "config": {
+            "allow_publish": true,
+            "timeout_ms": 2000,
+            "payload": { "title": "$draft.title", "body": "$draft.detail", "key": "$idempotency_key" },
+        },
+    })
+}
+
 /// A failure with enough evidence to become a draft.
 pub fn report(title: &str) -> Value {
     json!({

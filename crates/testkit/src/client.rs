@@ -148,7 +148,10 @@ impl Client {
 
     /// One request, one answer. An error says that it is unknown whether the request was handled.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Reply> {
-        let mut message = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.address);
+        let mut message = format!("{method} {path} HTTP/1.1\r\n");
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            message.push_str(&format!("host: {}\r\n", self.address));
+        }
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in own.chain(headers.iter().copied()) {
             message.push_str(&format!("{name}: {value}\r\n"));

@@ -37,6 +37,8 @@ impl FakeTools {
             schema_hash: "0".repeat(64),
             accepted_hash: "0".repeat(64),
             fetched_at_ms: 1,
+            withdrawn: false,
+            used: false,
         });
     }
 

@@ -26,6 +26,30 @@ pub fn run(report: &mut Report, work: &Work, binary: &Path, clients: &Clients, p
     at.suite(report, "schemathesis", "fuzz", None, |server| schemathesis(clients, work, server));
 }
 
+/// Real MCP servers behind the registry, and the conformance suite against our own endpoint.
+pub fn mcp(report: &mut Report, work: &Work, binary: &Path, node: &Path) {
+    let commands = work.dir.join("mcp-commands.json");
+    report.suite("MCP servers from npm", Counts::of_closing_line, || {
+        let server = Server::start_with(binary, &work.dir, "mcp-servers", |command| {
+            command.env("TANDEM_API_TOKEN", TOKEN).env("TANDEM_MCP_COMMANDS", &commands);
+        })?;
+        let mut suite = Command::new("node");
+        suite.arg("mcp_servers.mjs").current_dir(node).env("TANDEM_MCP_COMMANDS", &commands);
+        let shown = process::show(with_server(&mut suite, &server));
+        server.stop().and(shown)
+    });
+    // The suite can present no token, so the server asks for none.
+    report.suite("MCP conformance 0.1.13", Counts::of_closing_line, || {
+        let server = Server::start_with(binary, &work.dir, "mcp-conformance", |command| {
+            command.arg("--unsafe-no-api-token");
+        })?;
+        let mut suite = Command::new("node");
+        suite.arg("conformance.mjs").current_dir(node);
+        let shown = process::show(with_server(&mut suite, &server));
+        server.stop().and(shown)
+    });
+}
+
 struct Place<'a> {
     work: &'a Work,
     binary: &'a Path,
@@ -76,12 +100,12 @@ fn schemathesis(clients: &Clients, work: &Work, server: &Server) -> Command {
     command
 }
 
-fn with_server(command: &mut Command, server: &Server) {
+fn with_server<'a>(command: &'a mut Command, server: &Server) -> &'a mut Command {
     command
         .env("TANDEM_URL", &server.url)
         .env("TANDEM_TOKEN", TOKEN)
         .env("HOOK_SECRET_NAME", HOOK_SECRET.0)
         .env("HOOK_SECRET", HOOK_SECRET.1)
         // What the suites say must appear while they run.
-        .env("PYTHONUNBUFFERED", "1");
+        .env("PYTHONUNBUFFERED", "1")
 }

@@ -36,6 +36,9 @@ pub fn run(extent: Extent) -> Result<(), String> {
             if let Some(clients) = clients {
                 clients::run(&mut report, &work, &binary, &clients, postgres.as_ref());
             }
+            if let Some(node) = report.need("install the MCP servers", || tools::mcp(&work.dir)) {
+                clients::mcp(&mut report, &work, &binary, &node);
+            }
             report.gate("demo", || shown(std::process::Command::new(&binary).arg("demo")));
         }
     }

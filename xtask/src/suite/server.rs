@@ -27,6 +27,16 @@ pub struct Server {
 impl Server {
     /// `name` tells the servers of one run apart, in the work directory and in the names of their logs.
     pub fn start(binary: &Path, work: &Path, name: &str, database: Option<&str>) -> Result<Self, String> {
+        Self::start_with(binary, work, name, |command| {
+            command.env("TANDEM_API_TOKEN", TOKEN);
+            if let Some(url) = database {
+                command.env("TANDEM_DATABASE_URL", url);
+            }
+        })
+    }
+
+    /// The same with what `more` adds to the command; no token is given otherwise.
+    pub fn start_with(binary: &Path, work: &Path, name: &str, more: impl FnOnce(&mut Command)) -> Result<Self, String> {
         let state = work.join(format!("state-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&state);
         let log = work.join(format!("server-{name}.log"));
@@ -36,10 +46,8 @@ impl Server {
             command.env_remove(name);
         }
         command.args(["serve", "--port", "0", "--log-format", "json", "--state-dir"]).arg(&state);
-        command.env("TANDEM_API_TOKEN", TOKEN).env(HOOK_SECRET.0, HOOK_SECRET.1);
-        if let Some(url) = database {
-            command.env("TANDEM_DATABASE_URL", url);
-        }
+        command.env(HOOK_SECRET.0, HOOK_SECRET.1);
+        more(&mut command);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

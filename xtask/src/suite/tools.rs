@@ -49,12 +49,21 @@ fn python(venv: &Path) -> Result<PathBuf, String> {
     Ok(venv.to_owned())
 }
 
+/// Real MCP servers, the conformance suite and the suite that drives them, installed like the clients.
+pub fn mcp(work: &Path) -> Result<PathBuf, String> {
+    npm(&cargo::root().join("tests/mcp"), &work.join("mcp"), &["mcp_servers.mjs", "conformance.mjs", "conformance.yml"])
+}
+
 fn node(dir: &Path) -> Result<PathBuf, String> {
-    let from = cargo::root().join("tests/clients");
+    npm(&cargo::root().join("tests/clients"), dir, &["node_client.mjs"])
+}
+
+/// Installs the locked packages of `from` below `dir`, with copies of the `scripts` beside them.
+fn npm(from: &Path, dir: &Path, scripts: &[&str]) -> Result<PathBuf, String> {
     fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let marker = dir.join("installed.json");
     let wanted = read(&from.join("package-lock.json"))?;
-    for file in ["package.json", "package-lock.json", "node_client.mjs"] {
+    for file in ["package.json", "package-lock.json"].iter().chain(scripts) {
         fs::copy(from.join(file), dir.join(file)).map_err(|error| format!("{file}: {error}"))?;
     }
     if fs::read_to_string(&marker).is_ok_and(|found| found == wanted) {

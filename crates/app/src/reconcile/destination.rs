@@ -67,10 +67,7 @@ impl App {
             DestinationKind::Telemetry => Ended::Attempted(self.attempt_telemetry(work).await),
             DestinationKind::InternalMemory => Ended::Attempted(self.attempt_memory(work).await),
             DestinationKind::GithubIssue | DestinationKind::LinearIssue => self.attempt_tracker(work).await,
-            DestinationKind::McpTool => Ended::Attempted(only(Outcome::blocked(
-                "adapter_unavailable",
-                "this server has no adapter for the destination's kind",
-            ))),
+            DestinationKind::McpTool => self.attempt_tool(work).await,
         }
     }
 

@@ -7,6 +7,7 @@ mod govern;
 pub mod runs;
 pub mod sync;
 pub mod tail;
+mod tool;
 pub(crate) mod tracker;
 pub mod triage;
 pub mod upkeep;

@@ -50,8 +50,12 @@ impl DestinationKind {
     /// readiness says why nothing is sent.
     pub fn has_adapter(self) -> bool {
         match self {
-            Self::Webhook | Self::Telemetry | Self::InternalMemory | Self::GithubIssue | Self::LinearIssue => true,
-            Self::McpTool => false,
+            Self::Webhook
+            | Self::Telemetry
+            | Self::InternalMemory
+            | Self::GithubIssue
+            | Self::LinearIssue
+            | Self::McpTool => true,
         }
     }
 }

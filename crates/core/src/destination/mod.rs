@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 pub use kind::DestinationKind;
-pub use ready::{Circuit, DestinationReadiness, Facts, Gap, Server, readiness};
+pub use ready::{Circuit, DestinationReadiness, Facts, Gap, McpTarget, Server, Tool, mcp_target, readiness};
 
 use crate::{config::Config, receipt::LEGACY_DESTINATION};
 

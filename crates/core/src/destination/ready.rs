@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    mcp::mapping::{self, MappingError},
     signal::accept::valid_repo,
     text::non_blank,
     tracker::{
@@ -32,12 +33,18 @@ wire_enum! {
         RepoInvalid = "repo_invalid",
         McpServerMissing = "mcp_server_missing",
         McpServerUnregistered = "mcp_server_unregistered",
+        McpServerDisabled = "mcp_server_disabled",
         McpServerDisconnected = "mcp_server_disconnected",
         LinearTeamMissing = "linear_team_missing",
         LinearProjectMissing = "linear_project_missing",
         McpPublishNotAllowed = "mcp_publish_not_allowed",
         McpToolMissing = "mcp_tool_missing",
+        McpToolUnknown = "mcp_tool_unknown",
+        McpToolNotAllowed = "mcp_tool_not_allowed",
+        /// The server changed the tool since it was accepted; an operator must accept it.
+        McpToolChanged = "mcp_tool_changed",
         McpPayloadMissing = "mcp_payload_missing",
+        McpPayloadInvalid = "mcp_payload_invalid",
         AdapterUnavailable = "adapter_unavailable",
         SettingInvalid = "setting_invalid",
         UrlMissing = "url_missing",
@@ -74,8 +81,20 @@ wire_enum! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
     Unregistered,
+    /// Registered and switched off.
+    Disabled,
     Disconnected,
     Connected,
+}
+
+/// What is known of a tool of an MCP server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    Unknown,
+    NotAllowed,
+    /// Not what was accepted.
+    Changed,
+    Callable,
 }
 
 /// What readiness needs from the world, looked up by the caller.
@@ -85,6 +104,8 @@ pub struct Facts<'a> {
     /// Whether a secret reference resolves to a non-blank value.
     pub secret_available: &'a dyn Fn(&str) -> bool,
     pub server: &'a dyn Fn(&str) -> Server,
+    /// Of a server's name and a tool's.
+    pub tool: &'a dyn Fn(&str, &str) -> Tool,
     pub circuit: Circuit,
     pub circuit_open_until_ms: Option<u64>,
     /// The receiver answered 410.
@@ -98,6 +119,7 @@ impl<'a> Facts<'a> {
             now_ms,
             secret_available,
             server: &|_| Server::Unregistered,
+            tool: &|_, _| Tool::Unknown,
             circuit: Circuit::Closed,
             circuit_open_until_ms: None,
             gone: false,
@@ -252,6 +274,7 @@ fn server(name: Option<&str>, facts: &Facts<'_>, gaps: &mut Gaps) {
     };
     match (facts.server)(name) {
         Server::Unregistered => gaps.add(Gap::McpServerUnregistered, format!("MCP server `{name}` is not registered")),
+        Server::Disabled => gaps.add(Gap::McpServerDisabled, format!("MCP server `{name}` is disabled")),
         Server::Disconnected => gaps.add(Gap::McpServerDisconnected, format!("MCP server `{name}` is not connected")),
         Server::Connected => {}
     }
@@ -264,18 +287,53 @@ fn mcp_tool(config: &Config, destination: &Destination, facts: &Facts<'_>, gaps:
     if !allowed {
         gaps.add(Gap::McpPublishNotAllowed, "config.allow_publish is not true");
     }
-    let tool = non_blank(destination.mcp_tool.as_deref())
-        .or_else(|| non_blank(destination.setting_text(&["mcp_tool", "tool", "tool_name"])));
-    if tool.is_none() {
+    let target = mcp_target(config, destination);
+    if target.tool.is_none() {
         gaps.add(Gap::McpToolMissing, "mcp_tool is not set");
     }
-    let payload = destination.setting(&["payload", "arguments"]).and_then(|value| value.as_object());
-    if payload.is_none_or(|map| map.is_empty()) {
-        gaps.add(Gap::McpPayloadMissing, "config.payload must be a non-empty object");
+    match mapping::read(destination) {
+        Ok(_) => {}
+        Err(MappingError::Missing) => gaps.add(Gap::McpPayloadMissing, "config.payload must be a non-empty object"),
+        Err(MappingError::Unknown(placeholder)) => {
+            gaps.add(Gap::McpPayloadInvalid, format!("config.payload uses `{placeholder}`, which is no placeholder"));
+        }
+        Err(MappingError::TooLarge | MappingError::TooDeep) => {
+            gaps.add(Gap::McpPayloadInvalid, "config.payload is too large or nested too deeply");
+        }
     }
-    let name =
-        own_or_global(config, destination).or_else(|| non_blank(destination.setting_text(&["mcp_server", "server"])));
-    server(name, facts, gaps);
+    server(target.server, facts, gaps);
+    let (Some(name), Some(tool)) = (target.server, target.tool) else { return };
+    if (facts.server)(name) != Server::Connected {
+        return;
+    }
+    match (facts.tool)(name, tool) {
+        Tool::Callable => {}
+        Tool::Unknown => gaps.add(Gap::McpToolUnknown, format!("MCP server `{name}` offers no tool `{tool}`")),
+        Tool::NotAllowed => {
+            gaps.add(Gap::McpToolNotAllowed, format!("`{tool}` is not in the allowlist of MCP server `{name}`"));
+        }
+        Tool::Changed => {
+            let text = format!("the description or schema of `{tool}` changed; an operator must accept it");
+            gaps.add(Gap::McpToolChanged, text);
+        }
+    }
+}
+
+/// Which tool of which server an `mcp_tool` destination calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct McpTarget<'a> {
+    pub server: Option<&'a str>,
+    pub tool: Option<&'a str>,
+}
+
+/// The destination's own server, else the global one, else a setting; and its tool likewise.
+pub fn mcp_target<'a>(config: &'a Config, destination: &'a Destination) -> McpTarget<'a> {
+    McpTarget {
+        server: own_or_global(config, destination)
+            .or_else(|| non_blank(destination.setting_text(&["mcp_server", "server"]))),
+        tool: non_blank(destination.mcp_tool.as_deref())
+            .or_else(|| non_blank(destination.setting_text(&["mcp_tool", "tool", "tool_name"]))),
+    }
 }
 
 fn hook(destination: &Destination, facts: &Facts<'_>, gaps: &mut Gaps) {
@@ -336,7 +394,14 @@ mod tests {
             server: &|name| match name {
                 "gh" => Server::Connected,
                 "off" => Server::Disconnected,
+                "disabled" => Server::Disabled,
                 _ => Server::Unregistered,
+            },
+            tool: &|_, tool| match tool {
+                "t" => Tool::Callable,
+                "changed" => Tool::Changed,
+                "forbidden" => Tool::NotAllowed,
+                _ => Tool::Unknown,
             },
             ..Facts::new(1_000, &|reference| reference == "env:SET")
         };
@@ -351,6 +416,14 @@ mod tests {
     fn each_kind_names_what_it_lacks() {
         let hook = |more: Value| {
             let mut body = json!({"kind": "webhook", "webhook_url": "https://hooks.example.com/", "webhook_secret_ref": "env:SET"});
+            if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+                body.extend(more);
+            }
+            body
+        };
+        let tool = |name: &str, more: Value| {
+            let settings = json!({"allow_publish": true, "payload": {"a": 1}});
+            let mut body = json!({"kind": "mcp_tool", "mcp_tool": name, "config": settings});
             if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
                 body.extend(more);
             }
@@ -391,11 +464,17 @@ mod tests {
             ),
             (
                 json!({"kind": "mcp_tool", "config": {"allow_publish": "true"}}),
-                vec!["mcp_publish_not_allowed", "mcp_tool_missing", "mcp_payload_missing", "adapter_unavailable"],
+                vec!["mcp_publish_not_allowed", "mcp_tool_missing", "mcp_payload_missing"],
             ),
+            (tool("t", json!({})), none.clone()),
+            (tool("changed", json!({})), vec!["mcp_tool_changed"]),
+            (tool("forbidden", json!({})), vec!["mcp_tool_not_allowed"]),
+            (tool("other", json!({})), vec!["mcp_tool_unknown"]),
+            (tool("t", json!({"mcp_server": "off"})), vec!["mcp_server_disconnected"]),
+            (tool("t", json!({"mcp_server": "disabled"})), vec!["mcp_server_disabled"]),
             (
-                json!({"kind": "mcp_tool", "mcp_tool": "t", "config": {"allow_publish": true, "payload": {"a": 1}}}),
-                vec!["adapter_unavailable"],
+                tool("t", json!({"config": {"allow_mcp_publish": true, "arguments": {"a": "$draft.none"}}})),
+                vec!["mcp_payload_invalid"],
             ),
         ] {
             assert_eq!(codes(destination.clone()), expected, "{destination}");

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::wire::wire_enum;
+use crate::{
+    record::{Collection, Column, Record},
+    wire::wire_enum,
+};
 
 /// A tool of a registered server, as stored when the server last listed it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -31,6 +34,25 @@ pub struct ToolRow {
     /// The hash under which the tool may be called. Another `schema_hash` blocks it until an operator accepts it.
     pub accepted_hash: String,
     pub fetched_at_ms: u64,
+    /// The server no longer offers it. The row stays, because its pin must survive.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
+    /// Something was published through it.
+    #[serde(default)]
+    pub used: bool,
+}
+
+pub static MCP_TOOLS: Collection = Collection { name: "mcp_tools", columns: &["server_name", "fetched_at_ms"] };
+
+impl Record for ToolRow {
+    const COLLECTION: &'static Collection = &MCP_TOOLS;
+    /// The namespaced name: no two servers of a tenant share a slug.
+    fn id(&self) -> &str {
+        &self.namespaced_name
+    }
+    fn columns(&self) -> Vec<Column> {
+        vec![Column::text(&self.server_name), Column::ms(self.fetched_at_ms)]
+    }
 }
 
 impl ToolRow {

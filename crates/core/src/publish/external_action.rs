@@ -56,7 +56,11 @@ pub fn mirror(post: &Post, draft: &Draft) -> Option<ExternalAction> {
         DestinationKind::LinearIssue if post.operation == "match_issue" => "linear.list_issues",
         DestinationKind::LinearIssue => "linear.create_issue",
         DestinationKind::Webhook => "webhook.post",
-        DestinationKind::McpTool => "mcp.call_tool",
+        // The tool itself, namespaced.
+        DestinationKind::McpTool => {
+            let tool = post.receipt.as_ref().and_then(|receipt| receipt.get("namespaced_tool")).and_then(Value::as_str);
+            tool.unwrap_or("mcp.call_tool")
+        }
         DestinationKind::Telemetry | DestinationKind::InternalMemory => return None,
     };
     let waiting = draft.status == DraftStatus::ApprovalRequired;

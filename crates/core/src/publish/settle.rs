@@ -32,6 +32,8 @@ pub struct Outcome {
     pub external_title: Option<String>,
     /// Sent, and whether it took effect is not known. The intent stays, and with it the duty to look before sending.
     pub in_doubt: bool,
+    /// The destination wants an authorisation that somebody has to give first.
+    pub auth_required: bool,
     /// What was done in the end, where that is decided only when the destination is looked at.
     pub done: Option<(&'static str, Action)>,
     pub issue: Option<IssueRef>,
@@ -90,7 +92,11 @@ pub fn attempt(delivery: &mut Delivery, outcome: &Outcome, spread: u64, now_ms: 
         return Some(due);
     }
     // A failure that nobody is sure of is not called one.
-    delivery.state = if delivery.intent.is_some() { DeliveryState::Unknown } else { DeliveryState::Failed };
+    delivery.state = match delivery.intent {
+        Some(_) => DeliveryState::Unknown,
+        None if outcome.auth_required => DeliveryState::Blocked,
+        None => DeliveryState::Failed,
+    };
     None
 }
 
@@ -214,6 +220,7 @@ pub fn draft(draft: &mut Draft, delivery: &Delivery, outcome: &Outcome, now_ms: 
         },
         DeliveryState::Failed | DeliveryState::Blocked | DeliveryState::Unknown => draft::Event::PublishFailed {
             kind: delivery.destination_kind,
+            auth_required: outcome.auth_required,
             error: delivery.error.clone().unwrap_or_else(|| "the delivery failed".into()),
         },
         // More attempts follow: the draft keeps its status and shows the last error.

@@ -7,6 +7,7 @@ use crate::{
         self, Destination, DestinationKind,
         webhook::{Settings, Target},
     },
+    mcp::names,
     text::truncate,
     triage::MemoryCategory,
 };
@@ -31,10 +32,16 @@ pub fn target_ref(config: &Config, destination: &Destination) -> String {
             format!("memory:{}", memory_category(destination).map_or("unknown", MemoryCategory::word))
         }
         DestinationKind::McpTool => {
-            let server = destination.mcp_server.clone().or_else(|| config.mcp_server.clone()).unwrap_or_default();
-            truncate(&format!("mcp:{server}/{}", or_blank(&destination.mcp_tool)), 500)
+            let target = destination::mcp_target(config, destination);
+            let (server, tool) = (target.server.unwrap_or_default(), target.tool.unwrap_or_default());
+            truncate(&format!("mcp:{server}/{}", mcp_tool_ref(server, tool)), 500)
         }
     }
+}
+
+/// A tool in a target: always namespaced, however it is configured, so that both spellings have one key.
+fn mcp_tool_ref(server: &str, tool: &str) -> String {
+    if tool.to_ascii_lowercase().starts_with("mcp.") { tool.to_owned() } else { names::namespaced(server, tool) }
 }
 
 /// Changes with anything that decides where and how a delivery is sent: URL, settings, secret references.

@@ -70,6 +70,7 @@ impl Server {
             metrics_public: settings.metrics_public,
             rate_limit_per_min: settings.rate_limit_per_min,
             cors_origins: settings.cors_origins.clone(),
+            mcp_hosts: mcp_hosts(settings),
         };
         let auth = Auth::new(token.secret(), loopback, settings.cors_origins.clone());
         let gate = Arc::new(Gate::new(Arc::new(SystemClock), Arc::new(SystemIds), auth, Metrics::default(), facts));
@@ -78,13 +79,21 @@ impl Server {
         say(&token.notice());
         let opened = store::open(&settings.backend, &state_dir.path).await?;
         gate.auth.attach(Arc::clone(&opened.store));
+        let egress = outbound::egress();
+        let commands = settings.mcp_commands.clone().unwrap_or_else(|| state_dir.path.join("mcp-commands.json"));
         let app = App::new(
             Ports {
                 store: Arc::clone(&opened.store),
                 clock: Arc::new(SystemClock),
                 ids: Arc::new(SystemIds),
                 secrets: Arc::new(EnvSecrets),
-                outbound: Arc::new(Drivers::new(&state_dir.path, Arc::new(SystemClock))),
+                outbound: Arc::new(Drivers::new(Arc::clone(&egress), &state_dir.path, Arc::new(SystemClock))),
+                mcp: Arc::new(outbound::mcp(
+                    egress,
+                    commands,
+                    state_dir.path.join("mcp-grants.json"),
+                    Arc::new(SystemClock),
+                )),
                 workspace: Arc::new(LocalWorkspace::default()),
                 logs: Arc::new(logs::Logs::new()),
                 audit_seed: None,
@@ -135,6 +144,14 @@ pub async fn serve(settings: Settings) -> Result<(), Fault> {
     tracing::info!(signal, "stopping");
     server.stop().await;
     Ok(())
+}
+
+/// The names of this machine, the name that it listens on, and those that the operator added. A page in a browser that
+/// was led here under another name is refused.
+fn mcp_hosts(settings: &Settings) -> Vec<String> {
+    let own = settings.hostname.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let known = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    known.into_iter().chain([own]).chain(settings.mcp_hosts.clone()).filter(|host| !host.is_empty()).collect()
 }
 
 async fn bind(settings: &Settings) -> Result<TcpListener, Fault> {

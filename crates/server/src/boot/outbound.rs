@@ -1,6 +1,9 @@
 //! Connects the use cases to the drivers that leave the process.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tandem_app::reconcile::{ApiCall, Outbound, WebhookCall};
 use tandem_core::{
@@ -12,6 +15,8 @@ use tandem_core::{
 use tandem_outbound::{
     api::{self, Api},
     egress::{Egress, SystemLookup},
+    mcp::{Commands, Connections},
+    secrets::EnvSecrets,
     telemetry::Telemetry,
     webhook::{self, Webhook},
 };
@@ -23,10 +28,20 @@ pub struct Drivers {
     clock: Arc<dyn Clock>,
 }
 
+/// The one way out of this process, with the rules of `core`.
+pub fn egress() -> Arc<Egress> {
+    let rules = |ip, private| address::refused(ip, private).map_or(Ok(()), |reason| Err(reason.word()));
+    Arc::new(Egress::new(Arc::new(rules), Arc::new(SystemLookup)))
+}
+
+/// MCP connections, the file of the commands that they may start, and the file of their grants.
+pub fn mcp(egress: Arc<Egress>, commands: PathBuf, grants: PathBuf, clock: Arc<dyn Clock>) -> Connections {
+    let commands = Commands::new(commands, Arc::new(EnvSecrets));
+    Connections::new(egress, commands, grants, clock, env!("CARGO_PKG_VERSION"))
+}
+
 impl Drivers {
-    pub fn new(state_dir: &Path, clock: Arc<dyn Clock>) -> Self {
-        let rules = |ip, private| address::refused(ip, private).map_or(Ok(()), |reason| Err(reason.word()));
-        let egress = Arc::new(Egress::new(Arc::new(rules), Arc::new(SystemLookup)));
+    pub fn new(egress: Arc<Egress>, state_dir: &Path, clock: Arc<dyn Clock>) -> Self {
         Self {
             webhook: Webhook::new(Arc::clone(&egress), env!("CARGO_PKG_VERSION")),
             api: Api::new(egress, env!("CARGO_PKG_VERSION")),

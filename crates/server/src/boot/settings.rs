@@ -27,6 +27,10 @@ pub struct Settings {
     pub rate_limit_per_min: Option<u32>,
     /// Origins that browsers may call from; `*` alone means any.
     pub cors_origins: Vec<String>,
+    /// The commands that `stdio:` MCP servers stand for; `mcp-commands.json` in the state directory otherwise.
+    pub mcp_commands: Option<PathBuf>,
+    /// Further names under which the MCP endpoint answers.
+    pub mcp_hosts: Vec<String>,
     /// Whether `/metrics` answers without a token.
     pub metrics_public: bool,
 }
@@ -65,6 +69,10 @@ impl Settings {
                         .filter(|o| !o.is_empty())
                         .collect()
                 })
+                .unwrap_or_default(),
+            mcp_commands: args.mcp_commands,
+            mcp_hosts: var("TANDEM_MCP_HOSTS")
+                .map(|list| list.split(',').map(|host| host.trim().to_owned()).filter(|h| !h.is_empty()).collect())
                 .unwrap_or_default(),
             metrics_public: var("TANDEM_METRICS_PUBLIC").is_some_and(|text| truthy(&text)),
         })
@@ -105,6 +113,7 @@ mod tests {
             database_url: None,
             api_token_file: None,
             unsafe_no_api_token: false,
+            mcp_commands: None,
             log_format: crate::telemetry::log::Format::Auto,
         }
     }

@@ -72,7 +72,17 @@ impl Lab {
                 clock: Arc::new(self.watch.clone()),
                 ids: Arc::new(SystemIds),
                 secrets: Arc::new(EnvSecrets),
-                outbound: Arc::new(Drivers::new(std::path::Path::new("unused"), Arc::new(self.watch.clone()))),
+                outbound: Arc::new(Drivers::new(
+                    crate::boot::outbound::egress(),
+                    std::path::Path::new("unused"),
+                    Arc::new(self.watch.clone()),
+                )),
+                mcp: Arc::new(crate::boot::outbound::mcp(
+                    crate::boot::outbound::egress(),
+                    "unused".into(),
+                    "unused".into(),
+                    Arc::new(self.watch.clone()),
+                )),
                 workspace: Arc::new(LocalWorkspace::default()),
                 logs: Arc::new(self.logs.clone()),
                 audit_seed: None,

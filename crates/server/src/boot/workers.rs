@@ -30,6 +30,7 @@ impl Workers {
             tokio::spawn(runs(Arc::clone(app), wakes.clone(), stopping.clone())),
             every("checkpoint", Duration::from_secs(1), |app| Box::pin(async move { app.checkpoint_all().await })),
             every("key use", Duration::from_secs(5), |app| Box::pin(async move { app.flush_uses().await })),
+            tokio::spawn(tend_mcp(Arc::clone(app), stopping.clone())),
             every("audit look", Duration::from_secs(20), |app| Box::pin(async move { app.look_at_all().await })),
             every("audit check", Duration::from_secs(600), |app| Box::pin(async move { app.check_all().await })),
             every("status sync", Duration::from_secs(1), |app| {
@@ -68,6 +69,17 @@ async fn timed(name: &'static str, period: Duration, app: Arc<App>, mut stopping
             report(name, step(app).await);
             return;
         }
+    }
+}
+
+/// Looks after MCP connections. A dial under way is given up when the server stops: it leaves nothing to finish.
+async fn tend_mcp(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
+    while !*stopping.borrow() {
+        tokio::select! {
+            result = app.mcp_tend() => report("mcp", result),
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+        let _ = tokio::time::timeout(NET, stopping.wait_for(|stop| *stop)).await;
     }
 }
 

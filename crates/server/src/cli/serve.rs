@@ -30,6 +30,9 @@ pub struct Args {
     /// Let every local process in without a token. Refused unless the server listens on loopback only.
     #[arg(long, env = "TANDEM_UNSAFE_NO_API_TOKEN", value_parser = FalseyValueParser::new())]
     pub unsafe_no_api_token: bool,
+    /// File of the commands that MCP servers may be started with [default: mcp-commands.json in the state directory].
+    #[arg(long, env = "TANDEM_MCP_COMMANDS")]
+    pub mcp_commands: Option<PathBuf>,
     /// How log lines look.
     #[arg(long, env = "TANDEM_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: log::Format,

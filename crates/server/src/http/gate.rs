@@ -40,6 +40,8 @@ pub struct Facts {
     pub metrics_public: bool,
     pub rate_limit_per_min: Option<u32>,
     pub cors_origins: Vec<String>,
+    /// Names under which the MCP endpoint answers.
+    pub mcp_hosts: Vec<String>,
 }
 
 pub struct Gate {
@@ -66,6 +68,11 @@ impl Gate {
         if self.handlers.set(handlers).is_err() {
             tracing::error!("the handlers were attached twice; the first ones stay");
         }
+    }
+
+    /// The handlers, for a request that one of them makes in the name of its own caller.
+    pub fn handlers(&self) -> Option<Router> {
+        self.handlers.get().cloned()
     }
 
     /// Turns true when the server stops. Long answers (streams) end when they see it.

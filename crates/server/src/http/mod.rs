@@ -22,12 +22,14 @@ mod keys;
 pub mod limit;
 mod lists;
 mod log_sources;
+mod mcp;
 mod meta;
 mod meters;
 mod observe;
 mod posts;
 mod reports;
 pub mod request_id;
+mod rpc;
 mod runs;
 pub mod state;
 mod status;
@@ -57,6 +59,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(status::router())
         .merge(config::router())
         .merge(log_sources::router())
+        .merge(mcp::router())
+        .merge(rpc::router())
         .merge(audit::router())
         .merge(tokens::router())
         .merge(governance::router())

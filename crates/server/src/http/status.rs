@@ -2,8 +2,7 @@
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use serde_json::Value;
-use tandem_app::status::Status;
+use tandem_app::status::{ServerTools, Status};
 use tandem_core::route::{PreviewInput, RoutePreview};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -28,10 +27,8 @@ pub struct StatusAnswer {
 pub struct DebugAnswer {
     pub status: Status,
     /// Tools of the selected MCP server; empty without one.
-    #[schema(value_type = Vec<Object>)]
-    pub selected_server_tools: Vec<Value>,
-    #[schema(value_type = Vec<Object>)]
-    pub canonicalized_discovered_tools: Vec<Value>,
+    #[serde(flatten)]
+    pub tools: ServerTools,
 }
 
 /// Read the monitor's status
@@ -55,8 +52,7 @@ pub async fn recompute(operator: Operator, State(state): State<AppState>) -> Ans
 pub async fn debug(operator: Operator, State(state): State<AppState>) -> Answer<DebugAnswer> {
     Ok(Json(DebugAnswer {
         status: state.app.status(&operator.ctx).await?,
-        selected_server_tools: Vec::new(),
-        canonicalized_discovered_tools: Vec::new(),
+        tools: state.app.selected_tools(&operator.ctx).await?,
     }))
 }
 

@@ -66,7 +66,11 @@ pub fn install(format: Format) -> Flush {
         .ok();
     let lines = Arc::new(Mutex::new(Some(sender)));
     let queue = Queue { lines: Arc::clone(&lines), dropped };
-    let filter = EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let mut filter = EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // The protocol layer logs whole messages, and a tool's arguments are nobody's business here.
+    if let Ok(quiet) = "rmcp=warn".parse() {
+        filter = filter.add_directive(quiet);
+    }
     let human = match format {
         Format::Human => true,
         Format::Json => false,

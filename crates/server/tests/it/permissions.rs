@@ -111,6 +111,13 @@ fn agents_do_not_administer() {
         ("POST", format!("/incident-monitor/drafts/{id}/approve"), json!({})),
         ("POST", format!("/incident-monitor/drafts/{id}/deny"), json!({})),
         ("DELETE", format!("/incident-monitor/drafts/{id}"), json!({})),
+        ("POST", "/mcp".into(), json!({ "name": "gh", "transport": "https://mcp.example.com/" })),
+        ("PATCH", "/mcp/gh".into(), json!({ "enabled": false })),
+        ("DELETE", "/mcp/gh".into(), json!({})),
+        ("POST", "/mcp/gh/connect".into(), json!({})),
+        ("POST", "/mcp/gh/disconnect".into(), json!({})),
+        ("POST", "/mcp/gh/refresh".into(), json!({})),
+        ("POST", "/mcp/gh/tools/t/accept".into(), json!({})),
     ];
     for (method, path, body) in cases {
         agent.must(method, &path, &[], Some(body)).refused(403, "HUMAN_ACTOR_REQUIRED");
@@ -146,6 +153,27 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         ("POST" | "DELETE", path) if path.starts_with("/automations/v2/{id}/") => None,
         // Needs a broken log; the tampering test covers it.
         ("POST", "/audit/integrity/acknowledge") => None,
+        // A message of another protocol; its tools are other routes.
+        ("POST", "/mcp/rpc") => None,
+        ("POST", "/mcp") => to("", json!({ "name": format!("s{turn}"), "transport": "http://127.0.0.1:9/" })),
+        ("PATCH" | "DELETE", "/mcp/{name}") | ("POST", "/mcp/{name}/connect" | "/mcp/{name}/disconnect") => {
+            let name = format!("s{turn}");
+            admin.post("/mcp", json!({ "name": name, "transport": "http://127.0.0.1:9/" })).ok();
+            if template.ends_with("/disconnect") {
+                admin.ask(&format!("/mcp/{name}/connect")).ok();
+            }
+            to(&name, json!({ "purpose": "other" }))
+        }
+        // Need a server that answers; the tests of MCP servers cover them.
+        (
+            "POST",
+            "/mcp/{name}/refresh"
+            | "/mcp/{name}/tools/{tool}/accept"
+            | "/mcp/{name}/auth"
+            | "/mcp/{name}/auth/callback"
+            | "/mcp/{name}/auth/authenticate",
+        )
+        | ("DELETE", "/mcp/{name}/auth") => None,
         ("PATCH", "/config/incident-monitor") => {
             let wrapper = if template.contains("bug") { "bug_monitor" } else { "incident_monitor" };
             to("", json!({ wrapper: bodies::config(shop()) }))

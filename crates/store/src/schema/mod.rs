@@ -125,7 +125,7 @@ fn tables() -> impl Iterator<Item = &'static Table> {
 #[cfg(test)]
 mod tests {
     use tandem_core::{
-        audit, automation, config, credential, draft, governance, incident, publish, receipt, record::Collection,
+        audit, automation, config, credential, draft, governance, incident, mcp, publish, receipt, record::Collection,
         signal, source, tracker, triage,
     };
 
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn every_collection_has_its_table_with_its_columns() {
-        let collections: [&'static Collection; 32] = [
+        let collections: [&'static Collection; 34] = [
             &automation::AUTOMATIONS,
             &automation::run::RUNS,
             &automation::run::failure::NOTES,
@@ -166,6 +166,8 @@ mod tests {
             &governance::policy::POLICY_DECISIONS,
             &tracker::TRACKED_ISSUES,
             &tracker::TRACKER_CURSORS,
+            &mcp::MCP_SERVERS,
+            &mcp::MCP_TOOLS,
         ];
         for collection in collections {
             let table = tables().find(|table| table.name == collection.name);

@@ -115,6 +115,13 @@ pub const TABLES: &[Table] = &[
         lists: &["updated_at_ms, id", "idempotency_key, updated_at_ms, id"],
     },
     Table { name: "integrity_acks", columns: &[("at_ms", INT)], unique: &[], lists: &["at_ms, id"] },
+    Table { name: "mcp_servers", columns: &[("updated_at_ms", INT)], unique: &[], lists: &["updated_at_ms, id"] },
+    Table {
+        name: "mcp_tools",
+        columns: &[("server_name", TEXT), ("fetched_at_ms", INT)],
+        unique: &[],
+        lists: &["fetched_at_ms, id", "server_name, fetched_at_ms, id"],
+    },
     Table {
         name: "api_tokens",
         columns: &[("secret_hash", TEXT), ("created_at_ms", INT)],

@@ -25,7 +25,10 @@ use super::{
     state::AppState,
 };
 use crate::{
-    boot::{outbound::Drivers, system::SystemIds},
+    boot::{
+        outbound::{self, Drivers},
+        system::SystemIds,
+    },
     extract::auth::Auth,
     telemetry::metrics::Metrics,
 };
@@ -74,9 +77,14 @@ impl Setup {
                     clock: Arc::new(Fixed),
                     ids: Arc::new(SystemIds),
                     secrets: Arc::new(EnvSecrets),
-                    outbound: Arc::new(Drivers::new(std::path::Path::new("unused"), Arc::new(Fixed))),
+                    outbound: Arc::new(Drivers::new(
+                        outbound::egress(),
+                        std::path::Path::new("unused"),
+                        Arc::new(Fixed),
+                    )),
                     workspace: Arc::new(LocalWorkspace::default()),
                     logs: Arc::new(crate::boot::logs::Logs::new()),
+                    mcp: Arc::new(outbound::mcp(outbound::egress(), "unused".into(), "unused".into(), Arc::new(Fixed))),
                     audit_seed: None,
                 },
                 Config::default(),
