@@ -151,7 +151,9 @@ fn a_revoked_grant_stops_a_hundred_runs_until_somebody_resumes() {
     let server = launch("governed-revoke").start();
     let (ann, ben) = (human(&server, "ann"), human(&server, "ben"));
     create(&ann, "a").ok();
-    agent(&server, "bot").patch("/automations/v2/a", json!({ "description": "x" })).refused(403, "AUTOMATION_V2_MODIFY_FORBIDDEN");
+    agent(&server, "bot")
+        .patch("/automations/v2/a", json!({ "description": "x" }))
+        .refused(403, "AUTOMATION_V2_MODIFY_FORBIDDEN");
     let grant = grant(&ann, "a", "bot");
     agent(&server, "bot").patch("/automations/v2/a", json!({ "description": "x" })).ok();
     let working = started(&ann, "a");
@@ -169,7 +171,8 @@ fn a_revoked_grant_stops_a_hundred_runs_until_somebody_resumes() {
     ann.post("/automations/v2/a/resume", json!({})).ok();
     run_now(&ann, "a").ok();
     // Taking a server away does the same; giving one more does not.
-    let servers = |list: Value| json!({ "agents": [{ "agent_id": "worker", "mcp_policy": { "allowed_servers": list } }] });
+    let servers =
+        |list: Value| json!({ "agents": [{ "agent_id": "worker", "mcp_policy": { "allowed_servers": list } }] });
     ann.patch("/automations/v2/a", servers(json!(["gh", "db", "new"]))).ok();
     assert_eq!(governance(&ann, "a")["review_required"], json!(false));
     ann.patch("/automations/v2/a", servers(json!(["gh", "new"]))).ok();
@@ -194,10 +197,14 @@ fn the_end_comes_and_can_be_put_off() {
     assert_eq!(asked["count"], json!(1));
     bot.patch("/automations/v2/a", json!({ "description": "x" })).refused(403, "AUTOMATION_V2_EXPIRED");
     let later = tandem_testkit::now_ms() + 86_400_000;
-    ann.post("/automations/v2/a/extend", json!({ "expires_at_ms": 1 })).refused(400, "AUTOMATION_GOVERNANCE_EXTEND_FAILED");
+    ann.post("/automations/v2/a/extend", json!({ "expires_at_ms": 1 }))
+        .refused(400, "AUTOMATION_GOVERNANCE_EXTEND_FAILED");
     ann.post("/automations/v2/a/extend", json!({ "expires_at_ms": later })).ok();
     let state = governance(&ann, "a");
-    assert_eq!((&state["expires_at_ms"], &state["expired_at_ms"], &state["review_kind"]), (&json!(later), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&state["expires_at_ms"], &state["expired_at_ms"], &state["review_kind"]),
+        (&json!(later), &Value::Null, &Value::Null)
+    );
     run_now(&ann, "a").ok();
     server.client().post("/automations/v2/a/retire", json!({})).refused(403, "AUTOMATION_GOVERNANCE_RETIRE_FORBIDDEN");
     ann.post("/automations/v2/a/retire", json!({ "reason": "done" })).ok();
@@ -225,9 +232,7 @@ fn deleting_restoring_and_who_may() {
     ann.get("/automations/v2/a").ok();
     ann.patch("/governance/limits", json!({ "delete_retention_ms": 1 })).ok();
     ann.delete("/automations/v2/a").ok();
-    until("the window has closed", SOON, || {
-        (ann.ask("/automations/v2/a/restore").status == 410).then_some(())
-    });
+    until("the window has closed", SOON, || (ann.ask("/automations/v2/a/restore").status == 410).then_some(()));
 }
 
 #[test]
@@ -240,7 +245,8 @@ fn two_persons_grant() {
         ann.post("/automations/v2/a/grants", body)
     };
     ask(None, "x").refused(403, "AUTOMATION_GOVERNANCE_APPROVAL_REQUIRED");
-    let context = json!({ "action": "grant_modify_access", "parameters": { "grantedToAgentID": "bot", "reason": "x" } });
+    let context =
+        json!({ "action": "grant_modify_access", "parameters": { "grantedToAgentID": "bot", "reason": "x" } });
     let id = filed(&ann, "elevated_capability", ("automation", "a"), context);
     decide(&ben, &id, "approve").ok();
     ask(Some(&id), "y").refused(403, "AUTOMATION_GOVERNANCE_APPROVAL_INVALID");
@@ -258,7 +264,10 @@ fn the_switch_stops_an_agents_runs_and_measures_it() {
     let claim = claimed(&ann, &run);
     started(&ann, "a");
     let paused = ann.post("/governance/agents/bot/pause", json!({ "reason": "odd" })).ok();
-    assert_eq!((&paused["agent"]["pause"]["runs_told"], &paused["agent"]["pause"]["runs_stopped"]), (&json!(2), &json!(1)));
+    assert_eq!(
+        (&paused["agent"]["pause"]["runs_told"], &paused["agent"]["pause"]["runs_stopped"]),
+        (&json!(2), &json!(1))
+    );
     let beat = |body: Value| ann.post(&format!("/automations/v2/runs/{run}/heartbeat"), body).ok();
     assert_eq!(beat(json!({ "claim_id": claim }))["directives"]["stop"], json!(true));
     beat(json!({ "claim_id": claim, "stop_acknowledged": true }));
