@@ -1,0 +1,385 @@
+//! Automations under governance, over HTTP: what an agent may do, what stops it, who lets it go on, and that a killed
+//! server has done each thing wholly or not at all.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tandem_testkit::{Client, Reply, Seed, Server, audit, until};
+
+use crate::{
+    governance::{agent, decide, filed, human},
+    support::{SOON, launch, text},
+};
+
+fn spec(id: &str) -> Value {
+    json!({ "automation_id": id, "name": id, "agents": [{ "agent_id": "worker", "mcp_policy": { "allowed_servers": ["gh", "db"] } }] })
+}
+
+fn create(client: &Client, id: &str) -> Reply {
+    client.post("/automations/v2", spec(id))
+}
+
+fn governance(client: &Client, id: &str) -> Value {
+    client.get(&format!("/automations/v2/{id}/governance")).ok()["governance"].clone()
+}
+
+fn run_now(client: &Client, id: &str) -> Reply {
+    client.post(&format!("/automations/v2/{id}/run_now"), json!({}))
+}
+
+#[track_caller]
+fn started(client: &Client, id: &str) -> String {
+    text(&run_now(client, id).ok()["run"]["run_id"])
+}
+
+#[track_caller]
+fn claimed(client: &Client, run: &str) -> String {
+    let body = json!({ "claimant_id": "executor", "lease_ms": 60_000 });
+    text(&client.post(&format!("/automations/v2/runs/{run}/claim"), body).ok()["claim_id"])
+}
+
+#[track_caller]
+fn spent(client: &Client, run: &str, claim: &str, report: &str, dollars: f64) -> Value {
+    let body = json!({
+        "report_id": report, "claim_id": claim, "usage": { "total_tokens": 100, "cost_usd": dollars },
+    });
+    client.post(&format!("/automations/v2/runs/{run}/report"), body).ok()
+}
+
+fn status(client: &Client, run: &str) -> String {
+    text(&client.get(&format!("/automations/v2/runs/{run}")).ok()["run"]["status"])
+}
+
+fn grant(client: &Client, id: &str, to: &str) -> String {
+    let body = json!({ "granted_to_agent_id": to });
+    text(&client.post(&format!("/automations/v2/{id}/grants"), body).ok()["grant"]["grant_id"])
+}
+
+fn revoke(client: &Client, id: &str, grant: &str) -> Reply {
+    client.delete(&format!("/automations/v2/{id}/grants/{grant}"))
+}
+
+#[test]
+fn depth_and_capabilities_need_approvals() {
+    let server = launch("governed-creation").start();
+    let ann = human(&server, "ann");
+    let deep = agent(&server, "deep").with("x-tandem-agent-ancestor-ids", "one,two,three");
+    create(&deep, "a").refused(403, "AUTOMATION_V2_LINEAGE_DEPTH_EXCEEDED");
+    let two = agent(&server, "bot").with("x-tandem-agent-ancestor-ids", "one, two");
+    create(&two, "a").ok();
+    assert_eq!(governance(&ann, "a")["provenance"]["depth"], json!(3));
+    let eager = |id: &str| {
+        let mut body = spec(id);
+        body["capabilities"] = json!({ "creates_agents": true });
+        body
+    };
+    let kid = agent(&server, "kid");
+    let refused = kid.post("/automations/v2", eager("b")).refused(403, "AUTOMATION_V2_CAPABILITY_ESCALATION_FORBIDDEN");
+    let decision = refused["decision_id"].clone();
+    let soon = tandem_testkit::now_ms() + 4_000;
+    let body = json!({
+        "request_type": "capability_request", "target_resource": { "type": "agent", "id": "kid" },
+        "rationale": "it needs helpers", "context": { "capability_key": "creates_agents" }, "expires_at_ms": soon,
+    });
+    let id = text(&kid.post("/governance/approvals", body).ok()["approval"]["approval_id"]);
+    decide(&ann, &id, "approve").ok();
+    kid.post("/automations/v2", eager("b")).ok();
+    until("the approval has ended", SOON, || (tandem_testkit::now_ms() > soon).then_some(()));
+    kid.post("/automations/v2", eager("c")).refused(403, "AUTOMATION_V2_CAPABILITY_ESCALATION_FORBIDDEN");
+    let decisions = ann.get("/governance/policy-decisions").ok();
+    let decisions = decisions["policy_decisions"].as_array().unwrap();
+    let found = decisions.iter().find(|one| one["decision_id"] == decision).expect("the refusal is recorded");
+    assert_eq!(found["decision"], json!("approval_required"));
+    audit::assert_verified(&ann);
+}
+
+#[test]
+fn fifty_at_once_are_ten_and_then_a_person_looks() {
+    let server = launch("governed-quota").env("TANDEM_AGENT_AUTOMATION_CREATION_REVIEW_THRESHOLD", "0").start();
+    let codes: Vec<u16> = std::thread::scope(|scope| {
+        let tasks: Vec<_> = (0..50)
+            .map(|n| {
+                let client = agent(&server, "bot");
+                scope.spawn(move || create(&client, &format!("a{n}")).status)
+            })
+            .collect();
+        tasks.into_iter().map(|task| task.join().unwrap()).collect()
+    });
+    assert_eq!(codes.iter().filter(|code| **code == 200).count(), 10, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == 429).count(), 40, "{codes:?}");
+    let ann = human(&server, "ann");
+    ann.patch("/governance/limits", json!({ "per_agent_creation_review_threshold": 2 })).ok();
+    let kid = agent(&server, "kid");
+    create(&kid, "k1").ok();
+    create(&kid, "k2").ok();
+    let refused = create(&kid, "k3").refused(429, "AUTOMATION_V2_AGENT_REVIEW_REQUIRED");
+    let id = text(&refused["approvalID"]);
+    decide(&ann, &id, "approve").ok();
+    create(&kid, "k3").ok();
+    decide(&human(&server, "ben"), &id, "approve").ok();
+    let reviews = ann.get("/governance/reviews").ok();
+    let review = reviews["agent_creation_reviews"].as_array().unwrap();
+    let own = review.iter().find(|one| one["agent_id"] == json!("kid")).unwrap();
+    assert_eq!(own["created_since_review"], json!(1), "approving again resets nothing");
+}
+
+#[test]
+fn a_cap_warns_stops_and_is_lifted() {
+    let server = launch("governed-spend").env("TANDEM_AGENT_AUTOMATION_WEEKLY_SPEND_CAP_USD", "10").start();
+    let (ann, bot) = (human(&server, "ann"), agent(&server, "bot"));
+    create(&bot, "a").ok();
+    let run = started(&ann, "a");
+    let claim = claimed(&ann, &run);
+    assert_eq!(spent(&ann, &run, &claim, "r1", 8.25)["directives"]["stop"], json!(false));
+    let weekly = |client: &Client| client.get("/governance/agents/bot/spend").ok()["spend"]["weekly"].clone();
+    assert!(weekly(&ann)["soft_warning_at_ms"].is_u64() && weekly(&ann)["hard_stop_at_ms"].is_null());
+    // The same report again costs nothing.
+    spent(&ann, &run, &claim, "r1", 8.25);
+    assert_eq!(weekly(&ann)["cost_usd"], json!(8.25));
+    assert_eq!(spent(&ann, &run, &claim, "r2", 2.0)["directives"]["stop"], json!(true));
+    create(&bot, "b").refused(429, "AUTOMATION_V2_AGENT_SPEND_CAP_EXCEEDED");
+    run_now(&ann, "a").refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
+    let asked = ann.get("/governance/approvals?request_type=quota_override&status=pending").ok();
+    assert_eq!(asked["count"], json!(1), "{asked}");
+    decide(&ann, &text(&asked["approvals"][0]["approval_id"]), "approve").ok();
+    create(&bot, "b").ok();
+    assert!(matches!(status(&ann, &run).as_str(), "pausing" | "paused"), "approving resumes nothing");
+}
+
+#[test]
+fn a_revoked_grant_stops_a_hundred_runs_until_somebody_resumes() {
+    let server = launch("governed-revoke").start();
+    let (ann, ben) = (human(&server, "ann"), human(&server, "ben"));
+    create(&ann, "a").ok();
+    agent(&server, "bot")
+        .patch("/automations/v2/a", json!({ "description": "x" }))
+        .refused(403, "AUTOMATION_V2_MODIFY_FORBIDDEN");
+    let grant = grant(&ann, "a", "bot");
+    agent(&server, "bot").patch("/automations/v2/a", json!({ "description": "x" })).ok();
+    let working = started(&ann, "a");
+    claimed(&ann, &working);
+    let queued: Vec<String> = (0..100).map(|_| started(&ann, "a")).collect();
+    revoke(&ann, "a", &grant).ok();
+    assert!(queued.iter().all(|run| status(&ann, run) == "paused"));
+    assert!(matches!(status(&ann, &working).as_str(), "pausing" | "paused"));
+    let state = governance(&ann, "a");
+    assert_eq!((&state["review_kind"], &state["paused_for_lifecycle"]), (&json!("dependency_revoked"), &json!(true)));
+    run_now(&ann, "a").refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
+    ann.post("/automations/v2/a/resume", json!({})).refused(409, "AUTOMATION_V2_REVIEW_PENDING");
+    decide(&ben, &text(&state["review_request_id"]), "approve").ok();
+    run_now(&ann, "a").refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
+    ann.post("/automations/v2/a/resume", json!({})).ok();
+    run_now(&ann, "a").ok();
+    // Taking a server away does the same; giving one more does not.
+    let servers =
+        |list: Value| json!({ "agents": [{ "agent_id": "worker", "mcp_policy": { "allowed_servers": list } }] });
+    ann.patch("/automations/v2/a", servers(json!(["gh", "db", "new"]))).ok();
+    assert_eq!(governance(&ann, "a")["review_required"], json!(false));
+    ann.patch("/automations/v2/a", servers(json!(["gh", "new"]))).ok();
+    assert_eq!(governance(&ann, "a")["review_kind"], json!("dependency_revoked"));
+    audit::assert_verified(&ann);
+}
+
+#[test]
+fn the_end_comes_and_can_be_put_off() {
+    let server = launch("governed-end")
+        .env("TANDEM_AGENT_AUTOMATION_DEFAULT_EXPIRES_AFTER_MS", "1500")
+        .env("TANDEM_AGENT_AUTOMATION_LIFECYCLE_SWEEP_INTERVAL_MS", "1000")
+        .start();
+    let (ann, bot) = (human(&server, "ann"), agent(&server, "bot"));
+    create(&bot, "a").ok();
+    let state = until("it has expired", SOON, || {
+        let state = governance(&ann, "a");
+        state["expired_at_ms"].is_u64().then_some(state)
+    });
+    assert_eq!((&state["review_kind"], &state["paused_for_lifecycle"]), (&json!("expired"), &json!(true)));
+    let asked = ann.get("/governance/approvals?request_type=retirement_action&status=pending").ok();
+    assert_eq!(asked["count"], json!(1));
+    bot.patch("/automations/v2/a", json!({ "description": "x" })).refused(403, "AUTOMATION_V2_EXPIRED");
+    let later = tandem_testkit::now_ms() + 86_400_000;
+    ann.post("/automations/v2/a/extend", json!({ "expires_at_ms": 1 }))
+        .refused(400, "AUTOMATION_GOVERNANCE_EXTEND_FAILED");
+    ann.post("/automations/v2/a/extend", json!({ "expires_at_ms": later })).ok();
+    let state = governance(&ann, "a");
+    assert_eq!(
+        (&state["expires_at_ms"], &state["expired_at_ms"], &state["review_kind"]),
+        (&json!(later), &Value::Null, &Value::Null)
+    );
+    run_now(&ann, "a").ok();
+    server.client().post("/automations/v2/a/retire", json!({})).refused(403, "AUTOMATION_GOVERNANCE_RETIRE_FORBIDDEN");
+    ann.post("/automations/v2/a/retire", json!({ "reason": "done" })).ok();
+    bot.patch("/automations/v2/a", json!({ "description": "x" })).refused(403, "AUTOMATION_V2_RETIRED");
+    run_now(&ann, "a").refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
+    ann.post("/automations/v2/a/extend", json!({ "expires_at_ms": later })).ok();
+    run_now(&ann, "a").ok();
+}
+
+#[test]
+fn deleting_restoring_and_who_may() {
+    let server = launch("governed-delete").start();
+    let (ann, bot) = (human(&server, "ann"), agent(&server, "bot"));
+    create(&ann, "mine").ok();
+    create(&bot, "a").ok();
+    create(&agent(&server, "other"), "b").ok();
+    bot.delete("/automations/v2/mine").refused(403, "AUTOMATION_V2_DELETE_HUMAN_CREATED_DENIED");
+    bot.delete("/automations/v2/b").refused(403, "AUTOMATION_V2_DELETE_NOT_OWNER");
+    bot.delete("/automations/v2/a").ok();
+    ann.get("/automations/v2/a").refused(404, "AUTOMATION_V2_NOT_FOUND");
+    ann.get("/automations/v2/a/governance").refused(404, "AUTOMATION_GOVERNANCE_NOT_FOUND");
+    bot.ask("/automations/v2/a/restore").refused(403, "AUTOMATION_GOVERNANCE_RESTORE_FORBIDDEN");
+    let back = ann.ask("/automations/v2/a/restore").ok();
+    assert_eq!(back["automation"]["status"], json!("paused"));
+    ann.get("/automations/v2/a").ok();
+    ann.patch("/governance/limits", json!({ "delete_retention_ms": 1 })).ok();
+    ann.delete("/automations/v2/a").ok();
+    until("the window has closed", SOON, || (ann.ask("/automations/v2/a/restore").status == 410).then_some(()));
+}
+
+#[test]
+fn two_persons_grant() {
+    let server = launch("governed-dual").env("TANDEM_AGENT_AUTOMATION_DUAL_CONTROL", "true").start();
+    let (ann, ben) = (human(&server, "ann"), human(&server, "ben"));
+    create(&ann, "a").ok();
+    let ask = |approval: Option<&str>, reason: &str| {
+        let body = json!({ "granted_to_agent_id": "bot", "reason": reason, "approval_id": approval });
+        ann.post("/automations/v2/a/grants", body)
+    };
+    ask(None, "x").refused(403, "AUTOMATION_GOVERNANCE_APPROVAL_REQUIRED");
+    let context =
+        json!({ "action": "grant_modify_access", "parameters": { "grantedToAgentID": "bot", "reason": "x" } });
+    let id = filed(&ann, "elevated_capability", ("automation", "a"), context);
+    decide(&ben, &id, "approve").ok();
+    ask(Some(&id), "y").refused(403, "AUTOMATION_GOVERNANCE_APPROVAL_INVALID");
+    ask(Some(&id), "x").ok();
+    ask(Some(&id), "x").refused(403, "AUTOMATION_GOVERNANCE_APPROVAL_INVALID");
+    assert_eq!(ann.get("/automations/v2/a/grants").ok()["count"], json!(1));
+}
+
+#[test]
+fn the_switch_stops_an_agents_runs_and_measures_it() {
+    let server = launch("governed-switch").start();
+    let (ann, bot) = (human(&server, "ann"), agent(&server, "bot"));
+    create(&bot, "a").ok();
+    let run = started(&ann, "a");
+    let claim = claimed(&ann, &run);
+    started(&ann, "a");
+    let paused = ann.post("/governance/agents/bot/pause", json!({ "reason": "odd" })).ok();
+    assert_eq!(
+        (&paused["agent"]["pause"]["runs_told"], &paused["agent"]["pause"]["runs_stopped"]),
+        (&json!(2), &json!(1))
+    );
+    let beat = |body: Value| ann.post(&format!("/automations/v2/runs/{run}/heartbeat"), body).ok();
+    assert_eq!(beat(json!({ "claim_id": claim }))["directives"]["stop"], json!(true));
+    beat(json!({ "claim_id": claim, "stop_acknowledged": true }));
+    let pause = ann.get("/governance/agents/bot").ok()["agent"]["pause"].clone();
+    assert_eq!(pause["runs_stopped"], json!(2));
+    assert!(pause["slowest_stop_ms"].is_u64(), "{pause}");
+    create(&bot, "b").refused(403, "AUTOMATION_V2_AGENT_CREATION_PAUSED");
+    run_now(&ann, "a").refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
+}
+
+/// What a change is, and whether it has happened, as far as clients can see: every part of it, so that half of one shows.
+type Change = (&'static str, fn(&Client, &str) -> std::io::Result<Reply>, fn(&Client, &str) -> Vec<bool>);
+
+fn send(client: &Client, method: &str, path: String, body: Value) -> std::io::Result<Reply> {
+    client.json(method, &path, &[], Some(body))
+}
+
+fn audited(client: &Client, event: &str, id: &str) -> bool {
+    let rows = client.get(&format!("/audit/protected?event_type=automation.governance.{event}&limit=1000")).ok();
+    rows["events"].as_array().unwrap().iter().any(|row| row["payload"]["automationID"] == json!(id))
+}
+
+const CHANGES: [Change; 4] = [
+    (
+        "revoke",
+        |client, id| {
+            let grants = client.get(&format!("/automations/v2/{id}/grants")).ok();
+            let grant = text(&grants["modify_grants"][0]["grant_id"]);
+            send(client, "DELETE", format!("/automations/v2/{id}/grants/{grant}"), json!({}))
+        },
+        |client, id| {
+            let state = governance(client, id);
+            vec![
+                state["creation_paused"] == json!(true),
+                state["review_required"] == json!(true),
+                state["modify_grants"][0]["revoked_at_ms"].is_u64(),
+                run_now(client, id).status == 409,
+                audited(client, "grant.revoked", id),
+                audited(client, "dependency_revoked", id),
+            ]
+        },
+    ),
+    (
+        "retire",
+        |client, id| send(client, "POST", format!("/automations/v2/{id}/retire"), json!({})),
+        |client, id| {
+            let state = governance(client, id);
+            let automation = client.get(&format!("/automations/v2/{id}")).ok()["automation"].clone();
+            vec![
+                state["retired_at_ms"].is_u64(),
+                state["paused_for_lifecycle"] == json!(true),
+                automation["status"] == json!("paused"),
+                run_now(client, id).status == 409,
+                audited(client, "retired", id),
+            ]
+        },
+    ),
+    (
+        "delete",
+        |client, id| send(client, "DELETE", format!("/automations/v2/{id}"), json!({})),
+        |client, id| {
+            vec![
+                client.get(&format!("/automations/v2/{id}")).status == 404,
+                client.get(&format!("/automations/v2/{id}/governance")).status == 404,
+                audited(client, "deleted", id),
+            ]
+        },
+    ),
+    (
+        "create",
+        |client, id| send(client, "POST", "/automations/v2".into(), spec(&format!("{id}-child"))),
+        |client, id| {
+            let child = format!("{id}-child");
+            vec![
+                client.get(&format!("/automations/v2/{child}")).status == 200,
+                client.get(&format!("/automations/v2/{child}/governance")).status == 200,
+                audited(client, "created", &child),
+            ]
+        },
+    ),
+];
+
+#[test]
+fn a_killed_server_has_done_each_transition_wholly_or_not_at_all() {
+    let mut seed = Seed::from_env("IT_GOVERNED_SEED");
+    let mut server: Server = launch("governed-kill").start();
+    let (mut whole, mut nothing) = (0, 0);
+    for round in 0..3 {
+        for (name, act, parts) in &CHANGES {
+            let id = format!("{name}-{round}");
+            let ann = human(&server, "ann");
+            create(&ann, &id).ok();
+            grant(&ann, &id, "bot");
+            for _ in 0..5 {
+                started(&ann, &id);
+            }
+            let pause = Duration::from_micros(seed.between(0, 12_000));
+            let answered = std::thread::scope(|scope| {
+                let task = scope.spawn(|| act(&ann, &id).is_ok_and(|reply| reply.status == 200));
+                std::thread::sleep(pause);
+                server.kill();
+                task.join().unwrap_or(false)
+            });
+            server.restart();
+            let ann = human(&server, "ann");
+            let found = parts(&ann, &id);
+            let done = found[0];
+            assert!(found.iter().all(|part| *part == done), "{name} is half done: {found:?}");
+            assert!(done || !answered, "{name} was answered and is lost");
+            if done { whole += 1 } else { nothing += 1 }
+        }
+    }
+    println!("{whole} had happened, {nothing} had not");
+    audit::assert_verified(&server.client());
+}
