@@ -50,11 +50,15 @@ fn python(venv: &Path) -> Result<PathBuf, String> {
 }
 
 fn node(dir: &Path) -> Result<PathBuf, String> {
-    let from = cargo::root().join("tests/clients");
+    npm(&cargo::root().join("tests/clients"), dir, &["node_client.mjs"])
+}
+
+/// Installs the locked packages of `from` below `dir`, with copies of the `scripts` beside them.
+fn npm(from: &Path, dir: &Path, scripts: &[&str]) -> Result<PathBuf, String> {
     fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let marker = dir.join("installed.json");
     let wanted = read(&from.join("package-lock.json"))?;
-    for file in ["package.json", "package-lock.json", "node_client.mjs"] {
+    for file in ["package.json", "package-lock.json"].iter().chain(scripts) {
         fs::copy(from.join(file), dir.join(file)).map_err(|error| format!("{file}: {error}"))?;
     }
     if fs::read_to_string(&marker).is_ok_and(|found| found == wanted) {
@@ -68,6 +72,11 @@ fn node(dir: &Path) -> Result<PathBuf, String> {
     })?;
     fs::write(&marker, wanted).map_err(|error| error.to_string())?;
     Ok(dir.to_owned())
+}
+
+/// What GitHub and Linear publish of their APIs, and the suite that judges by it.
+pub fn trackers(work: &Path) -> Result<PathBuf, String> {
+    npm(&cargo::root().join("tests/clients/trackers"), &work.join("trackers"), &["trackers.mjs"])
 }
 
 /// Debian packages. Only as root and only where apt is; elsewhere the message says what to install.
