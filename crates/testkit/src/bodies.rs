@@ -103,7 +103,7 @@ pub fn linear(id: &str, base: &str, config: Value) -> Value {
 fn tracker(id: &str, kind: &str, base: &str, config: Value) -> Value {
     let settings = json!({
         "token_ref": format!("env:{TOKEN_VARIABLE}"), "api_base": base, "allow_private_networks": true,
-        "allow_insecure_http": true, "timeout_ms": 1000, "settle_ms": 500,
+        "allow_insecure_http": true, "timeout_ms": 3000, "settle_ms": 500,
     });
     json!({ "destination_id": id, "name": id, "kind": kind, "config": merged(settings, config) })
 }

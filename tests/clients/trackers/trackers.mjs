@@ -28,7 +28,7 @@ async function tandem(method, path, body) {
 }
 
 async function until(what, ask) {
-  for (const end = Date.now() + 30_000; ; ) {
+  for (const end = Date.now() + 90_000; ; ) {
     const found = await ask();
     if (found) return found;
     assert.ok(Date.now() < end, `in vain: ${what}`);
@@ -47,7 +47,15 @@ function listen(handle) {
 
 // ---------------------------------------------------------------- GitHub
 
-const api = JSON.parse(readFileSync(join(dirname(require.resolve("@octokit/openapi")), "generated/api.github.com.json")));
+/** OpenAPI 3.0 says `nullable` where JSON Schema has a type of its own. */
+function plain(node) {
+  if (Array.isArray(node)) return node.map(plain);
+  if (node === null || typeof node !== "object") return node;
+  const { nullable, ...rest } = Object.fromEntries(Object.entries(node).map(([key, value]) => [key, plain(value)]));
+  return nullable === true ? { anyOf: [rest, { type: "null" }] } : rest;
+}
+
+const api = plain(JSON.parse(readFileSync(join(dirname(require.resolve("@octokit/openapi")), "generated/api.github.com.json"))));
 const ajv = new Ajv({ strict: false, allErrors: true, coerceTypes: false, validateFormats: true });
 addFormats(ajv);
 const compiled = new Map();
@@ -75,6 +83,16 @@ const ROUTES = [
   pattern: new RegExp(`^${path.replace(/\{[a-z_]+\}/g, "[^/]+")}$`),
   operation: api.paths[path][method.toLowerCase()],
 }));
+
+// Compiling takes longer than a request may; it happens before the first one.
+for (const { name, operation } of ROUTES) {
+  const body = operation.requestBody?.content["application/json"].schema;
+  if (body) problems(`${name} body`, body, {});
+  for (const [status, answer] of Object.entries(operation.responses)) {
+    const schema = resolved(answer).content?.["application/json"]?.schema;
+    if (schema && status < 300) problems(`${name} ${status}`, schema, {});
+  }
+}
 
 const github = { issues: [], wrong: [], asked: new Map(), hangs: 0 };
 
@@ -313,7 +331,7 @@ const linearServer = await listen((request, text, response) => {
 
 const settings = (server, path, more) => ({
   token_ref: `env:${process.env.HOOK_SECRET_NAME}`, api_base: `http://127.0.0.1:${server.address().port}${path}`,
-  allow_private_networks: true, allow_insecure_http: true, timeout_ms: 1000, settle_ms: 500, ...more,
+  allow_private_networks: true, allow_insecure_http: true, timeout_ms: 5000, settle_ms: 500, ...more,
 });
 
 async function configure(destination, more) {

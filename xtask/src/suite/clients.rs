@@ -109,3 +109,15 @@ fn with_server<'a>(command: &'a mut Command, server: &Server) -> &'a mut Command
         // What the suites say must appear while they run.
         .env("PYTHONUNBUFFERED", "1")
 }
+
+/// What is asked of GitHub and Linear, judged by their own descriptions.
+pub fn trackers(report: &mut Report, work: &Work, binary: &Path, node: &Path) {
+    report.suite("GitHub and Linear by their descriptions", Counts::of_closing_line, || {
+        let server = Server::start(binary, &work.dir, "trackers", None)?;
+        let mut suite = Command::new("node");
+        suite.arg("trackers.mjs").current_dir(node);
+        with_server(&mut suite, &server);
+        let shown = process::show(&mut suite);
+        server.stop().and(shown)
+    });
+}

@@ -32,6 +32,9 @@ pub fn run(extent: Extent) -> Result<(), String> {
     if extent == Extent::Everything {
         let built = report.need("build the binary", || binary(&work));
         if let Some(binary) = built {
+            if let Some(node) = report.need("install the trackers' descriptions", || tools::trackers(&work.dir)) {
+                clients::trackers(&mut report, &work, &binary, &node);
+            }
             let clients = report.need("install the clients", || tools::clients(&work.dir));
             if let Some(clients) = clients {
                 clients::run(&mut report, &work, &binary, &clients, postgres.as_ref());

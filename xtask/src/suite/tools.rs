@@ -79,6 +79,11 @@ fn npm(from: &Path, dir: &Path, scripts: &[&str]) -> Result<PathBuf, String> {
     Ok(dir.to_owned())
 }
 
+/// What GitHub and Linear publish of their APIs, and the suite that judges by it.
+pub fn trackers(work: &Path) -> Result<PathBuf, String> {
+    npm(&cargo::root().join("tests/clients/trackers"), &work.join("trackers"), &["trackers.mjs"])
+}
+
 /// Debian packages. Only as root and only where apt is; elsewhere the message says what to install.
 pub fn apt(packages: &[&str]) -> Result<(), String> {
     let list = packages.join(" ");

@@ -52,8 +52,10 @@ impl Record for ExternalAction {
 pub fn mirror(post: &Post, draft: &Draft) -> Option<ExternalAction> {
     let capability = match post.destination_kind? {
         DestinationKind::GithubIssue if post.operation == "comment_issue" => "github.comment_on_issue",
+        DestinationKind::GithubIssue if post.operation == "match_issue" => "github.list_issues",
         DestinationKind::GithubIssue => "github.create_issue",
         DestinationKind::LinearIssue if post.operation == "match_issue" => "linear.list_issues",
+        DestinationKind::LinearIssue if post.operation == "comment_issue" => "linear.create_comment",
         DestinationKind::LinearIssue => "linear.create_issue",
         DestinationKind::Webhook => "webhook.post",
         // The tool itself, namespaced.
@@ -90,6 +92,10 @@ pub fn mirror(post: &Post, draft: &Draft) -> Option<ExternalAction> {
             "external_title": post.external_title,
             "target_ref": post.target_ref,
             "response_excerpt": post.response_excerpt,
+            "issue_number": post.issue_number,
+            "issue_url": post.issue_url,
+            "comment_id": post.comment_id,
+            "comment_url": post.comment_url,
         })),
         error: post.error.clone(),
         metadata: Some(json!({

@@ -248,3 +248,72 @@ pub fn incident(incident: &mut Incident, delivery: &Delivery, now_ms: u64) {
     };
     incident.updated_at_ms = incident.updated_at_ms.max(now_ms);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publish::{Intent, Mode};
+
+    fn delivery(kept: bool, max_attempts: u32) -> Delivery {
+        let intent = Intent { operation: "create_issue".into(), action: Action::CreateIssue, at_ms: 1, issue: None };
+        Delivery {
+            delivery_id: "bmwh_1".into(),
+            draft_id: "d".into(),
+            incident_id: None,
+            post_id: "p".into(),
+            destination_id: "gh".into(),
+            destination_kind: DestinationKind::GithubIssue,
+            route_id: None,
+            route_match_reason: None,
+            target_ref: "acme/app".into(),
+            operation: "create_issue".into(),
+            action: Action::CreateIssue,
+            mode: Mode::Manual,
+            requested_destination_ids: Vec::new(),
+            effective_destination_ids: Vec::new(),
+            approval_required: false,
+            idempotency_key: "k".into(),
+            evidence_digest: "e".into(),
+            state: DeliveryState::Pending,
+            max_attempts,
+            attempts: Vec::new(),
+            next_attempt_at_ms: None,
+            destination_digest: String::new(),
+            error_code: None,
+            error: None,
+            intent: Some(intent).filter(|_| kept),
+            issue: None,
+            recurrence: None,
+            payload: Some("text".into()),
+            created_at_ms: 1,
+            updated_at_ms: 1,
+        }
+    }
+
+    /// What is not known is never called a failure, and what is known takes the intent back.
+    #[test]
+    fn an_intent_lives_exactly_as_long_as_the_doubt() {
+        use DeliveryState as S;
+        // Intent before, accepted, in doubt, retryable, attempts left; then state and whether the intent stays.
+        for (intent, accepted, in_doubt, retryable, left, state, stays) in [
+            (true, true, false, false, true, S::Posted, false),
+            (true, false, true, true, true, S::Retrying, true),
+            (true, false, true, true, false, S::Unknown, true),
+            (true, false, true, false, true, S::Unknown, true),
+            (true, false, false, true, true, S::Retrying, false),
+            (true, false, false, false, true, S::Failed, false),
+            (false, false, false, true, false, S::Failed, false),
+        ] {
+            let mut delivery = delivery(intent, if left { 8 } else { 1 });
+            let outcome = Outcome { accepted, in_doubt, retryable, ..Outcome::default() };
+            attempt(&mut delivery, &outcome, 200, 1_000);
+            assert_eq!((delivery.state, delivery.intent.is_some()), (state, stays), "{outcome:?}");
+            assert_eq!(delivery.payload.is_none(), accepted);
+        }
+        for (intent, state) in [(true, S::Unknown), (false, S::Blocked)] {
+            let mut delivery = delivery(intent, 8);
+            block(&mut delivery, "destination_changed", "it changed", 5);
+            assert_eq!(delivery.state, state);
+        }
+    }
+}

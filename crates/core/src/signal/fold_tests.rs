@@ -140,3 +140,61 @@ fn a_cooldown_limits_drafts_and_never_counts() {
     assert_eq!((after.outcome.incident.occurrence_count, after.jobs.len()), (4, 1));
     assert!(existing.superseded.is_some());
 }
+
+#[test]
+fn a_tracker_is_told_once_until_it_has_been() {
+    let recurrence = Recurrence { min_interval_ms: 10_000, ..Recurrence::default() };
+    let job = |existing: &mut Existing, n: u64, at_ms: u64, recurrence: &Recurrence| {
+        let jobs = fold(existing, &signal(n, at_ms, Some("d"), recurrence), &ctx(at_ms)).jobs;
+        jobs.first().map(|job| (job.kind, job.due_at_ms))
+    };
+    let mut existing = Existing::default();
+    assert_eq!(job(&mut existing, 1, 1_000, &recurrence), None);
+    published(&mut existing, 1_500);
+    assert_eq!(job(&mut existing, 2, 2_000, &recurrence), None, "no tracker has it");
+    if let Some(draft) = &mut existing.draft {
+        draft.github_issue_url = Some("https://github.com/acme/app/issues/1".into());
+    }
+    for policy in [RecurrencePolicy::None, RecurrencePolicy::NewDraft] {
+        let quiet = Recurrence { policy, quiet_period_ms: u64::MAX, ..recurrence.clone() };
+        assert_eq!(job(&mut existing, 3, 2_100, &quiet), None, "{policy}");
+    }
+    assert_eq!(job(&mut existing, 4, 3_000, &recurrence), Some((JobKind::Recur, 3_000)));
+    assert_eq!(job(&mut existing, 5, 3_001, &recurrence), None, "it is on its way");
+    if let Some(draft) = &mut existing.draft {
+        draft::transition(draft, draft::Event::RecurrenceHandled, 4_000).expect("never refused");
+    }
+    assert_eq!(
+        job(&mut existing, 6, 5_000, &recurrence),
+        Some((JobKind::Recur, 14_000)),
+        "not more often than allowed"
+    );
+    if let (Some(draft), Some(incident)) = (&mut existing.draft, &mut existing.incident) {
+        draft::transition(draft, draft::Event::RecurrenceHandled, 14_000).expect("never refused");
+        incident.status = IncidentStatus::Resolved;
+    }
+    assert_eq!(
+        job(&mut existing, 7, 15_000, &recurrence),
+        Some((JobKind::Recur, 15_000)),
+        "a regression is told at once"
+    );
+    let incident = existing.incident.expect("an incident");
+    assert_eq!((incident.regressions, incident.regressed_at_ms), (1, Some(15_000)));
+    assert_ne!(incident.status, IncidentStatus::Resolved);
+}
+
+#[test]
+fn what_happens_upstream_resolves_and_reopens_and_a_late_word_is_a_regression() {
+    use crate::incident::{Amendment, amend};
+    let mut existing = Existing::default();
+    seen(&mut existing, 1, 10_000, &Recurrence::default());
+    let mut incident = existing.incident.expect("an incident");
+    let closed = |at_ms| Amendment::Upstream { closed: true, at_ms };
+    // Times of trackers have no milliseconds, so the second in which it was seen last is no proof.
+    amend(&mut incident, &closed(9_500), 20_000);
+    assert_eq!((incident.status, incident.resolved_at_ms), (IncidentStatus::Resolved, Some(9_500)));
+    amend(&mut incident, &Amendment::Upstream { closed: false, at_ms: 21_000 }, 21_000);
+    assert_eq!((incident.status, incident.resolved_at_ms), (IncidentStatus::Queued, None));
+    amend(&mut incident, &closed(5_000), 22_000);
+    assert_eq!((incident.status, incident.regressions), (IncidentStatus::Queued, 1), "it was seen after that");
+}

@@ -325,6 +325,18 @@ pub fn comments(value: &Value) -> Vec<Comment> {
     found
 }
 
+/// Whether an answer holds a list at all. One that does not proves nothing, however few rows are found in it.
+pub fn holds_a_list(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().all(Value::is_object),
+        Value::Object(map) => {
+            let wrapped = ["issues", "items", "nodes", "comments", "result", "data", "repository"];
+            wrapped.iter().filter_map(|key| map.get(*key)).any(holds_a_list)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 /// Calls `take` for every object until it says that it took one; what was taken is not looked into.
 fn walk(value: &Value, depth: usize, take: &mut impl FnMut(&Value) -> bool) {
     if depth > DEPTH {
@@ -459,5 +471,14 @@ mod tests {
             deep = json!([deep]);
         }
         assert!(issues(G, &deep).is_empty());
+        for (value, list) in [
+            (json!([]), true),
+            (json!({"issues": {"nodes": []}}), true),
+            (json!({"message": "upstream timed out"}), false),
+            (json!("no issues"), false),
+            (json!(["no", "issues"]), false),
+        ] {
+            assert_eq!(holds_a_list(&value), list, "{value}");
+        }
     }
 }

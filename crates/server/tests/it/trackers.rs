@@ -421,3 +421,55 @@ fn a_kill_between_sending_and_settling_leaves_one_issue() {
     }
     audit::assert_verified(&server.client());
 }
+
+#[test]
+fn two_engines_make_one_issue_of_each_draft() {
+    let Some(database) = crate::concurrency::Database::new() else {
+        println!("skipped: TANDEM_TEST_POSTGRES_URL names no server");
+        return;
+    };
+    let tracker = Tracker::github();
+    tracker.blind(true);
+    tracker.pause(Duration::from_millis(20));
+    let url = database.url();
+    let one = started("pg-trackers-one").arg("--database-url").arg(&url).start();
+    let two = started("pg-trackers-two").arg("--database-url").arg(&url).start();
+    set(&one.client(), bodies::github("gh", &tracker.base(), json!({})), json!({}));
+    let drafts: Vec<String> = (0..12).map(|n| drafted(&one.client(), bodies::report_as(&format!("pg-{n}")))).collect();
+    // Lost answers in between, so that some of them are looked up by either engine.
+    tracker.fail("create", [Fault::ActAndCut, Fault::ActAndSay(502)]);
+    std::thread::scope(|scope| {
+        for client in [one.client(), two.client(), one.client(), two.client()] {
+            let drafts = &drafts;
+            scope.spawn(move || {
+                for id in drafts {
+                    publish(&client, id, json!({}));
+                }
+            });
+        }
+    });
+    for id in &drafts {
+        settled(&two.client(), id, "gh", "posted");
+        assert_eq!(crate::support::deliveries(&two.client(), id).len(), 1);
+    }
+    assert_eq!((tracker.issues().len(), tracker.asked("create").len()), (12, 12));
+    audit::assert_verified(&two.client());
+}
+
+#[test]
+fn a_recurrence_asks_for_an_approval_where_one_is_needed_now() {
+    let tracker = Tracker::github();
+    let recurrence = json!({ "policy": "comment", "min_interval_ms": 0 });
+    let destination = || bodies::github("gh", &tracker.base(), json!({}));
+    let (_server, client) = with("gh-recur-gate", destination(), json!({ "recurrence": recurrence }));
+    let id = drafted(&client, bodies::report_as("gate"));
+    publish(&client, &id, json!({})).ok();
+    settled(&client, &id, "gh", "posted");
+    set(&client, destination(), json!({ "recurrence": recurrence, "require_approval_for_new_issues": true }));
+    reported(&client, bodies::report_as("gate"));
+    until("an approval is asked for", SOON, || (draft(&client, &id)["status"] == "approval_required").then_some(()));
+    assert!(tracker.issues()[0].comments.is_empty(), "nothing is said before it is granted");
+    client.post(&format!("/incident-monitor/drafts/{id}/approve"), json!({})).ok();
+    until("the recurrence is told", SOON, || (tracker.issues()[0].comments.len() == 1).then_some(()));
+    assert_eq!(tracker.issues().len(), 1);
+}

@@ -72,6 +72,26 @@ pub async fn a_lease_that_ran_out_passes_on(lab: Lab) {
     assert_eq!((third.attempts, third.job.due_at_ms), (3, 900));
 }
 
+pub async fn a_lease_that_is_kept_starts_anew_and_a_lost_one_cannot_be(lab: Lab) {
+    let opened = lab.open().await;
+    enqueue(&opened, [job("hook", "delivery", 50)]).await;
+    let first = claim(&opened, "hook", 50, "first", 1).await.remove(0);
+    let keep = |claim: &Claim, until_ms| Write::JobKeep {
+        job_id: claim.job.job_id.clone(),
+        lease: claim.lease.clone(),
+        until_ms,
+    };
+    send(&opened, audited("test.kept").write(keep(&first, 500))).await;
+    assert_eq!(claim(&opened, "hook", 499, "early", 1).await, []);
+    let second = claim(&opened, "hook", 500, "second", 1).await.remove(0);
+    assert_eq!(second.attempts, 2);
+    // Whoever lost it does not get it back, and nothing else of its commit is written.
+    assert_eq!(refused(&opened, audited("test.late").write(keep(&first, 900))).await, StoreError::Conflict);
+    send(&opened, commit().write(done(&second))).await;
+    assert_eq!(refused(&opened, commit().write(keep(&second, 900))).await, StoreError::Conflict);
+    assert_eq!(opened.store().audit_size(&local().key()).await, Ok(1));
+}
+
 pub async fn a_lease_ends_with_the_process_that_alone_could_hold_it(lab: Lab) {
     let opened = lab.try_open().await.expect("the store opens");
     enqueue(&opened, [job("hook", "delivery", 50)]).await;

@@ -69,6 +69,7 @@ suite! {
     audit::a_first_value_stays,
     jobs::a_job_is_claimed_once_and_ends,
     jobs::a_lease_that_ran_out_passes_on,
+    jobs::a_lease_that_is_kept_starts_anew_and_a_lost_one_cannot_be,
     jobs::a_lease_ends_with_the_process_that_alone_could_hold_it,
     jobs::lanes_and_times_decide_what_is_due,
     jobs::a_woken_job_is_due_at_once,

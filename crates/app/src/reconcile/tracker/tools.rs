@@ -115,6 +115,11 @@ impl Toolbox<'_> {
         answer.value().ok_or_else(|| malformed(write))
     }
 
+    /// A list that is to prove something must be one.
+    fn list(value: Value) -> Result<Value, Stop> {
+        if tools::holds_a_list(&value) { Ok(value) } else { Err(malformed(false)) }
+    }
+
     fn rows(&self, value: &Value) -> Vec<Issue> {
         tools::issues(self.reach.kind, value)
     }
@@ -230,7 +235,7 @@ impl Toolbox<'_> {
         if self.linear() {
             let tool = self.tool(Capability::LinearListIssues).await?;
             let Some(arguments) = lin::created_since(&tool, self.team, self.project, since_ms) else { return Ok(None) };
-            let rows = self.rows(&self.ask(Capability::LinearListIssues, &tool, arguments).await?);
+            let rows = self.rows(&Self::list(self.ask(Capability::LinearListIssues, &tool, arguments).await?)?);
             let complete = rows.len() < lin::LIMIT;
             return Ok(Some((rows, complete)));
         }
@@ -238,7 +243,7 @@ impl Toolbox<'_> {
         let mut all: Vec<Issue> = Vec::new();
         for page in 1..=PAGES {
             let arguments = gh::list(&tool, self.repo, since_ms, page);
-            let rows = self.rows(&self.ask(Capability::GithubListIssues, &tool, arguments).await?);
+            let rows = self.rows(&Self::list(self.ask(Capability::GithubListIssues, &tool, arguments).await?)?);
             let short = rows.len() < github::PAGE;
             let before = all.len();
             for row in rows {
@@ -269,7 +274,7 @@ impl Toolbox<'_> {
             } else {
                 gh::comments(&tool, self.repo, issue.number.unwrap_or_default(), page)
             };
-            let rows = tools::comments(&self.ask(capability, &tool, arguments).await?);
+            let rows = tools::comments(&Self::list(self.ask(capability, &tool, arguments).await?)?);
             let short = rows.len() < github::PAGE;
             if let Some(found) = rows.into_iter().find(|comment| comment.body.contains(&marker)) {
                 return Ok(Look::Found(found));
