@@ -45,6 +45,8 @@ pub async fn configure(demo: &mut Demo) -> Result<(), Fault> {
     demo.home.begin_log(logs::FILE)?;
     let config = json!({
         "enabled": true,
+        // Where runs that fail are reported; the projects below name their own.
+        "repo": "acme/demo",
         "monitored_projects": [{
             "project_id": PROJECT,
             "name": "Acme shop",
