@@ -23,7 +23,7 @@ use tandem_core::{
     tenant::TenantKey,
 };
 
-use super::{SAVE_BYTES, SAVE_MS, STALL, lease_ms, spec, wanted};
+use super::{CATCHING_UP, SAVE_BYTES, SAVE_MS, STALL, lease_ms, spec, wanted};
 use crate::{App, DECISIONS, config::Snapshot, store_failure};
 
 /// What to do after a step.
@@ -58,6 +58,8 @@ struct Held {
     version: u64,
     reader: Option<Box<dyn LogReader>>,
     reading: Option<BoxFuture<'static, Reading>>,
+    /// The last read left something unread: the next one may take more, so that whoever is behind catches up.
+    behind: bool,
     /// When the row was last written, and the bytes that were read since.
     saved_at_ms: u64,
     unsaved_bytes: u64,
@@ -216,6 +218,7 @@ impl App {
             version,
             reader: None,
             reading: None,
+            behind: false,
             saved_at_ms: self.now_ms(),
             unsaved_bytes: 0,
             unsaved: false,
@@ -228,12 +231,13 @@ impl App {
         let held = tail.held.as_mut()?;
         let reading = held.reading.get_or_insert_with(|| {
             let reader = held.reader.take().unwrap_or_else(|| self.ports.logs.reader(held.spec.clone()));
+            let (bytes, candidates) = if held.behind { CATCHING_UP } else { (0, 0) };
             reader.read(ReadOrder {
                 position: held.row.state.position.clone(),
                 start: source.start_position,
                 budget: Budget {
-                    bytes: source.max_bytes_per_poll,
-                    candidates: usize::try_from(source.max_candidates_per_poll).unwrap_or(usize::MAX),
+                    bytes: source.max_bytes_per_poll.max(bytes),
+                    candidates: usize::try_from(source.max_candidates_per_poll.max(candidates)).unwrap_or(usize::MAX),
                 },
                 now_ms: self.ports.clock.now_ms(),
             })
@@ -301,8 +305,9 @@ impl App {
         } else {
             held.row = row;
         }
-        let Some(held) = &tail.held else { return Err(Failure::of(Code::Internal)) };
+        let Some(held) = &mut tail.held else { return Err(Failure::of(Code::Internal)) };
         self.hub.note(&tail.tenant, &held.row.id, held.version, &held.row.state);
+        held.behind = batch.more;
         if batch.more {
             return Ok(Next::Again);
         }
@@ -419,6 +424,7 @@ impl App {
                 row: stored.value,
                 reader: None,
                 reading: None,
+                behind: false,
                 saved_at_ms: 0,
                 unsaved_bytes: 0,
                 unsaved: false,
