@@ -14,25 +14,31 @@
 //! known, so that later they are not mistaken for new ones.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     io,
 };
 
 use tandem_core::{
     config::StartPosition,
-    source::file::{BEFORE_BYTES, FileId, FileState, Gap, GapReason, HEAD_BYTES, Mark, Sample, SourcePosition},
+    source::{
+        file::{BEFORE_BYTES, FileId, FileState, Gap, GapReason, HEAD_BYTES, Mark, Sample, SourcePosition},
+        pattern::Pattern,
+    },
 };
 
 use super::{
-    Progress, Sink, Tailer, Trouble,
+    Limits, Progress, Sink, Tailer, Trouble,
     beneath::{Root, Stat, fault},
-    scan::{Found, directory_of, scan},
+    scan::{Found, Scan, directory_of, scan},
     tailer::{Live, tell},
     text::Text,
 };
 
 /// Clocks of file systems and this process need not agree exactly.
 const CLOCKS_MS: u64 = 2_000;
+
+/// How often names that change are looked at again.
+const LOOKS: usize = 8;
 
 /// What became of a body.
 enum Fate {
@@ -79,7 +85,11 @@ impl Tailer {
     ) {
         let pattern = self.pattern.clone();
         let limits = self.spec.limits.clone();
-        let mut looked = scan(root, &pattern, &position.files, &limits);
+        let Some(mut looked) = settled(root, &pattern, &position.files, &limits) else {
+            // Names are being changed right now. Whatever is open is read on; what became of the rest is seen next time.
+            self.changed = true;
+            return;
+        };
         progress.trouble.append(&mut looked.trouble);
         let found = std::mem::take(&mut looked.found);
         let mut matching = Matching::new(&found, position);
@@ -122,6 +132,12 @@ impl Tailer {
         matching.lost = lost.iter().filter(unfinished).map(|&(index, _)| position.files[index].generation).collect();
         let mut fresh = self.newcomers(root, position, &found, &matching, progress);
         let mut dropped = HashSet::new();
+        if matching.in_motion {
+            // A file that was there a moment ago had another name when it was opened: nothing is lost before that is clear.
+            self.changed = true;
+            lost.clear();
+            replaced.clear();
+        }
         for (index, was_replaced) in lost {
             let file = &position.files[index];
             self.lose(file, was_replaced, now_ms, sink, progress);
@@ -287,7 +303,9 @@ impl Tailer {
             if !enough || !near {
                 continue;
             }
-            let Ok(Some(mut text)) = open(root, candidate, candidate.is_packed()) else { continue };
+            let opened = open(root, candidate, candidate.is_packed());
+            matching.in_motion |= matches!(opened, Ok(None));
+            let Ok(Some(mut text)) = opened else { continue };
             let Ok(Examined::Same { stat, .. }) = examine(&mut text, file) else { continue };
             if adopted {
                 matching.claimed[at] = true;
@@ -520,6 +538,31 @@ fn is_copy_of_current(root: &Root, current: &Found, candidate: &Found, text: &mu
         && matches!((text.before(end, length), original.before(end, length)), (Ok(a), Ok(b)) if a == b)
 }
 
+/// The directory, looked at until two looks agree where one alone would not be believed: a rename while names are listed
+/// may hide a file, or show it twice. `None` when the names do not come to rest.
+fn settled<'a>(root: &'a Root, pattern: &Pattern, files: &[FileState], limits: &'a Limits) -> Option<Scan<'a>> {
+    let mut looked = scan(root, pattern, files, limits);
+    let expected = |looked: &Scan<'_>| {
+        let all_there = files.iter().all(|file| looked.found.iter().any(|found| found.stat.id.is(&file.id)));
+        let all_known = looked.found.iter().all(|found| files.iter().any(|file| found.stat.id.is(&file.id)));
+        all_there && all_known
+    };
+    for _ in 0..LOOKS {
+        if expected(&looked) {
+            return Some(looked);
+        }
+        let again = scan(root, pattern, files, limits);
+        let names = |looked: &Scan<'_>| -> BTreeSet<(String, u64)> {
+            looked.found.iter().map(|found| (found.path.clone(), found.stat.id.inode)).collect()
+        };
+        if names(&looked) == names(&again) {
+            return Some(again);
+        }
+        looked = again;
+    }
+    None
+}
+
 /// Takes the samples of a new body, and sets where reading begins.
 fn place(text: &mut Text, file: &mut FileState, begin: &Begin) -> io::Result<()> {
     file.head = Sample::of(&text.head()?);
@@ -571,6 +614,8 @@ struct Matching<'a> {
     rotated: HashSet<String>,
     /// Bodies whose rest is nowhere: nothing is a copy of them.
     lost: HashSet<u64>,
+    /// A file had another name, or none, when it was opened.
+    in_motion: bool,
 }
 
 impl<'a> Matching<'a> {
@@ -587,6 +632,7 @@ impl<'a> Matching<'a> {
             newest,
             rotated: HashSet::new(),
             lost: HashSet::new(),
+            in_motion: false,
         }
     }
 

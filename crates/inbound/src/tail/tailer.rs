@@ -37,7 +37,7 @@ pub struct Tailer {
     looked: Option<Instant>,
     more: bool,
     /// A file was found to hold other text while it was read: another look is due.
-    changed: bool,
+    pub(super) changed: bool,
     turn: usize,
 }
 
