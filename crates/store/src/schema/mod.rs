@@ -9,7 +9,7 @@ mod tables;
 use governed::GOVERNED;
 use logs::LOGS;
 pub use tables::{COMMON_EVENTS, IS_RARE};
-use tables::{SYSTEM, TABLES, TRACKER_TABLES, Table};
+use tables::{MCP_TABLES, SYSTEM, TABLES, TRACKER_TABLES, Table};
 
 use crate::{
     error::OpenError,
@@ -28,6 +28,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, tables: GOVERNED, statements: &[] },
     Migration { version: 3, tables: TRACKER_TABLES, statements: &[] },
     Migration { version: 4, tables: LOGS, statements: &[] },
+    Migration { version: 5, tables: MCP_TABLES, statements: &[] },
 ];
 
 /// The newest schema version that this release can read.

@@ -115,13 +115,6 @@ pub const TABLES: &[Table] = &[
         lists: &["updated_at_ms, id", "idempotency_key, updated_at_ms, id"],
     },
     Table { name: "integrity_acks", columns: &[("at_ms", INT)], unique: &[], lists: &["at_ms, id"] },
-    Table { name: "mcp_servers", columns: &[("updated_at_ms", INT)], unique: &[], lists: &["updated_at_ms, id"] },
-    Table {
-        name: "mcp_tools",
-        columns: &[("server_name", TEXT), ("fetched_at_ms", INT)],
-        unique: &[],
-        lists: &["fetched_at_ms, id", "server_name, fetched_at_ms, id"],
-    },
     Table {
         name: "api_tokens",
         columns: &[("secret_hash", TEXT), ("created_at_ms", INT)],
@@ -133,6 +126,17 @@ pub const TABLES: &[Table] = &[
         columns: &[("secret_hash", TEXT), ("project_id", TEXT), ("created_at_ms", INT)],
         unique: &["secret_hash"],
         lists: &["created_at_ms, id", "project_id, created_at_ms, id"],
+    },
+];
+
+/// The servers whose tools are called, and those tools.
+pub const MCP_TABLES: &[Table] = &[
+    Table { name: "mcp_servers", columns: &[("updated_at_ms", INT)], unique: &[], lists: &["updated_at_ms, id"] },
+    Table {
+        name: "mcp_tools",
+        columns: &[("server_name", TEXT), ("fetched_at_ms", INT)],
+        unique: &[],
+        lists: &["fetched_at_ms, id", "server_name, fetched_at_ms, id"],
     },
 ];
 
