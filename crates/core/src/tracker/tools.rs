@@ -297,7 +297,7 @@ pub fn is_refusal(text: &str) -> bool {
     let statuses = ["400", "401", "403", "404", "409", "410", "422"];
     let words = ["not found", "validation failed", "unprocessable", "forbidden", "unauthorized", "bad credentials"];
     let number = |status: &&str| text.split(|c: char| !c.is_ascii_digit()).any(|part| part == *status);
-    words.iter().any(|word| text.contains(word)) || statuses.iter().any(|status| number(status))
+    words.iter().any(|word| text.contains(word)) || statuses.iter().any(number)
 }
 
 pub fn is_rate_limit(text: &str) -> bool {

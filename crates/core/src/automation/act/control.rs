@@ -60,10 +60,10 @@ impl Decision for Control {
         };
         transition(&mut after, event, desk.now_ms()).map_err(|refusal| refused(&before, self.verb, refusal))?;
         let kind = if after.status == RunStatus::Pausing { "automation.v2.run.pausing" } else { kind };
-        if after.status == RunStatus::Queued {
-            if let Readmission::Held { failure, .. } = admission::readmit(desk, &self.base, &after)? {
-                return Err((*failure).with("runID", after.run_id.as_str()).into());
-            }
+        if after.status == RunStatus::Queued
+            && let Readmission::Held { failure, .. } = admission::readmit(desk, &self.base, &after)?
+        {
+            return Err((*failure).with("runID", after.run_id.as_str()).into());
         }
         if after.status.is_terminal() {
             admission::ended(desk, &self.base, &after)?;
