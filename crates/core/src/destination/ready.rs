@@ -17,6 +17,7 @@ use crate::{
     tracker::{
         self,
         settings::{Problem, Via},
+        tools::Capability,
     },
     wire::wire_enum,
 };
@@ -45,6 +46,8 @@ wire_enum! {
         McpToolChanged = "mcp_tool_changed",
         McpPayloadMissing = "mcp_payload_missing",
         McpPayloadInvalid = "mcp_payload_invalid",
+        /// The MCP server has no tool, or none that may be called, for something that publishing needs.
+        CapabilityMissing = "capability_missing",
         AdapterUnavailable = "adapter_unavailable",
         SettingInvalid = "setting_invalid",
         UrlMissing = "url_missing",
@@ -253,7 +256,18 @@ fn tracker(config: &Config, destination: &Destination, facts: &Facts<'_>, gaps: 
                     gaps.add(Gap::TokenUnavailable, format!("the token {token} is not set or blank"));
                 }
             }
-            Via::Mcp(name) => server(Some(name), facts, gaps),
+            Via::Mcp(name) => {
+                server(Some(name), facts, gaps);
+                if (facts.server)(name) == Server::Connected {
+                    for capability in Capability::required(destination.kind) {
+                        // A tool that changed is there, and still may not be called.
+                        if !capability.names().iter().any(|tool| (facts.tool)(name, tool) == Tool::Callable) {
+                            let text = format!("MCP server `{name}` has no tool for {capability}");
+                            gaps.add(Gap::CapabilityMissing, text);
+                        }
+                    }
+                }
+            }
         },
         Err(Problem::NoTransport) => server(None, facts, gaps),
         Err(Problem::Setting(key)) => gaps.add(Gap::SettingInvalid, format!("config.{key} cannot be read")),
@@ -398,7 +412,7 @@ mod tests {
                 _ => Server::Unregistered,
             },
             tool: &|_, tool| match tool {
-                "t" => Tool::Callable,
+                "t" | "list_issues" | "issue_read" | "create_issue" | "add_issue_comment" => Tool::Callable,
                 "changed" => Tool::Changed,
                 "forbidden" => Tool::NotAllowed,
                 _ => Tool::Unknown,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tandem_testkit::{
-    Client, Fault, Launch, Server, Tracker, audit,
+    Act, Client, Fault, Launch, Server, ToolServer, Tracker, audit,
     bodies::{self, REPO, TOKEN_VARIABLE, TRACKER_TOKEN},
     now_ms, until,
 };
@@ -472,4 +472,82 @@ fn a_recurrence_asks_for_an_approval_where_one_is_needed_now() {
     client.post(&format!("/incident-monitor/drafts/{id}/approve"), json!({})).ok();
     until("the recurrence is told", SOON, || (tracker.issues()[0].comments.len() == 1).then_some(()));
     assert_eq!(tracker.issues().len(), 1);
+}
+
+/// A tool that takes anything.
+fn tool(name: &str, properties: &[&str]) -> Value {
+    let properties: serde_json::Map<String, Value> = properties.iter().map(|p| ((*p).to_owned(), json!({}))).collect();
+    json!({ "name": name, "description": name, "inputSchema": { "type": "object", "properties": properties } })
+}
+
+fn over_mcp(name: &str, tools: &ToolServer, more: Value) -> (Server, Client) {
+    let server = started(name).start();
+    let client = server.client();
+    client.post("/mcp", json!({ "name": "gh", "transport": tools.url(), "allow_private_networks": true })).ok();
+    client.ask("/mcp/gh/connect").ok();
+    let config = bodies::merged(json!({ "timeout_ms": 3000, "settle_ms": 500 }), more);
+    let destination =
+        json!({ "destination_id": "gh", "name": "gh", "kind": "github_issue", "mcp_server": "gh", "config": config });
+    set(&client, destination, json!({}));
+    (server, client)
+}
+
+fn github_tools() -> [Value; 6] {
+    [
+        tool("list_issues", &["owner", "repo", "since", "perPage", "page"]),
+        tool("issue_read", &["method", "owner", "repo", "issue_number", "perPage", "page"]),
+        tool("issue_write", &["method", "owner", "repo", "title", "body", "labels", "issue_number", "state"]),
+        tool("add_issue_comment", &["owner", "repo", "issue_number", "body"]),
+        tool("search_issues", &["query", "perPage"]),
+        tool("unrelated", &[]),
+    ]
+}
+
+fn said(value: &Value) -> Act {
+    Act::Text(value.to_string())
+}
+
+#[test]
+fn an_issue_is_created_through_tools_and_found_again_by_its_marker() {
+    let tools = ToolServer::new(github_tools());
+    tools.on("search_issues", [said(&json!({ "total_count": 0, "items": [] }))]);
+    tools.on("issue_write", [said(&json!({ "id": "9", "url": "https://github.com/acme/platform/issues/12" }))]);
+    let (_server, client) = over_mcp("mcp-create", &tools, json!({}));
+    let id = drafted(&client, bodies::report("through a tool"));
+    let answer = publish(&client, &id, json!({})).ok();
+    assert_eq!((&answer["action"], &answer["issue_number"]), (&json!("create_issue"), &json!(12)), "{answer}");
+    let call = &tools.calls("issue_write")[0];
+    assert_eq!(
+        (&call["method"], &call["owner"], &call["repo"]),
+        (&json!("create"), &json!("acme"), &json!("platform"))
+    );
+    assert!(call["body"].as_str().is_some_and(|body| body.contains("<!-- tandem:effect:v1:")), "{call}");
+    let found = json!([{ "number": 12, "title": "t", "state": "closed", "body": call["body"] }]);
+    tools.on("issue_read", [said(&found[0])]);
+    let recheck = client.ask(&format!("/incident-monitor/drafts/{id}/recheck-match")).ok();
+    assert_eq!(recheck["action"], json!("matched_closed"), "{recheck}");
+}
+
+#[test]
+fn a_tool_call_without_an_answer_is_looked_up_and_not_repeated() {
+    let tools = ToolServer::new(github_tools());
+    tools.on("search_issues", [said(&json!({ "total_count": 0, "items": [] }))]);
+    tools.on("issue_write", [Act::Cut]);
+    tools.on("list_issues", [said(&json!({ "message": "not yet" }))]);
+    let (_server, client) = over_mcp("mcp-doubt", &tools, json!({}));
+    let id = drafted(&client, bodies::report("lost in a tool"));
+    publish(&client, &id, json!({})).ok();
+    let body = tools.calls("issue_write")[0]["body"].clone();
+    tools.on("list_issues", [said(&json!([{ "number": 3, "title": "t", "state": "open", "body": body }]))]);
+    settled(&client, &id, "gh", "posted");
+    assert_eq!(tools.calls("issue_write").len(), 1);
+    assert_eq!(draft(&client, &id)["issue_number"], json!(3));
+}
+
+#[test]
+fn a_server_without_the_tools_is_not_ready() {
+    let tools = ToolServer::new([tool("list_issues", &[]), tool("get_issue", &[])]);
+    let (_server, client) = over_mcp("mcp-lacks", &tools, json!({}));
+    let row = client.get("/incident-monitor/status").ok()["status"]["destination_readiness"][0].clone();
+    assert_eq!(row["missing_codes"], json!(["capability_missing", "capability_missing"]), "{row}");
 }

@@ -11,12 +11,14 @@ use super::{
     github::Github,
     linear::Linear,
     reach::{Reach, Turn},
+    tools::Toolbox,
 };
 use crate::App;
 
 pub(crate) enum Adapter<'a> {
     Github(Github<'a>),
     Linear(Linear<'a>),
+    Tools(Toolbox<'a>),
 }
 
 /// What changed at a tracker since it was asked last.
@@ -32,7 +34,7 @@ impl App {
     /// The adapter of a destination, with its token read now.
     pub(crate) fn adapter<'a>(
         &'a self,
-        _tenant: &'a TenantKey,
+        tenant: &'a TenantKey,
         destination: &'a Destination,
         settings: &'a Settings,
         lane: &'a str,
@@ -60,7 +62,14 @@ impl App {
                     | DestinationKind::McpTool => Adapter::Github(Github { reach, repo: target }),
                 })
             }
-            Via::Mcp(_) => Err(Trouble::new("adapter_unavailable", "trackers are not reached over MCP yet")),
+            Via::Mcp(server) => Ok(Adapter::Tools(Toolbox {
+                reach: reach(None),
+                tenant,
+                server,
+                repo: target,
+                team: destination.linear_team.as_deref().unwrap_or_default(),
+                project: destination.linear_project.as_deref().unwrap_or_default(),
+            })),
         }
     }
 }
@@ -70,6 +79,7 @@ impl Adapter<'_> {
         match self {
             Self::Github(github) => &github.reach,
             Self::Linear(linear) => &linear.reach,
+            Self::Tools(tools) => &tools.reach,
         }
     }
 
@@ -87,6 +97,7 @@ impl Adapter<'_> {
         match self {
             Self::Github(github) => github.find(marker).await,
             Self::Linear(linear) => linear.find(marker).await,
+            Self::Tools(tools) => tools.find(marker).await,
         }
     }
 
@@ -95,6 +106,7 @@ impl Adapter<'_> {
         match self {
             Self::Github(github) => github.get(issue).await,
             Self::Linear(linear) => linear.get(&issue.id).await,
+            Self::Tools(tools) => tools.get(issue).await,
         }
     }
 
@@ -103,6 +115,7 @@ impl Adapter<'_> {
         match self {
             Self::Github(github) => github.create(title, body).await,
             Self::Linear(linear) => linear.create(key, title, body, risk).await,
+            Self::Tools(tools) => tools.create(title, body, risk).await,
         }
     }
 
@@ -111,6 +124,7 @@ impl Adapter<'_> {
         match self {
             Self::Github(github) => github.comment(issue, body).await,
             Self::Linear(linear) => linear.comment(key, issue, body).await,
+            Self::Tools(tools) => tools.comment(issue, body).await,
         }
     }
 
@@ -119,6 +133,7 @@ impl Adapter<'_> {
         match self {
             Self::Github(github) => github.reopen(issue).await,
             Self::Linear(linear) => linear.reopen(issue).await,
+            Self::Tools(tools) => tools.reopen(issue).await,
         }
     }
 
@@ -127,6 +142,7 @@ impl Adapter<'_> {
         match self {
             Self::Github(github) => github.look_for_issue(key, since_ms).await,
             Self::Linear(linear) => linear.look_for_issue(key).await,
+            Self::Tools(tools) => tools.look_for_issue(key, since_ms).await,
         }
     }
 
@@ -135,6 +151,7 @@ impl Adapter<'_> {
         match self {
             Self::Github(github) => github.look_for_comment(key, issue, since_ms).await,
             Self::Linear(linear) => linear.look_for_comment(key).await,
+            Self::Tools(tools) => tools.look_for_comment(key, issue).await,
         }
     }
 
@@ -143,6 +160,7 @@ impl Adapter<'_> {
         match self {
             Self::Github(github) => github.changes(since_ms, etag).await,
             Self::Linear(linear) => linear.changes(since_ms).await,
+            Self::Tools(tools) => tools.changes(since_ms).await,
         }
     }
 }

@@ -9,6 +9,7 @@ mod adapter;
 mod github;
 mod linear;
 mod reach;
+mod tools;
 
 use serde_json::{Value, json};
 use tandem_core::{

@@ -57,11 +57,15 @@ impl Toolbox<'_> {
 
     async fn tool(&self, capability: Capability) -> Result<ToolRow, Stop> {
         let rows = self.reach.app.tools(self.tenant, self.server).await.map_err(|error| {
-            Stop::Trouble(Trouble { retryable: error.fault.retryable(), ..Trouble::new(error.fault.word(), error.detail) })
+            Stop::Trouble(Trouble {
+                retryable: error.fault.retryable(),
+                ..Trouble::new(error.fault.word(), error.detail)
+            })
         })?;
-        capability.resolve(&rows).cloned().ok_or_else(|| {
-            Stop::trouble("capability_missing", &format!("the MCP server has no tool for {capability}"))
-        })
+        capability
+            .resolve(&rows)
+            .cloned()
+            .ok_or_else(|| Stop::trouble("capability_missing", &format!("the MCP server has no tool for {capability}")))
     }
 
     /// Calls a tool that looks.
@@ -83,7 +87,11 @@ impl Toolbox<'_> {
         let limited = |retry_after_ms| {
             let limits = Limits { retry_after_ms, refused: true, secondary: true, ..Limits::default() };
             self.reach.learn(class, &limits);
-            Trouble { retryable: true, retry_after_ms: retry_after_ms.or(Some(60_000)), ..Trouble::new("rate_limited", "the tracker's rate limit refused the call") }
+            Trouble {
+                retryable: true,
+                retry_after_ms: retry_after_ms.or(Some(60_000)),
+                ..Trouble::new("rate_limited", "the tracker's rate limit refused the call")
+            }
         };
         let answer = self.reach.app.call(self.tenant, call).await.map_err(|error| {
             Stop::Trouble(match error.fault {
@@ -159,8 +167,13 @@ impl Toolbox<'_> {
         };
         match self.ask(capability, &tool, arguments).await {
             Ok(value) => {
-                let same = |found: &Issue| found.reference.id == issue.id || found.reference.identifier == issue.identifier;
-                self.rows(&value).into_iter().find(|found| issue.number.is_none() || same(found)).map(Some).ok_or_else(|| malformed(false))
+                let same =
+                    |found: &Issue| found.reference.id == issue.id || found.reference.identifier == issue.identifier;
+                self.rows(&value)
+                    .into_iter()
+                    .find(|found| issue.number.is_none() || same(found))
+                    .map(Some)
+                    .ok_or_else(|| malformed(false))
             }
             Err(stop) if absent(&stop) => Ok(None),
             Err(stop) => Err(stop),
