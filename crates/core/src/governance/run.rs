@@ -442,7 +442,9 @@ fn finish(
     let Some(mut record) = desk.get::<GovernanceRecord>(&ledger.automation_id)? else { return Ok(()) };
     record.runs_since_review += 1;
     let threshold = limits.run_review_threshold;
-    if threshold > 0 && record.runs_since_review >= threshold && !record.review_required && !record.is_deleted() {
+    // The warning that the end is near gives way. Any other review is one already, also where it was denied.
+    let reviewed = record.review_required && record.review_kind != Some(ReviewKind::ExpirationSoon);
+    if threshold > 0 && record.runs_since_review >= threshold && !reviewed && !record.is_deleted() {
         let count = record.runs_since_review;
         let cause = Cause {
             kind: ReviewKind::RunDrift,

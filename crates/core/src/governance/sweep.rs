@@ -136,7 +136,7 @@ impl Overdue {
             desk.save(&record);
         } else if due {
             record.warning_snoozed = true;
-            review::close(desk, &mut record, id)?;
+            review::close_warning(desk, &mut record, id)?;
             record.plan_check(limits.expiration_warning_window_ms);
             desk.save(&record);
         }

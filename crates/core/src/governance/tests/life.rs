@@ -21,7 +21,9 @@ use crate::{
         mutate::{self, Operation},
         patch::{self, PatchAutomation},
         record::{Finding, GovernanceRecord, ReviewKind, Severity},
+        review::{self, NewFinding},
         run::{self, RunReport},
+        sweep::Overdue,
     },
     tenant::TenantContext,
 };
@@ -392,4 +394,65 @@ fn a_paused_agent_stops_everything_and_the_time_is_measured() {
     assert!(lab.get::<RunLedger>("r1").unwrap().stop.is_some(), "each run is resumed by itself");
     let acknowledge = Call(|desk: &mut Desk<'_>| run::acknowledge(desk, "r1"));
     lab.act(&human("ann"), acknowledge).unwrap();
+}
+
+#[test]
+fn a_warning_about_the_end_is_no_review_of_the_runs() {
+    for answered in [false, true] {
+        let mut lab = Lab::new();
+        lab.limit(json!({ "run_review_threshold": 3 }));
+        lab.create(&agent("bot"), "a").unwrap();
+        lab.now_ms += 84 * DAY;
+        let run = |lab: &mut Lab, run: &str| {
+            start(lab, run, "a", None).unwrap();
+            end(lab, run, RunEnd::Completed);
+        };
+        run(&mut lab, "r1");
+        due(&mut lab);
+        let plant = Call(|desk: &mut Desk<'_>| {
+            let mut record = desk.get::<GovernanceRecord>("a")?.unwrap();
+            let finding = NewFinding {
+                kind: ReviewKind::HealthDrift,
+                severity: Severity::Warning,
+                summary: "odd",
+                detail: None,
+                run_id: None,
+                evidence: json!({}),
+            };
+            review::find(desk, &mut record, finding);
+            desk.save(&record);
+            Ok(())
+        });
+        lab.act(&system(), plant).unwrap();
+        let id = review_id(&lab);
+        if answered {
+            lab.decide(&human("ann"), &id, true).unwrap();
+        } else {
+            lab.now_ms += 72 * 3_600_000;
+            let base = lab.base.clone();
+            lab.act(&system(), Overdue { base, approval_id: id }).unwrap();
+        }
+        let record = lab.record("a");
+        assert!(!record.review_required && record.warning_snoozed);
+        assert_eq!((record.last_reviewed_at_ms, record.runs_since_review), (None, 1), "answered: {answered}");
+        let open: Vec<ReviewKind> = record.health_findings.iter().map(|finding| finding.kind).collect();
+        assert_eq!(open, [ReviewKind::HealthDrift], "answered: {answered}");
+        run(&mut lab, "r2");
+        run(&mut lab, "r3");
+        assert_eq!(lab.record("a").review_kind, Some(ReviewKind::RunDrift));
+    }
+}
+
+#[test]
+fn the_warning_about_the_end_gives_way_to_the_review_of_the_runs() {
+    let mut lab = Lab::new();
+    lab.limit(json!({ "run_review_threshold": 1 }));
+    lab.create(&agent("bot"), "a").unwrap();
+    lab.now_ms += 84 * DAY;
+    due(&mut lab);
+    let warning = review_id(&lab);
+    start(&mut lab, "r", "a", None).unwrap();
+    end(&mut lab, "r", RunEnd::Completed);
+    assert_eq!(lab.record("a").review_kind, Some(ReviewKind::RunDrift));
+    assert!(lab.get::<Approval>(&warning).unwrap().superseded);
 }
