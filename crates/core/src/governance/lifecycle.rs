@@ -204,7 +204,7 @@ pub fn resume(desk: &mut Desk<'_>, base: &Base, automation_id: &str) -> Decided<
     if record.retired_at_ms.is_some() {
         return Err(refuse(Code::AutomationRetired).into());
     }
-    if record.expired_at_ms.is_some() {
+    if record.has_expired(desk.now_ms()) {
         return Err(refuse(Code::AutomationExpired).into());
     }
     if let Some(kind) = record.review_kind.filter(|kind| record.review_required && limits.blocks_runs(*kind)) {

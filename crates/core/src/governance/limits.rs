@@ -164,9 +164,19 @@ impl Limits {
             (ratio(self.spend_warning_threshold_ratio), "spend_warning_threshold_ratio must be within 0 and 1"),
             (ratio(self.health_failure_rate_threshold), "health_failure_rate_threshold must be within 0 and 1"),
             (self.cost_spike_multiplier >= 0.0, "cost_spike_multiplier must not be negative"),
-            (self.health_check_interval_ms >= 1000, "health_check_interval_ms must be at least 1000"),
-            (self.lifecycle_sweep_interval_ms >= 1000, "lifecycle_sweep_interval_ms must be at least 1000"),
-            (self.approval_sweep_interval_ms >= 1000, "approval_sweep_interval_ms must be at least 1000"),
+            (
+                (1000..=7 * DAY).contains(&self.health_check_interval_ms),
+                "health_check_interval_ms must be within 1000 and 604800000",
+            ),
+            // What is left to these two must not be put off for good.
+            (
+                (1000..=DAY).contains(&self.lifecycle_sweep_interval_ms),
+                "lifecycle_sweep_interval_ms must be within 1000 and 86400000",
+            ),
+            (
+                (1000..=DAY).contains(&self.approval_sweep_interval_ms),
+                "approval_sweep_interval_ms must be within 1000 and 86400000",
+            ),
             (self.approval_ttl_ms >= 1000, "approval_ttl_ms must be at least 1000"),
             ((5..=500).contains(&self.health_window_run_limit), "health_window_run_limit must be within 5 and 500"),
             (self.per_agent_daily_creation_limit <= 100_000, "per_agent_daily_creation_limit must be at most 100000"),
@@ -345,6 +355,9 @@ mod tests {
             ("per_agent_daily_creation_limit", json!(-1)),
             ("spend_warning_threshold_ratio", json!(1.5)),
             ("health_check_interval_ms", json!(999)),
+            ("health_check_interval_ms", json!(7 * DAY + 1)),
+            ("lifecycle_sweep_interval_ms", json!(DAY + 1)),
+            ("approval_sweep_interval_ms", json!(DAY + 1)),
             ("unpriced_cost_per_1k_usd", json!(0)),
             ("review_policies", json!([{ "approve": 0 }])),
         ] {

@@ -292,6 +292,11 @@ impl GovernanceRecord {
         self.deleted_at_ms.is_some()
     }
 
+    /// Whether the end has come. The sweep notes it, acts on it and asks about it; it holds from its time on.
+    pub fn has_expired(&self, now_ms: u64) -> bool {
+        self.expired_at_ms.is_some() || self.expires_at_ms.is_some_and(|at| at <= now_ms)
+    }
+
     /// Whether the agent holds a live modify grant.
     pub fn grants_modify_to(&self, agent_id: &str) -> bool {
         self.modify_grants.iter().any(|grant| grant.is_live() && grant.granted_to.actor_id.as_deref() == Some(agent_id))

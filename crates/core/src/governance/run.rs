@@ -72,7 +72,7 @@ fn blocked(record: &GovernanceRecord, reason_code: &str, why: &str) -> Failure {
 }
 
 /// What the record has against runs.
-fn against(limits: &Limits, record: &GovernanceRecord) -> Option<(StopCause, &'static str, &'static str)> {
+fn against(limits: &Limits, record: &GovernanceRecord, now_ms: u64) -> Option<(StopCause, &'static str, &'static str)> {
     let review = record.review_kind.filter(|_| record.review_required);
     let cause = |fallback| match record.review_kind {
         Some(ReviewKind::DependencyRevoked) => StopCause::DependencyRevoked,
@@ -83,7 +83,7 @@ fn against(limits: &Limits, record: &GovernanceRecord) -> Option<(StopCause, &'s
         Some((StopCause::Deleted, "run.deleted", "The automation is deleted."))
     } else if record.retired_at_ms.is_some() {
         Some((StopCause::Retired, "run.retired", "The automation is retired; extend it first."))
-    } else if record.expired_at_ms.is_some() {
+    } else if record.has_expired(now_ms) {
         Some((StopCause::Expired, "run.expired", "The automation has expired; extend it first."))
     } else if let Some(kind) = review.filter(|kind| limits.blocks_runs(*kind)) {
         let _ = kind;
@@ -103,7 +103,7 @@ fn hold(
     agents: &[String],
 ) -> Decided<Option<(&'static str, Hold)>> {
     let now = desk.now_ms();
-    if let Some((cause, rule, why)) = against(limits, record) {
+    if let Some((cause, rule, why)) = against(limits, record, now) {
         let stop = Stop::new(cause, why, now);
         return Ok(Some((rule, Hold { stop, failure: blocked(record, rule, why) })));
     }

@@ -456,3 +456,21 @@ fn the_warning_about_the_end_gives_way_to_the_review_of_the_runs() {
     assert_eq!(lab.record("a").review_kind, Some(ReviewKind::RunDrift));
     assert!(lab.get::<Approval>(&warning).unwrap().superseded);
 }
+
+#[test]
+fn the_end_holds_before_the_sweep_has_noted_it() {
+    let mut lab = Lab::new();
+    lab.create(&agent("bot"), "a").unwrap();
+    start(&mut lab, "r", "a", None).unwrap();
+    lab.now_ms += 90 * DAY - 1;
+    may(&mut lab, &agent("bot"), Operation::Patch).unwrap();
+    start(&mut lab, "last", "a", None).unwrap();
+    lab.now_ms += 1;
+    assert!(lab.record("a").expired_at_ms.is_none(), "nothing has been swept");
+    assert_eq!(start(&mut lab, "late", "a", None), Err(Code::RunBlocked));
+    assert_eq!(may(&mut lab, &agent("bot"), Operation::Patch), Err(Code::AutomationExpired));
+    assert_eq!(resume(&mut lab, &human("ann")), Err(Code::AutomationExpired));
+    assert_eq!(spend(&mut lab, "r", 0.1).stop.map(|stop| stop.cause), Some(StopCause::Expired));
+    extend(&mut lab, None).unwrap();
+    start(&mut lab, "late", "a", None).unwrap();
+}
