@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     agent::{Agent, AgentPause},
-    effects::{self, Stopped},
+    effects::Stopped,
     ledger::{RunLedger, Stop, StopCause},
     limits::Base,
     run,
@@ -123,16 +123,14 @@ impl Decision for Tell {
 fn tell(desk: &mut Desk<'_>, agent_id: &str) -> Decided<Agent> {
     let now = desk.now_ms();
     let page = PageAsk::of::<RunLedger>("created_at_ms", CHUNK).equal("active", Column::text(RunLedger::ACTIVE));
-    let runs = desk.page::<RunLedger>(page)?;
-    effects::expect(desk, &runs)?;
+    let mut runs = desk.page::<RunLedger>(page)?;
     let more = runs.len() == CHUNK;
+    runs.retain(|ledger| ledger.agents.iter().any(|id| id == agent_id) && ledger.is_active());
+    run::expect(desk, &runs)?;
     let (mut told, mut stopped) = (0, 0);
     let Some(before) = desk.get::<Agent>(agent_id)? else { return Err(Failure::of(Code::AgentNotFound).into()) };
     let paused_at = before.pause.as_ref().map_or(now, |pause| pause.paused_at_ms);
     for mut ledger in runs {
-        if !ledger.agents.iter().any(|id| id == agent_id) || !ledger.is_active() {
-            continue;
-        }
         let mut stop = Stop::new(StopCause::AgentPaused, &format!("the agent {agent_id} was paused"), paused_at);
         stop.agent_id = Some(agent_id.to_owned());
         match run::stop_one(desk, &mut ledger, &stop)? {

@@ -3,6 +3,8 @@
 //! A run is admitted when its automation's record says nothing against it and no agent that takes part is paused or held
 //! by a cap. Admission and the row of the run are written under the lock that every pause takes, so no run slips between.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::{
@@ -552,6 +554,13 @@ fn acknowledged(desk: &mut Desk<'_>, ledger: &mut RunLedger) -> Decided<()> {
     Ok(())
 }
 
+/// Reads what telling these runs to stop will need, in one go: each payer is given back what a run had set aside.
+pub fn expect(desk: &mut Desk<'_>, ledgers: &[RunLedger]) -> Decided<()> {
+    effects::expect(desk, ledgers)?;
+    let payers: BTreeSet<&String> = ledgers.iter().flat_map(|ledger| &ledger.payers).collect();
+    desk.want(payers.into_iter().map(|id| Ask::row::<Agent>(id)))
+}
+
 /// Tells one run to stop. Answers with whether its executor has to say so first.
 pub fn stop_one(desk: &mut Desk<'_>, ledger: &mut RunLedger, stop: &Stop) -> Decided<Stopped> {
     let mut stop = stop.clone();
@@ -580,7 +589,7 @@ pub fn stop_all(desk: &mut Desk<'_>, automation_id: &str, stop: &Stop) -> Decide
         .equal("active", Column::text(RunLedger::ACTIVE));
     let mut told = Vec::new();
     let ledgers = desk.page::<RunLedger>(page)?;
-    effects::expect(desk, &ledgers)?;
+    expect(desk, &ledgers)?;
     for mut ledger in ledgers {
         if ledger.is_active() && stop_one(desk, &mut ledger, stop)? != Stopped::Gone {
             told.push(ledger.run_id);

@@ -17,7 +17,7 @@ use super::{
     window::WindowKind,
 };
 use crate::{
-    decide::{Decided, Desk, PageAsk},
+    decide::{Ask, Decided, Desk, PageAsk},
     record::Column,
 };
 
@@ -271,6 +271,7 @@ pub fn release(desk: &mut Desk<'_>, ledger: &mut RunLedger) -> Decided<()> {
     if amount.is_zero() {
         return Ok(());
     }
+    desk.want(ledger.payers.iter().map(|id| Ask::row::<Agent>(id)))?;
     for payer in &ledger.payers {
         if let Some(mut agent) = desk.get::<Agent>(payer)? {
             agent.spend.reserved_usd = agent.spend.reserved_usd.minus(amount);

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     actor::{ActorKind, ActorRef, OpContext},
     audit::event::Draft,
-    decide::{Ask, Decided, Decision, Desk, Loaded, Step, step},
+    decide::{Ask, Decided, Decision, Desk, Loaded, ROUNDS, Step, step},
     error::{Code, Failure},
     governance::{
         agent::Agent,
@@ -114,7 +114,7 @@ impl Lab {
         };
         let mut loaded = Loaded::default();
         let mut asks = decision.asks();
-        loop {
+        for _ in 0..ROUNDS {
             for ask in asks {
                 let found = self.find(&ask);
                 loaded.fill(ask, found);
@@ -134,6 +134,7 @@ impl Lab {
                 }
             }
         }
+        panic!("the decision asks for more without coming to an end: {decision:?}")
     }
 
     fn find(&self, ask: &Ask) -> Vec<Row> {

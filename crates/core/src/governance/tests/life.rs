@@ -22,7 +22,7 @@ use crate::{
         patch::{self, PatchAutomation},
         record::{Finding, GovernanceRecord, ReviewKind, Severity},
         review::{self, NewFinding},
-        run::{self, RunReport},
+        run::{self, RunReport, RunStart},
         sweep::Overdue,
     },
     tenant::TenantContext,
@@ -473,4 +473,20 @@ fn the_end_holds_before_the_sweep_has_noted_it() {
     assert_eq!(spend(&mut lab, "r", 0.1).stop.map(|stop| stop.cause), Some(StopCause::Expired));
     extend(&mut lab, None).unwrap();
     start(&mut lab, "late", "a", None).unwrap();
+}
+
+#[test]
+fn an_agent_that_works_for_many_is_paused_in_one_go() {
+    let mut lab = Lab::new();
+    for n in 0..40 {
+        let (automation, run) = (format!("auto-{n}"), format!("run-{n}"));
+        lab.create(&agent(&format!("payer-{n}")), &automation).unwrap();
+        let (base, with) = (lab.base.clone(), vec!["shared".to_owned()]);
+        let start = RunStart { run_id: run, automation_id: automation, agents: with, ..RunStart::default() };
+        lab.act(&human("ann"), Call(move |desk: &mut Desk<'_>| run::start(desk, &base, &start))).unwrap();
+    }
+    let base = lab.base.clone();
+    let paused = lab.act(&human("ann"), agents::Pause { base, agent_id: "shared".into(), reason: None }).unwrap();
+    assert_eq!(paused.pause.unwrap().runs_stopped, 40);
+    assert!((0..40).all(|n| lab.agent_row(&format!("payer-{n}")).spend.reserved_usd.is_zero()));
 }
