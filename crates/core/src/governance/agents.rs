@@ -10,6 +10,7 @@ use super::{
     run,
 };
 use crate::{
+    actor::ActorKind,
     decide::{Ask, Decided, Decision, Desk, PageAsk},
     error::{Code, Failure},
     record::Column,
@@ -18,7 +19,8 @@ use crate::{
 /// Active runs looked at in one go.
 const CHUNK: usize = 2_000;
 
-/// PUT /governance/agents/{agent_id}. Only what is given changes.
+/// PUT /governance/agents/{agent_id}. Only what is given changes. Somebody answers for an agent because a person has said
+/// so: neither agents nor a bare token enter one.
 #[derive(Debug)]
 pub struct Register {
     pub agent_id: String,
@@ -35,6 +37,9 @@ impl Decision for Register {
     }
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Agent> {
+        if desk.ctx.actor.kind != ActorKind::Human {
+            return Err(Failure::of(Code::HumanRequired).into());
+        }
         super::sweep::ensure(desk)?;
         let now = desk.now_ms();
         let mut agent = desk.get::<Agent>(&self.agent_id)?.unwrap_or_else(|| Agent::new(&self.agent_id, now));

@@ -158,6 +158,8 @@ fn agents_are_entered_paused_and_resumed_by_people() {
     ann.get("/governance/agents/bot").refused(404, "GOVERNANCE_AGENT_NOT_FOUND");
     let entry = json!({ "displayName": "Bot", "owner": "platform", "sponsor": "ann" });
     bot.must("PUT", "/governance/agents/bot", &[], Some(entry.clone())).refused(403, "HUMAN_ACTOR_REQUIRED");
+    let bare = server.client().must("PUT", "/governance/agents/bot", &[], Some(entry.clone()));
+    bare.refused(403, "HUMAN_ACTOR_REQUIRED");
     let made = ann.must("PUT", "/governance/agents/bot", &[], Some(entry)).ok();
     assert_eq!((&made["agent"]["sponsor"], &made["agent"]["status"]), (&json!("ann"), &json!("active")));
     bot.post("/governance/agents/bot/pause", json!({})).refused(403, "HUMAN_ACTOR_REQUIRED");

@@ -490,3 +490,19 @@ fn an_agent_that_works_for_many_is_paused_in_one_go() {
     assert_eq!(paused.pause.unwrap().runs_stopped, 40);
     assert!((0..40).all(|n| lab.agent_row(&format!("payer-{n}")).spend.reserved_usd.is_zero()));
 }
+
+#[test]
+fn only_a_person_says_who_answers_for_an_agent() {
+    let mut lab = Lab::new();
+    lab.limit(json!({ "require_sponsor": true }));
+    let enter = |lab: &mut Lab, by: &ActorRef| {
+        let (agent_id, sponsor) = ("bot".to_owned(), Some("ann".to_owned()));
+        code(lab.act(by, agents::Register { agent_id, display_name: None, owner: None, sponsor })).map(|_| ())
+    };
+    for by in [system(), agent("bot"), agent("other")] {
+        assert_eq!(enter(&mut lab, &by), Err(Code::HumanRequired), "{by:?}");
+    }
+    assert_eq!(lab.create(&agent("bot"), "a").map(|_| ()), Err(Code::AgentSponsorRequired));
+    enter(&mut lab, &human("ann")).unwrap();
+    lab.create(&agent("bot"), "a").unwrap();
+}
