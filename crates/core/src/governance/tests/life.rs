@@ -506,3 +506,24 @@ fn only_a_person_says_who_answers_for_an_agent() {
     enter(&mut lab, &human("ann")).unwrap();
     lab.create(&agent("bot"), "a").unwrap();
 }
+
+#[test]
+fn retiring_and_extending_does_not_answer_a_revocation() {
+    let mut lab = Lab::new();
+    lab.create(&agent("own"), "a").unwrap();
+    let grant = give(&mut lab, "bot");
+    revoke(&mut lab, &grant).unwrap();
+    let (base, automation_id) = (lab.base.clone(), "a".to_owned());
+    lab.act(&human("ann"), lifecycle::Retire { base, automation_id, reason: None, approval_id: None }).unwrap();
+    extend(&mut lab, None).unwrap();
+    let record = lab.record("a");
+    assert_eq!((record.review_kind, record.review_required), (Some(ReviewKind::DependencyRevoked), true));
+    assert_eq!(resume(&mut lab, &human("ann")), Err(Code::AutomationReviewPending));
+    assert_eq!(start(&mut lab, "r", "a", None), Err(Code::RunBlocked));
+    lab.decide(&human("ben"), &review_id(&lab), true).unwrap();
+    // Answered: a further extension asks nothing more.
+    extend(&mut lab, None).unwrap();
+    assert!(!lab.record("a").review_required);
+    resume(&mut lab, &human("ann")).unwrap();
+    start(&mut lab, "r", "a", None).unwrap();
+}
