@@ -153,7 +153,7 @@ fn who_asked_may_take_it_back() {
     let mut lab = Lab::new();
     let id = ask(&mut lab, &agent("bot")).approval_id;
     let cancel = |lab: &mut Lab, by: &ActorRef| {
-        let cancel = Cancel { approval_id: id.clone(), reason: None };
+        let cancel = Cancel { base: lab.base.clone(), approval_id: id.clone(), reason: None };
         lab.act(by, cancel).map(|approval| approval.status).map_err(|failure| failure.code)
     };
     assert_eq!(cancel(&mut lab, &agent("other")), Err(Code::ApprovalCancelForbidden));
@@ -223,5 +223,34 @@ fn a_review_that_ran_out_is_asked_for_again_and_stays_closed() {
     assert_eq!(lab.create(&agent("bot"), "b"), Err(Code::AgentReviewRequired));
     assert_eq!(lab.decide(&human("ann"), &first, true).map(|_| ()), Err(Code::ApprovalExpired));
     lab.decide(&human("ann"), &second, true).unwrap();
+    lab.create(&agent("bot"), "b").unwrap();
+}
+
+#[test]
+fn who_is_reviewed_does_not_put_the_review_away() {
+    let mut lab = Lab::new();
+    lab.limit(json!({ "per_agent_creation_review_threshold": 1 }));
+    lab.create(&agent("bot"), "a").unwrap();
+    let open = |lab: &Lab| lab.agent_row("bot").creation.review_request_id.unwrap();
+    let first = open(&lab);
+    let file = |lab: &mut Lab, by: &ActorRef| {
+        lab.file(by, RequestType::LifecycleReview, Resource::agent("bot"), no_context()).map(|one| one.approval_id)
+    };
+    for by in [agent("bot"), agent("other"), system()] {
+        assert_eq!(file(&mut lab, &by), Err(Code::ApprovalTriggerStale), "{by:?}");
+        assert_eq!(open(&lab), first);
+    }
+    // A person may ask in their own words, and taking that back leaves a question that can be answered.
+    let own = file(&mut lab, &human("ann")).unwrap();
+    assert_eq!(open(&lab), own);
+    let base = lab.base.clone();
+    lab.act(&human("ann"), Cancel { base, approval_id: own.clone(), reason: None }).unwrap();
+    let again = lab.get::<Approval>(&open(&lab)).unwrap();
+    assert_ne!(again.approval_id, own);
+    assert_eq!((again.status, again.requested_by.kind), (Status::Pending, ActorKind::System));
+    // When it was denied, nothing waits, and the agent may ask.
+    lab.decide(&human("ann"), &again.approval_id, false).unwrap();
+    let asked = file(&mut lab, &agent("bot")).unwrap();
+    lab.decide(&human("ann"), &asked, true).unwrap();
     lab.create(&agent("bot"), "b").unwrap();
 }
