@@ -226,3 +226,27 @@ fn after_as_many_creations_a_person_looks() {
     lab.decide(&human("ben"), &again.approval_id, true).unwrap();
     lab.create(&bot, "e").unwrap();
 }
+
+#[test]
+fn a_claim_takes_nobody_out_of_the_recorded_line() {
+    let mut lab = Lab::new();
+    lab.limit(json!({ "lineage_depth_limit": 9, "per_agent_creation_review_threshold": 0 }));
+    let with = |id: &str, ancestors: &[&str], parent: Option<&str>| NewAutomation {
+        automation_id: id.into(),
+        ancestors: ancestors.iter().map(|id| (*id).to_owned()).collect(),
+        parent_automation_id: parent.map(str::to_owned),
+        ..NewAutomation::default()
+    };
+    let payers = |lab: &mut Lab, by: &str, new: NewAutomation| {
+        let made = lab.create_as(&agent(by), new).unwrap();
+        (made.provenance.depth, made.provenance.lineage())
+    };
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    assert_eq!(payers(&mut lab, "top", with("p", &[], None)), (1, ids(&["top"])));
+    assert_eq!(payers(&mut lab, "kid", with("q", &[], Some("p"))), (2, ids(&["kid", "top"])));
+    // As many as are recorded: the record stands. More: they come behind.
+    assert_eq!(payers(&mut lab, "kid", with("r", &["x"], None)), (2, ids(&["kid", "top"])));
+    assert_eq!(payers(&mut lab, "kid", with("s", &["x", "y"], None)), (4, ids(&["kid", "top", "x", "y"])));
+    // Said in full, it is as it is said.
+    assert_eq!(payers(&mut lab, "kin", with("t", &["old", "top", "kid"], Some("q"))), (4, ids(&["kin", "old", "top", "kid"])));
+}
