@@ -326,12 +326,7 @@ fn provenance(desk: &mut Desk<'_>, new: &NewAutomation, actor: &ActorRef) -> Dec
     if actor.kind == ActorKind::Agent {
         let own = actor.actor_id.as_deref().unwrap_or_default();
         let recorded = desk.get::<Agent>(own)?.map(|agent| agent.lineage).unwrap_or_default();
-        let above = parent.as_ref().map(|record| {
-            let chain = &record.provenance.ancestor_chain;
-            let mut line: Vec<String> = chain.iter().filter_map(|one| one.actor.actor_id.clone()).collect();
-            line.extend(record.provenance.creator_agent().map(str::to_owned));
-            line
-        });
+        let above = parent.as_ref().map(|record| record.provenance.line());
         let said: Vec<String> = new.ancestors.iter().take(LONGEST_LINE).cloned().collect();
         let above = above.unwrap_or_default();
         line = deepened(if recorded.len() >= above.len() { recorded } else { above }, said);

@@ -110,6 +110,13 @@ impl Provenance {
         }
     }
 
+    /// The line of agents down to the creator, oldest first: what stands above those that work in the automation.
+    pub fn line(&self) -> Vec<String> {
+        let mut line: Vec<String> = self.ancestor_chain.iter().filter_map(|one| one.actor.actor_id.clone()).collect();
+        line.extend(self.creator_agent().map(str::to_owned));
+        line
+    }
+
     /// The agents that pay: the creator and those above, each once, in this order.
     pub fn lineage(&self) -> Vec<String> {
         let above = self.ancestor_chain.iter().filter_map(|ancestor| ancestor.actor.actor_id.as_deref());

@@ -205,6 +205,7 @@ pub fn start(desk: &mut Desk<'_>, base: &Base, start: &RunStart) -> Decided<Admi
         }
     }
     trace.pass("run.reservation");
+    descend(desk, &record, &agents)?;
     desk.save(&RunLedger {
         run_id: start.run_id.clone(),
         automation_id: start.automation_id.clone(),
@@ -224,6 +225,22 @@ pub fn start(desk: &mut Desk<'_>, base: &Base, start: &RunStart) -> Decided<Admi
     });
     trace.allow(desk);
     Ok(Admission { reserved_usd, payers })
+}
+
+/// An agent that works in an automation stands below who made it. It is noted when the agent begins to work, so that
+/// what it creates from there is as deep as its line, whatever the request says about it.
+fn descend(desk: &mut Desk<'_>, record: &GovernanceRecord, agents: &[String]) -> Decided<()> {
+    let line = record.provenance.line();
+    for id in agents.iter().filter(|id| !line.contains(id)) {
+        let now = desk.now_ms();
+        let mut agent = desk.get::<Agent>(id)?.unwrap_or_else(|| Agent::new(id, now));
+        if line.len() > agent.lineage.len() {
+            agent.lineage.clone_from(&line);
+            agent.updated_at_ms = now;
+            desk.save(&agent);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a run that stands still may go on.
