@@ -375,7 +375,7 @@ impl Decision for Cancel {
     }
 }
 
-/// A reviewer hands the decision to somebody else.
+/// A reviewer hands the decision to somebody else, and their own word with it: what was one vote stays one.
 #[derive(Debug)]
 pub struct Delegate {
     pub approval_id: String,
@@ -412,10 +412,12 @@ impl Decision for Delegate {
         if approval.delegations.len() >= 16 {
             return Err(refuse(Code::ApprovalReviewerForbidden).with("detail", "handed on too often").into());
         }
-        // Where everybody may decide, the list begins with the two.
-        if approval.reviewers.is_empty() {
-            approval.reviewers.push(from.clone());
+        // It would come back to somebody who has no word in it any more.
+        if approval.has_handed_on(&to) {
+            return Err(refuse(Code::ApprovalReviewerForbidden).with("detail", "they have handed it on").into());
         }
+        let own = fold_id(&from);
+        approval.votes.retain(|vote| vote.by.actor_id.as_deref().map(fold_id).as_deref() != Some(own.as_str()));
         let at_ms = desk.now_ms();
         approval.delegations.push(Delegation { from, to: self.to.trim().into(), at_ms, reason: self.reason.clone() });
         approval.updated_at_ms = at_ms;

@@ -254,3 +254,33 @@ fn who_is_reviewed_does_not_put_the_review_away() {
     lab.decide(&human("ann"), &asked, true).unwrap();
     lab.create(&agent("bot"), "b").unwrap();
 }
+
+#[test]
+fn handing_on_makes_no_more_votes() {
+    let mut lab = Lab::new();
+    let file = |lab: &mut Lab, reviewers: serde_json::Value| {
+        lab.limit(json!({ "review_policies": [{ "approve": 2, "reviewers": reviewers }] }));
+        ask(lab, &agent("bot")).approval_id
+    };
+    let hand = |lab: &mut Lab, by: &str, to: &str, id: &str| {
+        let delegate = Delegate { approval_id: id.into(), to: to.into(), reason: None };
+        lab.act(&human(by), delegate).map(|_| ()).map_err(|failure| failure.code)
+    };
+    let vote = |lab: &mut Lab, by: &str, id: &str| lab.decide(&human(by), id, true).map(|approval| approval.status);
+    for reviewers in [json!(["ann", "ben"]), json!([])] {
+        let id = file(&mut lab, reviewers.clone());
+        assert_eq!(vote(&mut lab, "ann", &id), Ok(Status::Pending));
+        hand(&mut lab, "ann", "eve", &id).unwrap();
+        assert!(lab.get::<Approval>(&id).unwrap().votes.is_empty(), "{reviewers}");
+        assert_eq!(vote(&mut lab, "eve", &id), Ok(Status::Pending), "one seat, one vote: {reviewers}");
+        hand(&mut lab, "eve", "fay", &id).unwrap();
+        assert_eq!(hand(&mut lab, "fay", "Ann", &id), Err(Code::ApprovalReviewerForbidden));
+        for gone in ["ann", "eve"] {
+            assert_eq!(vote(&mut lab, gone, &id), Err(Code::ApprovalReviewerForbidden), "{gone} {reviewers}");
+            assert_eq!(hand(&mut lab, gone, "gus", &id), Err(Code::ApprovalReviewerForbidden), "{gone} {reviewers}");
+        }
+        assert_eq!(vote(&mut lab, "fay", &id), Ok(Status::Pending));
+        // Where everybody may decide, that one has handed on keeps nobody else out.
+        assert_eq!(vote(&mut lab, "ben", &id), Ok(Status::Approved), "{reviewers}");
+    }
+}
