@@ -231,7 +231,12 @@ pub fn resume(desk: &mut Desk<'_>, base: &Base, automation_id: &str) -> Decided<
     if record.has_expired(desk.now_ms()) {
         return Err(refuse(Code::AutomationExpired).into());
     }
-    if let Some(kind) = record.review_kind.filter(|kind| record.review_required && limits.blocks_runs(*kind)) {
+    // Which reviews keep runs out is a setting; what a revocation or a quarantine has closed stays closed until it is
+    // answered.
+    let blocks = |kind: &ReviewKind| {
+        limits.blocks_runs(*kind) || matches!(kind, ReviewKind::DependencyRevoked | ReviewKind::TenantOwnershipMismatch)
+    };
+    if let Some(kind) = record.review_kind.filter(|kind| record.review_required && blocks(kind)) {
         let mut failure = Failure::of(Code::AutomationReviewPending)
             .with("automationID", automation_id)
             .with("reviewKind", kind.word());

@@ -147,7 +147,8 @@ limits! {
     require_sponsor: bool = "TANDEM_AGENT_AUTOMATION_REQUIRE_SPONSOR", false;
     /// Open reviews of these kinds refuse runs.
     run_blocking_reviews: Vec<ReviewKind> = "TANDEM_AGENT_AUTOMATION_RUN_BLOCKING_REVIEWS", default_blocking();
-    /// The first that fits decides; one reviewer is enough when none fits.
+    /// The first that fits decides, and the strictest where a request names no risk that a rule knows; one reviewer is
+    /// enough when none fits.
     review_policies: Vec<ReviewPolicy> = "TANDEM_AGENT_AUTOMATION_REVIEW_POLICIES", Vec::new();
 }
 
@@ -196,12 +197,15 @@ impl Limits {
         self.run_blocking_reviews.contains(&kind)
     }
 
-    /// The rule for a request of this type and risk.
+    /// The rule for a request of this type and risk: the first that fits. Who asks does not choose how many decide by
+    /// leaving the risk out, or by a word that no rule has: then it is the first of those that need the most.
     pub fn review_policy(&self, request_type: RequestType, risk: Option<&str>) -> Option<&ReviewPolicy> {
-        self.review_policies.iter().find(|rule| {
-            rule.request_type.is_none_or(|wanted| wanted == request_type)
-                && rule.risk.as_deref().is_none_or(|wanted| Some(wanted) == risk)
-        })
+        let of_type =
+            || self.review_policies.iter().filter(|rule| rule.request_type.is_none_or(|wanted| wanted == request_type));
+        match risk.filter(|risk| of_type().any(|rule| rule.risk.as_deref() == Some(*risk))) {
+            Some(risk) => of_type().find(|rule| rule.risk.as_deref().is_none_or(|wanted| wanted == risk)),
+            None => of_type().rev().max_by_key(|rule| rule.approve),
+        }
     }
 }
 
@@ -345,6 +349,28 @@ mod tests {
         assert_eq!(base.source("per_agent_daily_creation_limit", &overrides), Source::Api);
         assert_eq!(base.source("weekly_spend_cap_usd", &overrides), Source::Environment);
         assert_eq!(base.source("approval_ttl_ms", &overrides), Source::Default);
+    }
+
+    #[test]
+    fn who_asks_does_not_choose_how_many_decide() {
+        let rules = json!([
+            { "request_type": "external_post", "risk": "low" },
+            { "request_type": "external_post", "risk": "high", "approve": 3 },
+            { "request_type": "external_post", "approve": 2 },
+            { "request_type": "depth_override", "risk": "high", "approve": 2 },
+        ]);
+        let limits = Base::default().with(&Map::from_iter([("review_policies".to_owned(), rules)])).unwrap();
+        let needed = |request_type, risk| limits.review_policy(request_type, risk).map(|rule| rule.approve);
+        for (request_type, risk, expected) in [
+            (RequestType::ExternalPost, Some("low"), Some(1)),
+            (RequestType::ExternalPost, Some("high"), Some(3)),
+            (RequestType::ExternalPost, Some("none at all"), Some(3)),
+            (RequestType::ExternalPost, None, Some(3)),
+            (RequestType::DepthOverride, None, Some(2)),
+            (RequestType::QuotaOverride, None, None),
+        ] {
+            assert_eq!(needed(request_type, risk), expected, "{request_type} {risk:?}");
+        }
     }
 
     #[test]

@@ -527,3 +527,15 @@ fn retiring_and_extending_does_not_answer_a_revocation() {
     resume(&mut lab, &human("ann")).unwrap();
     start(&mut lab, "r", "a", None).unwrap();
 }
+
+#[test]
+fn no_setting_lets_a_revocation_be_resumed_unanswered() {
+    let mut lab = Lab::new();
+    lab.limit(json!({ "run_blocking_reviews": [] }));
+    lab.create(&human("ann"), "a").unwrap();
+    let grant = give(&mut lab, "bot");
+    revoke(&mut lab, &grant).unwrap();
+    assert_eq!(resume(&mut lab, &human("ann")), Err(Code::AutomationReviewPending));
+    lab.decide(&human("ben"), &review_id(&lab), true).unwrap();
+    resume(&mut lab, &human("ann")).unwrap();
+}
