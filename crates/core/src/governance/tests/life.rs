@@ -539,3 +539,23 @@ fn no_setting_lets_a_revocation_be_resumed_unanswered() {
     lab.decide(&human("ben"), &review_id(&lab), true).unwrap();
     resume(&mut lab, &human("ann")).unwrap();
 }
+
+#[test]
+fn a_foreign_record_without_an_end_is_found_as_well() {
+    let mut lab = Lab::new();
+    lab.create(&human("ann"), "a").unwrap();
+    let plant = Call(|desk: &mut Desk<'_>| {
+        let mut record = desk.get::<GovernanceRecord>("a")?.unwrap();
+        record.tenant_context = TenantContext::explicit("evil", "main");
+        desk.save(&record);
+        Ok(())
+    });
+    lab.act(&human("ann"), plant).unwrap();
+    assert!(lab.record("a").next_check_at_ms.is_none(), "the lifecycle sweep does not come to it");
+    lab.now_ms += 1;
+    check(&mut lab);
+    let record = lab.record("a");
+    assert_eq!(record.review_kind, Some(ReviewKind::TenantOwnershipMismatch));
+    assert_eq!(record.health_last_checked_at_ms, Some(lab.now_ms));
+    assert_eq!(may(&mut lab, &human("ann"), Operation::Patch), Err(Code::TenantQuarantined));
+}
