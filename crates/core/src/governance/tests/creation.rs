@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::lab::{Call, Lab, agent, capability, human, no_context, system};
+use super::lab::{Call, Lab, agent, capability, human, no_context, snapshot, system};
 use crate::{
     actor::ActorKind,
     decide::Desk,
@@ -141,7 +141,7 @@ fn the_cap_counts_what_exists_in_the_tenant() {
     let base = lab.base.clone();
     lab.act(
         &human("ann"),
-        Call(move |desk: &mut crate::decide::Desk<'_>| deletion::delete(desk, &base, "1", json!({}))),
+        Call(move |desk: &mut crate::decide::Desk<'_>| deletion::delete(desk, &base, "1", snapshot("1"))),
     )
     .unwrap();
     lab.create(&agent("c"), "3").unwrap();

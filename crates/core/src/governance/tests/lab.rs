@@ -7,6 +7,11 @@ use serde_json::{Map, Value, json};
 use crate::{
     actor::{ActorKind, ActorRef, OpContext},
     audit::event::Draft,
+    automation::{
+        read,
+        run::{self, Run},
+        spec::Automation,
+    },
     decide::{Ask, Decided, Decision, Desk, Loaded, ROUNDS, Step, step},
     error::{Code, Failure},
     governance::{
@@ -20,7 +25,7 @@ use crate::{
         request::{FileRequest, NewRequest},
     },
     ports::Row,
-    record::{Column, Expect, Record, Write},
+    record::{Column, Expect, Put, Record, Write},
     tenant::TenantContext,
 };
 
@@ -190,6 +195,16 @@ impl Lab {
         }
     }
 
+    pub fn put<R: Record>(&mut self, record: &R) {
+        self.write(Write::Put(Put::insert(record)));
+    }
+
+    /// The row of a run that nobody works on yet, as the automations keep it.
+    pub fn queued(&mut self, run_id: &str, automation_id: &str) {
+        let run = run::transition::tests::queued();
+        self.put(&Run { run_id: run_id.into(), automation_id: automation_id.into(), ..run });
+    }
+
     pub fn get<R: Record>(&self, id: &str) -> Option<R> {
         let key = (R::COLLECTION.name, self.tenant.key().0, id.to_owned());
         self.rows.get(&key).map(|(row, ..)| serde_json::from_str(&row.body).unwrap())
@@ -271,4 +286,10 @@ pub fn capability(name: &str) -> Value {
 
 pub fn no_context() -> Value {
     Value::Object(Map::new())
+}
+
+/// An automation as it is set aside when it is deleted.
+pub fn snapshot(id: &str) -> Value {
+    let automation = Automation { automation_id: id.into(), ..read::tests::automation() };
+    serde_json::to_value(automation).expect("an automation is an object")
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    lab::{Call, Lab, agent, human, system},
+    lab::{Call, Lab, agent, human, snapshot, system},
     spending::{end, report, spend, start},
 };
 use crate::{
@@ -321,7 +321,7 @@ fn deleted_restored_and_purged() {
     start(&mut lab, "r", "a", None).unwrap();
     let delete = |lab: &mut Lab| {
         let base = lab.base.clone();
-        let call = Call(move |desk: &mut Desk<'_>| deletion::delete(desk, &base, "a", json!({ "name": "x" })));
+        let call = Call(move |desk: &mut Desk<'_>| deletion::delete(desk, &base, "a", snapshot("a")));
         code(lab.act(&agent("bot"), call))
     };
     let restore = |lab: &mut Lab| {
@@ -332,7 +332,7 @@ fn deleted_restored_and_purged() {
     assert_eq!(lab.get::<RunLedger>("r").unwrap().stop.unwrap().cause, StopCause::Deleted);
     assert_eq!(delete(&mut lab), Err(Code::GovernanceMissing));
     assert_eq!(start(&mut lab, "r2", "a", None), Err(Code::GovernanceMissing));
-    assert_eq!(restore(&mut lab).unwrap()["name"], "x");
+    assert_eq!(restore(&mut lab).unwrap()["name"], "Nightly");
     assert_eq!(restore(&mut lab), Err(Code::RestoreNotFound));
     delete(&mut lab).unwrap();
     lab.now_ms += 7 * DAY;
@@ -376,6 +376,7 @@ fn a_paused_agent_stops_everything_and_the_time_is_measured() {
     lab.create(&agent("other"), "b").unwrap();
     for (run, automation) in [("r1", "a"), ("r2", "a"), ("r3", "b")] {
         start(&mut lab, run, automation, None).unwrap();
+        lab.queued(run, automation);
     }
     let base = lab.base.clone();
     let paused = lab.act(&system(), agents::Pause { base, agent_id: "bot".into(), reason: None }).unwrap();
@@ -482,6 +483,7 @@ fn an_agent_that_works_for_many_is_paused_in_one_go() {
         let (automation, run) = (format!("auto-{n}"), format!("run-{n}"));
         lab.create(&agent(&format!("payer-{n}")), &automation).unwrap();
         let (base, with) = (lab.base.clone(), vec!["shared".to_owned()]);
+        lab.queued(&run, &automation);
         let start = RunStart { run_id: run, automation_id: automation, agents: with, ..RunStart::default() };
         lab.act(&human("ann"), Call(move |desk: &mut Desk<'_>| run::start(desk, &base, &start))).unwrap();
     }
