@@ -133,7 +133,7 @@ impl App {
     }
 
     pub async fn approval_cancel(&self, ctx: &OpContext, id: &str, reason: Option<&str>) -> Result<Approval, Failure> {
-        let cancel = request::Cancel { approval_id: id.to_owned(), reason: tidy(reason) };
+        let cancel = request::Cancel { base: self.governance_base(), approval_id: id.to_owned(), reason: tidy(reason) };
         self.decide(ctx, cancel).await.map(|approval| view::approval(&approval))
     }
 

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::{
+    actor::{ActorKind, OpContext},
     record::{Collection, Column, Record},
     tenant::TenantContext,
 };
@@ -49,6 +50,14 @@ impl Record for ApiToken {
 impl ApiToken {
     pub fn is_live(&self, now_ms: u64) -> bool {
         self.revoked_at_ms.is_none() && self.expires_at_ms.is_none_or(|at| now_ms < at)
+    }
+
+    /// Whether who makes it may give it the name that it speaks in. In a tenant that a credential names, nobody makes a
+    /// second person of themselves: a token there speaks for its maker, for an agent, or for nobody. The operator of the
+    /// implicit tenant gives people their names.
+    pub fn may_be_made_by(&self, maker: &OpContext) -> bool {
+        let own = || maker.actor.kind == ActorKind::Human && self.actor_id == maker.actor.actor_id;
+        maker.tenant.is_local_implicit() || (!self.may_assert_actor && (self.actor_id.is_none() || own()))
     }
 }
 
@@ -111,4 +120,50 @@ pub fn token_hash(token: &str) -> String {
 /// SHA-256 of an intake key followed by one zero byte, hex.
 pub fn intake_key_hash(raw: &str) -> String {
     crate::publish::digest::h([raw])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::ActorRef;
+
+    #[test]
+    fn nobody_in_a_named_tenant_makes_a_second_person_of_themselves() {
+        let (local, acme) = (TenantContext::local(), TenantContext::explicit("acme", "main"));
+        let (ann, nobody) = ((ActorKind::Human, Some("ann")), (ActorKind::System, None));
+        let panel = (ActorKind::Human, None);
+        let cases = [
+            (&local, nobody, Some("ben"), true, true),
+            (&acme, ann, None, false, true),
+            (&acme, ann, Some("ann"), false, true),
+            (&acme, ann, Some("ben"), false, false),
+            (&acme, ann, None, true, false),
+            (&acme, ann, Some("ann"), true, false),
+            (&acme, nobody, None, false, true),
+            (&acme, nobody, Some("ben"), false, false),
+            (&acme, panel, Some("ben"), false, false),
+            (&acme, (ActorKind::Agent, Some("bot")), Some("bot"), false, false),
+        ];
+        for (tenant, (kind, id), actor_id, may_assert_actor, expected) in cases {
+            let maker = OpContext {
+                tenant: tenant.clone(),
+                actor: ActorRef { kind, actor_id: id.map(str::to_owned), source: None },
+                request_id: "r".into(),
+                now_ms: 1,
+            };
+            let token = ApiToken {
+                token_id: "t".into(),
+                name: "t".into(),
+                token_hash: token_hash("t"),
+                tenant: tenant.clone(),
+                agent_id: None,
+                actor_id: actor_id.map(str::to_owned),
+                may_assert_actor,
+                created_at_ms: 1,
+                expires_at_ms: None,
+                revoked_at_ms: None,
+            };
+            assert_eq!(token.may_be_made_by(&maker), expected, "{maker:?} {actor_id:?} {may_assert_actor}");
+        }
+    }
 }

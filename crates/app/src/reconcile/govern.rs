@@ -82,8 +82,8 @@ impl App {
             }
             Some(Sweep::Lifecycle) => {
                 let make = |id: String| expiry::Due { base: self.governance_base(), automation_id: id };
-                self.each(tenant, &RECORDS, "next_check_at_ms", self.now_ms(), make).await?;
-                self.tell_on(tenant).await
+                let looked_at = self.each(tenant, &RECORDS, "next_check_at_ms", self.now_ms(), make).await;
+                self.tell_on(tenant).await.and(looked_at)
             }
             Some(Sweep::Health) => {
                 let interval = self.limits(tenant).await?.health_check_interval_ms;
@@ -95,7 +95,8 @@ impl App {
     }
 
     /// Decides on every row whose `column` is at most `until`, oldest last. Rows that were looked at have moved on, so
-    /// each page is new; one that does not move on is looked at once.
+    /// each page is new; one that does not move on is looked at once. One that cannot be decided on keeps nothing from the
+    /// others: the first failure is answered when all have been looked at.
     async fn each<D: Decision>(
         &self,
         tenant: &TenantKey,
@@ -106,6 +107,7 @@ impl App {
     ) -> Result<(), Failure> {
         let mut after = Some((i64::try_from(until).unwrap_or(i64::MAX).saturating_add(1), String::new()));
         let mut seen = 0;
+        let mut failed = None;
         loop {
             let query = Query {
                 collection,
@@ -117,15 +119,23 @@ impl App {
                 limit: CHUNK,
             };
             let rows = self.store().page(query).await.map_err(store_failure)?;
-            let Some(last) = rows.last() else { return Ok(()) };
+            let Some(last) = rows.last() else { return failed.map_or(Ok(()), Err) };
             after = Some((last.order, last.row.id.clone()));
             for found in &rows {
                 let ctx = self.worker_ctx("governance", tenant);
-                self.decide(&ctx, make(found.row.id.clone())).await?;
+                if let Err(failure) = self.decide(&ctx, make(found.row.id.clone())).await {
+                    tracing::warn!(
+                        collection = collection.name,
+                        id = found.row.id,
+                        code = failure.code.word(),
+                        "a row was left to the next sweep"
+                    );
+                    failed.get_or_insert(failure);
+                }
             }
             seen += rows.len();
             if seen >= MOST {
-                return Ok(());
+                return failed.map_or(Ok(()), Err);
             }
         }
     }

@@ -4,12 +4,13 @@ use serde_json::json;
 
 use super::{
     agent::{Agent, AgentPause},
-    effects::{self, Stopped},
+    effects::Stopped,
     ledger::{RunLedger, Stop, StopCause},
     limits::Base,
     run,
 };
 use crate::{
+    actor::ActorKind,
     decide::{Ask, Decided, Decision, Desk, PageAsk},
     error::{Code, Failure},
     record::Column,
@@ -18,7 +19,8 @@ use crate::{
 /// Active runs looked at in one go.
 const CHUNK: usize = 2_000;
 
-/// PUT /governance/agents/{agent_id}. Only what is given changes.
+/// PUT /governance/agents/{agent_id}. Only what is given changes. Somebody answers for an agent because a person has said
+/// so: neither agents nor a bare token enter one.
 #[derive(Debug)]
 pub struct Register {
     pub agent_id: String,
@@ -35,6 +37,9 @@ impl Decision for Register {
     }
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Agent> {
+        if desk.ctx.actor.kind != ActorKind::Human {
+            return Err(Failure::of(Code::HumanRequired).into());
+        }
         super::sweep::ensure(desk)?;
         let now = desk.now_ms();
         let mut agent = desk.get::<Agent>(&self.agent_id)?.unwrap_or_else(|| Agent::new(&self.agent_id, now));
@@ -123,16 +128,14 @@ impl Decision for Tell {
 fn tell(desk: &mut Desk<'_>, agent_id: &str) -> Decided<Agent> {
     let now = desk.now_ms();
     let page = PageAsk::of::<RunLedger>("created_at_ms", CHUNK).equal("active", Column::text(RunLedger::ACTIVE));
-    let runs = desk.page::<RunLedger>(page)?;
-    effects::expect(desk, &runs)?;
+    let mut runs = desk.page::<RunLedger>(page)?;
     let more = runs.len() == CHUNK;
+    runs.retain(|ledger| ledger.agents.iter().any(|id| id == agent_id) && ledger.is_active());
+    run::expect(desk, &runs)?;
     let (mut told, mut stopped) = (0, 0);
     let Some(before) = desk.get::<Agent>(agent_id)? else { return Err(Failure::of(Code::AgentNotFound).into()) };
     let paused_at = before.pause.as_ref().map_or(now, |pause| pause.paused_at_ms);
     for mut ledger in runs {
-        if !ledger.agents.iter().any(|id| id == agent_id) || !ledger.is_active() {
-            continue;
-        }
         let mut stop = Stop::new(StopCause::AgentPaused, &format!("the agent {agent_id} was paused"), paused_at);
         stop.agent_id = Some(agent_id.to_owned());
         match run::stop_one(desk, &mut ledger, &stop)? {

@@ -274,17 +274,25 @@ impl Approval {
         [Some(self.decide_by_ms), remind, escalate].into_iter().flatten().min()
     }
 
+    /// Whether this person has handed the decision on, and so has no word in it any more.
+    pub fn has_handed_on(&self, id: &str) -> bool {
+        let id = fold_id(id);
+        self.delegations.iter().any(|one| fold_id(&one.from) == id)
+    }
+
     /// Whether this person may decide, apart from being eligible and not having asked.
     pub fn admits_reviewer(&self, id: Option<&str>) -> bool {
+        if id.is_some_and(|id| self.has_handed_on(id)) {
+            return false;
+        }
         if self.reviewers.is_empty() {
             return true;
         }
         let Some(id) = id.map(fold_id) else { return false };
-        let handed_over = self.delegations.iter().any(|one| fold_id(&one.from) == id);
         let holds = |list: &[String]| list.iter().any(|known| fold_id(known) == id);
         let delegated = self.delegations.iter().any(|one| fold_id(&one.to) == id);
         let escalated = self.escalated_at_ms.is_some() && holds(&self.escalate_to);
-        delegated || escalated || (holds(&self.reviewers) && !handed_over)
+        delegated || escalated || holds(&self.reviewers)
     }
 
     /// Who asked is not who may decide. Nobody without a name decides what nobody with a name has asked.

@@ -201,15 +201,16 @@ impl Decide {
         }
         let limits = self.base.effective(desk)?;
         let kind = record.review_kind;
-        review::close(desk, &mut record, Some(&id))?;
+        if kind == Some(ReviewKind::ExpirationSoon) {
+            review::close_warning(desk, &mut record, Some(&id))?;
+            record.warning_snoozed = true;
+        } else {
+            review::close(desk, &mut record, Some(&id))?;
+            record.health_last_checked_at_ms = Some(now);
+        }
         // What is over stays over, and is shown as such; it just needs no answer any more.
         if kind == Some(ReviewKind::Expired) {
             record.review_kind = kind;
-        }
-        if kind == Some(ReviewKind::ExpirationSoon) {
-            record.warning_snoozed = true;
-        } else {
-            record.health_last_checked_at_ms = Some(now);
         }
         record.plan_check(limits.expiration_warning_window_ms);
         desk.save(&record);

@@ -2,7 +2,7 @@
 //!
 //! The rules in their order, each with its code. The depth of a line comes from our own records (the run or automation
 //! that the creator works in, and the longest line that the agent was ever seen in); what a request says about its
-//! ancestors can only make it deeper.
+//! ancestors can only make it deeper, and takes nobody out of the recorded line, who pay.
 
 use serde_json::{Value, json};
 
@@ -305,8 +305,20 @@ fn ancestor(depth: u64, id: &str) -> Ancestor {
     Ancestor { depth, actor }
 }
 
-/// Who made it and in whose line: the longest of what is said, what is recorded of the agent, and what is recorded of
-/// the automation or run that it works in.
+/// The recorded line, and those that are only said behind it where more are said than recorded.
+fn deepened(recorded: Vec<String>, said: Vec<String>) -> Vec<String> {
+    if said.len() <= recorded.len() {
+        return recorded;
+    }
+    if recorded.iter().all(|id| said.contains(id)) {
+        return said;
+    }
+    let more: Vec<String> = said.into_iter().filter(|id| !recorded.contains(id)).collect();
+    recorded.into_iter().chain(more).collect()
+}
+
+/// Who made it and in whose line: the longer of what is recorded of the agent and of the automation or run that it works
+/// in, and what is said beyond that.
 fn provenance(desk: &mut Desk<'_>, new: &NewAutomation, actor: &ActorRef) -> Decided<Provenance> {
     let parent = parent(desk, new)?;
     let mut line: Vec<String> = Vec::new();
@@ -314,14 +326,10 @@ fn provenance(desk: &mut Desk<'_>, new: &NewAutomation, actor: &ActorRef) -> Dec
     if actor.kind == ActorKind::Agent {
         let own = actor.actor_id.as_deref().unwrap_or_default();
         let recorded = desk.get::<Agent>(own)?.map(|agent| agent.lineage).unwrap_or_default();
-        let above = parent.as_ref().map(|record| {
-            let chain = &record.provenance.ancestor_chain;
-            let mut line: Vec<String> = chain.iter().filter_map(|one| one.actor.actor_id.clone()).collect();
-            line.extend(record.provenance.creator_agent().map(str::to_owned));
-            line
-        });
+        let above = parent.as_ref().map(|record| record.provenance.line());
         let said: Vec<String> = new.ancestors.iter().take(LONGEST_LINE).cloned().collect();
-        line = [said, above.unwrap_or_default(), recorded].into_iter().max_by_key(Vec::len).unwrap_or_default();
+        let above = above.unwrap_or_default();
+        line = deepened(if recorded.len() >= above.len() { recorded } else { above }, said);
         root_actor = match &parent {
             Some(record) => record.provenance.root_actor.clone(),
             None => ActorRef { kind: ActorKind::System, actor_id: None, source: actor.source.clone() },

@@ -1,5 +1,5 @@
 //! Drift: what the newest runs of an automation say about it. A check looks at real runs since the last review only, so
-//! that what a person has acknowledged does not come back.
+//! that what a person has acknowledged does not come back. A record that belongs elsewhere is found here as well.
 
 use serde_json::json;
 
@@ -7,6 +7,7 @@ use super::{
     approval::RequestType,
     ledger::{RunEnd, RunLedger},
     limits::Base,
+    quarantine,
     record::{GovernanceRecord, ReviewKind, Severity},
     review::{self, Cause, NewFinding},
 };
@@ -38,6 +39,12 @@ impl Decision for Check {
             return Ok(0);
         };
         let limits = self.base.effective(desk)?;
+        // This sweep comes to every record, also to those without an end.
+        if record.is_foreign(&desk.ctx.tenant) {
+            record.health_last_checked_at_ms = Some(desk.now_ms());
+            quarantine::quarantine(desk, &limits, &mut record)?;
+            return Ok(1);
+        }
         let page = PageAsk::of::<RunLedger>("created_at_ms", limits.health_window_run_limit as usize)
             .equal("automation_id", Column::text(&self.automation_id))
             .since(record.last_reviewed_at_ms.map_or(0, |at| at + 1));

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
+    approval::RequestType,
     dual,
     effects::{self, Standing},
     ledger::{Stop, StopCause},
-    limits::Base,
+    limits::{Base, Limits},
     mutate::{self, Operation},
-    record::{GovernanceRecord, ReviewKind},
-    review, run,
+    record::{Finding, GovernanceRecord, ReviewKind},
+    review::{self, Cause},
+    run,
 };
 use crate::{
     decide::{Ask, Decided, Decision, Desk},
@@ -158,6 +160,7 @@ impl Decision for Extend {
                 record.review_requested_at_ms = None;
             }
             resolve_ends(desk, &mut record)?;
+            self.ask_again(desk, &limits, &mut record)?;
         }
         let automation = if held {
             effects::stand(desk, &self.automation_id, Standing::Paused)?
@@ -179,6 +182,27 @@ impl Decision for Extend {
         );
         control.consume(desk, &automation)?;
         Ok(automation)
+    }
+}
+
+impl Extend {
+    /// A revocation or a quarantine that nobody has answered, because the automation was retired or ended meanwhile, is
+    /// asked about again: it is still what keeps the automation paused.
+    fn ask_again(&self, desk: &mut Desk<'_>, limits: &Limits, record: &mut GovernanceRecord) -> Decided<()> {
+        let unanswered = |finding: &&Finding| {
+            matches!(finding.kind, ReviewKind::DependencyRevoked | ReviewKind::TenantOwnershipMismatch)
+        };
+        let found = record.health_findings.iter().filter(unanswered).max_by_key(|finding| finding.kind.weight());
+        let Some(finding) = found.filter(|_| record.creation_paused) else { return Ok(()) };
+        let kind = finding.kind;
+        let cause = Cause {
+            kind,
+            request_type: RequestType::LifecycleReview,
+            by: "automation_extension",
+            rationale: format!("{} was extended with an unanswered finding: {}", self.automation_id, finding.summary),
+            context: json!({ "trigger": kind, "automationID": self.automation_id, "findingID": finding.finding_id }),
+        };
+        review::open(desk, limits, record, cause).map(|_| ())
     }
 }
 
@@ -204,10 +228,15 @@ pub fn resume(desk: &mut Desk<'_>, base: &Base, automation_id: &str) -> Decided<
     if record.retired_at_ms.is_some() {
         return Err(refuse(Code::AutomationRetired).into());
     }
-    if record.expired_at_ms.is_some() {
+    if record.has_expired(desk.now_ms()) {
         return Err(refuse(Code::AutomationExpired).into());
     }
-    if let Some(kind) = record.review_kind.filter(|kind| record.review_required && limits.blocks_runs(*kind)) {
+    // Which reviews keep runs out is a setting; what a revocation or a quarantine has closed stays closed until it is
+    // answered.
+    let blocks = |kind: &ReviewKind| {
+        limits.blocks_runs(*kind) || matches!(kind, ReviewKind::DependencyRevoked | ReviewKind::TenantOwnershipMismatch)
+    };
+    if let Some(kind) = record.review_kind.filter(|kind| record.review_required && blocks(kind)) {
         let mut failure = Failure::of(Code::AutomationReviewPending)
             .with("automationID", automation_id)
             .with("reviewKind", kind.word());

@@ -147,7 +147,8 @@ limits! {
     require_sponsor: bool = "TANDEM_AGENT_AUTOMATION_REQUIRE_SPONSOR", false;
     /// Open reviews of these kinds refuse runs.
     run_blocking_reviews: Vec<ReviewKind> = "TANDEM_AGENT_AUTOMATION_RUN_BLOCKING_REVIEWS", default_blocking();
-    /// The first that fits decides; one reviewer is enough when none fits.
+    /// The first that fits decides, and the strictest where a request names no risk that a rule knows; one reviewer is
+    /// enough when none fits.
     review_policies: Vec<ReviewPolicy> = "TANDEM_AGENT_AUTOMATION_REVIEW_POLICIES", Vec::new();
 }
 
@@ -164,9 +165,19 @@ impl Limits {
             (ratio(self.spend_warning_threshold_ratio), "spend_warning_threshold_ratio must be within 0 and 1"),
             (ratio(self.health_failure_rate_threshold), "health_failure_rate_threshold must be within 0 and 1"),
             (self.cost_spike_multiplier >= 0.0, "cost_spike_multiplier must not be negative"),
-            (self.health_check_interval_ms >= 1000, "health_check_interval_ms must be at least 1000"),
-            (self.lifecycle_sweep_interval_ms >= 1000, "lifecycle_sweep_interval_ms must be at least 1000"),
-            (self.approval_sweep_interval_ms >= 1000, "approval_sweep_interval_ms must be at least 1000"),
+            (
+                (1000..=7 * DAY).contains(&self.health_check_interval_ms),
+                "health_check_interval_ms must be within 1000 and 604800000",
+            ),
+            // What is left to these two must not be put off for good.
+            (
+                (1000..=DAY).contains(&self.lifecycle_sweep_interval_ms),
+                "lifecycle_sweep_interval_ms must be within 1000 and 86400000",
+            ),
+            (
+                (1000..=DAY).contains(&self.approval_sweep_interval_ms),
+                "approval_sweep_interval_ms must be within 1000 and 86400000",
+            ),
             (self.approval_ttl_ms >= 1000, "approval_ttl_ms must be at least 1000"),
             ((5..=500).contains(&self.health_window_run_limit), "health_window_run_limit must be within 5 and 500"),
             (self.per_agent_daily_creation_limit <= 100_000, "per_agent_daily_creation_limit must be at most 100000"),
@@ -186,12 +197,15 @@ impl Limits {
         self.run_blocking_reviews.contains(&kind)
     }
 
-    /// The rule for a request of this type and risk.
+    /// The rule for a request of this type and risk: the first that fits. Who asks does not choose how many decide by
+    /// leaving the risk out, or by a word that no rule has: then it is the first of those that need the most.
     pub fn review_policy(&self, request_type: RequestType, risk: Option<&str>) -> Option<&ReviewPolicy> {
-        self.review_policies.iter().find(|rule| {
-            rule.request_type.is_none_or(|wanted| wanted == request_type)
-                && rule.risk.as_deref().is_none_or(|wanted| Some(wanted) == risk)
-        })
+        let of_type =
+            || self.review_policies.iter().filter(|rule| rule.request_type.is_none_or(|wanted| wanted == request_type));
+        match risk.filter(|risk| of_type().any(|rule| rule.risk.as_deref() == Some(*risk))) {
+            Some(risk) => of_type().find(|rule| rule.risk.as_deref().is_none_or(|wanted| wanted == risk)),
+            None => of_type().rev().max_by_key(|rule| rule.approve),
+        }
     }
 }
 
@@ -338,6 +352,28 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_does_not_choose_how_many_decide() {
+        let rules = json!([
+            { "request_type": "external_post", "risk": "low" },
+            { "request_type": "external_post", "risk": "high", "approve": 3 },
+            { "request_type": "external_post", "approve": 2 },
+            { "request_type": "depth_override", "risk": "high", "approve": 2 },
+        ]);
+        let limits = Base::default().with(&Map::from_iter([("review_policies".to_owned(), rules)])).unwrap();
+        let needed = |request_type, risk| limits.review_policy(request_type, risk).map(|rule| rule.approve);
+        for (request_type, risk, expected) in [
+            (RequestType::ExternalPost, Some("low"), Some(1)),
+            (RequestType::ExternalPost, Some("high"), Some(3)),
+            (RequestType::ExternalPost, Some("none at all"), Some(3)),
+            (RequestType::ExternalPost, None, Some(3)),
+            (RequestType::DepthOverride, None, Some(2)),
+            (RequestType::QuotaOverride, None, None),
+        ] {
+            assert_eq!(needed(request_type, risk), expected, "{request_type} {risk:?}");
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         let base = Base::default();
         for (field, value) in [
@@ -345,6 +381,9 @@ mod tests {
             ("per_agent_daily_creation_limit", json!(-1)),
             ("spend_warning_threshold_ratio", json!(1.5)),
             ("health_check_interval_ms", json!(999)),
+            ("health_check_interval_ms", json!(7 * DAY + 1)),
+            ("lifecycle_sweep_interval_ms", json!(DAY + 1)),
+            ("approval_sweep_interval_ms", json!(DAY + 1)),
             ("unpriced_cost_per_1k_usd", json!(0)),
             ("review_policies", json!([{ "approve": 0 }])),
         ] {

@@ -109,7 +109,7 @@ pub fn check(desk: &mut Desk<'_>, automation_id: &str, operation: Operation) -> 
     let paused = desk.get::<Agent>(&agent_id)?.is_some_and(|agent| agent.is_paused());
     rule!("mutation.agent_paused", paused, Code::AgentCreationPaused);
     rule!("mutation.retired", record.retired_at_ms.is_some(), Code::AutomationRetired);
-    let expired = record.expired_at_ms.is_some() && record.paused_for_lifecycle;
+    let expired = record.has_expired(desk.now_ms());
     rule!("mutation.expired", expired, Code::AutomationExpired);
     rule!("mutation.lifecycle_paused", record.paused_for_lifecycle, Code::AutomationLifecyclePaused);
     let creator = record.provenance.creator_agent();

@@ -110,6 +110,13 @@ impl Provenance {
         }
     }
 
+    /// The line of agents down to the creator, oldest first: what stands above those that work in the automation.
+    pub fn line(&self) -> Vec<String> {
+        let mut line: Vec<String> = self.ancestor_chain.iter().filter_map(|one| one.actor.actor_id.clone()).collect();
+        line.extend(self.creator_agent().map(str::to_owned));
+        line
+    }
+
     /// The agents that pay: the creator and those above, each once, in this order.
     pub fn lineage(&self) -> Vec<String> {
         let above = self.ancestor_chain.iter().filter_map(|ancestor| ancestor.actor.actor_id.as_deref());
@@ -290,6 +297,11 @@ impl GovernanceRecord {
 
     pub fn is_deleted(&self) -> bool {
         self.deleted_at_ms.is_some()
+    }
+
+    /// Whether the end has come. The sweep notes it, acts on it and asks about it; it holds from its time on.
+    pub fn has_expired(&self, now_ms: u64) -> bool {
+        self.expired_at_ms.is_some() || self.expires_at_ms.is_some_and(|at| at <= now_ms)
     }
 
     /// Whether the agent holds a live modify grant.

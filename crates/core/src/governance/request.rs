@@ -274,6 +274,19 @@ impl FileRequest {
         if rule.0 { Ok(()) } else { Err(invalid(rule.1)) }
     }
 
+    /// Only a person takes the place of a review that still waits: what the system asks, with its evidence and its
+    /// deadline, is not put away by who is to be reviewed.
+    fn may_replace(desk: &mut Desk<'_>, by: &ActorRef, current: Option<&str>) -> Decided<()> {
+        let Some(id) = current.filter(|_| by.kind != ActorKind::Human) else { return Ok(()) };
+        if desk.get::<Approval>(id)?.is_none_or(|approval| !approval.is_pending()) {
+            return Ok(());
+        }
+        Err(Failure::of(Code::ApprovalTriggerStale)
+            .with("approvalID", id)
+            .with("detail", "a request for this review waits already")
+            .into())
+    }
+
     /// A review that somebody asks for becomes the one that decides, if one of its kind is due.
     fn review(
         &self,
@@ -288,6 +301,7 @@ impl FileRequest {
             if !agent.creation.review_required || trigger.is_some_and(|kind| kind != ReviewKind::CreationQuota) {
                 return Err(stale().into());
             }
+            Self::may_replace(desk, &by, agent.creation.review_request_id.as_deref())?;
             review::supersede(desk, agent.creation.review_request_id.as_deref())?;
             let approval = file(desk, limits, self.request_type, by, self.target.clone(), self.new.clone())?;
             agent.creation.review_request_id = Some(approval.approval_id.clone());
@@ -303,6 +317,7 @@ impl FileRequest {
         if due.is_none() || trigger.is_some_and(|kind| Some(kind) != due) {
             return Err(stale().into());
         }
+        Self::may_replace(desk, &by, record.review_request_id.as_deref())?;
         review::supersede(desk, record.review_request_id.as_deref())?;
         let approval = file(desk, limits, self.request_type, by, self.target.clone(), self.new.clone())?;
         record.review_request_id = Some(approval.approval_id.clone());
@@ -312,9 +327,10 @@ impl FileRequest {
     }
 }
 
-/// Taken back by who asked, or by a person.
+/// Taken back by who asked. A review that is still due is asked for again, by the system.
 #[derive(Debug)]
 pub struct Cancel {
+    pub base: std::sync::Arc<Base>,
     pub approval_id: String,
     pub reason: Option<String>,
 }
@@ -353,11 +369,13 @@ impl Decision for Cancel {
         desk.save(&approval);
         let payload = json!({ "approvalID": approval.approval_id, "reason": approval.review_notes });
         desk.audit("automation.governance.approval.cancelled", payload);
+        let limits = self.base.effective(desk)?;
+        sweep::ask_again(desk, &limits, &approval, review::system("automation_review_cancelled"))?;
         Ok(approval)
     }
 }
 
-/// A reviewer hands the decision to somebody else.
+/// A reviewer hands the decision to somebody else, and their own word with it: what was one vote stays one.
 #[derive(Debug)]
 pub struct Delegate {
     pub approval_id: String,
@@ -394,10 +412,12 @@ impl Decision for Delegate {
         if approval.delegations.len() >= 16 {
             return Err(refuse(Code::ApprovalReviewerForbidden).with("detail", "handed on too often").into());
         }
-        // Where everybody may decide, the list begins with the two.
-        if approval.reviewers.is_empty() {
-            approval.reviewers.push(from.clone());
+        // It would come back to somebody who has no word in it any more.
+        if approval.has_handed_on(&to) {
+            return Err(refuse(Code::ApprovalReviewerForbidden).with("detail", "they have handed it on").into());
         }
+        let own = fold_id(&from);
+        approval.votes.retain(|vote| vote.by.actor_id.as_deref().map(fold_id).as_deref() != Some(own.as_str()));
         let at_ms = desk.now_ms();
         approval.delegations.push(Delegation { from, to: self.to.trim().into(), at_ms, reason: self.reason.clone() });
         approval.updated_at_ms = at_ms;

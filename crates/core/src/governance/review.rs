@@ -116,6 +116,26 @@ pub fn find(desk: &mut Desk<'_>, record: &mut GovernanceRecord, new: NewFinding)
     }
 }
 
+/// Closes the warning that the end is near. Nobody has looked at the runs, so what a review would set back stays, and so
+/// do the findings about anything else.
+pub fn close_warning(desk: &mut Desk<'_>, record: &mut GovernanceRecord, approval_id: Option<&str>) -> Decided<()> {
+    clear(record, desk.now_ms());
+    let warning = |finding: &Finding| finding.kind == ReviewKind::ExpirationSoon;
+    let (warnings, others) = std::mem::take(&mut record.health_findings).into_iter().partition(warning);
+    record.health_findings = warnings;
+    resolve(desk, record, approval_id)?;
+    record.health_findings = others;
+    Ok(())
+}
+
+fn clear(record: &mut GovernanceRecord, now_ms: u64) {
+    record.review_required = false;
+    record.review_kind = None;
+    record.review_requested_at_ms = None;
+    record.review_request_id = None;
+    record.updated_at_ms = now_ms;
+}
+
 /// Resolves the open findings.
 pub fn resolve(desk: &mut Desk<'_>, record: &mut GovernanceRecord, approval_id: Option<&str>) -> Decided<()> {
     let open = std::mem::take(&mut record.health_findings);
@@ -133,12 +153,8 @@ pub fn resolve(desk: &mut Desk<'_>, record: &mut GovernanceRecord, approval_id: 
 
 /// Closes the review. Pauses stay: approving is not resuming.
 pub fn close(desk: &mut Desk<'_>, record: &mut GovernanceRecord, approval_id: Option<&str>) -> Decided<()> {
-    record.review_required = false;
-    record.review_kind = None;
-    record.review_requested_at_ms = None;
-    record.review_request_id = None;
+    clear(record, desk.now_ms());
     record.last_reviewed_at_ms = Some(desk.now_ms());
     record.runs_since_review = 0;
-    record.updated_at_ms = desk.now_ms();
     resolve(desk, record, approval_id)
 }

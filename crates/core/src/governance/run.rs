@@ -3,6 +3,8 @@
 //! A run is admitted when its automation's record says nothing against it and no agent that takes part is paused or held
 //! by a cap. Admission and the row of the run are written under the lock that every pause takes, so no run slips between.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::{
@@ -72,7 +74,7 @@ fn blocked(record: &GovernanceRecord, reason_code: &str, why: &str) -> Failure {
 }
 
 /// What the record has against runs.
-fn against(limits: &Limits, record: &GovernanceRecord) -> Option<(StopCause, &'static str, &'static str)> {
+fn against(limits: &Limits, record: &GovernanceRecord, now_ms: u64) -> Option<(StopCause, &'static str, &'static str)> {
     let review = record.review_kind.filter(|_| record.review_required);
     let cause = |fallback| match record.review_kind {
         Some(ReviewKind::DependencyRevoked) => StopCause::DependencyRevoked,
@@ -83,7 +85,7 @@ fn against(limits: &Limits, record: &GovernanceRecord) -> Option<(StopCause, &'s
         Some((StopCause::Deleted, "run.deleted", "The automation is deleted."))
     } else if record.retired_at_ms.is_some() {
         Some((StopCause::Retired, "run.retired", "The automation is retired; extend it first."))
-    } else if record.expired_at_ms.is_some() {
+    } else if record.has_expired(now_ms) {
         Some((StopCause::Expired, "run.expired", "The automation has expired; extend it first."))
     } else if let Some(kind) = review.filter(|kind| limits.blocks_runs(*kind)) {
         let _ = kind;
@@ -103,7 +105,7 @@ fn hold(
     agents: &[String],
 ) -> Decided<Option<(&'static str, Hold)>> {
     let now = desk.now_ms();
-    if let Some((cause, rule, why)) = against(limits, record) {
+    if let Some((cause, rule, why)) = against(limits, record, now) {
         let stop = Stop::new(cause, why, now);
         return Ok(Some((rule, Hold { stop, failure: blocked(record, rule, why) })));
     }
@@ -203,6 +205,7 @@ pub fn start(desk: &mut Desk<'_>, base: &Base, start: &RunStart) -> Decided<Admi
         }
     }
     trace.pass("run.reservation");
+    descend(desk, &record, &agents)?;
     desk.save(&RunLedger {
         run_id: start.run_id.clone(),
         automation_id: start.automation_id.clone(),
@@ -222,6 +225,22 @@ pub fn start(desk: &mut Desk<'_>, base: &Base, start: &RunStart) -> Decided<Admi
     });
     trace.allow(desk);
     Ok(Admission { reserved_usd, payers })
+}
+
+/// An agent that works in an automation stands below who made it. It is noted when the agent begins to work, so that
+/// what it creates from there is as deep as its line, whatever the request says about it.
+fn descend(desk: &mut Desk<'_>, record: &GovernanceRecord, agents: &[String]) -> Decided<()> {
+    let line = record.provenance.line();
+    for id in agents.iter().filter(|id| !line.contains(id)) {
+        let now = desk.now_ms();
+        let mut agent = desk.get::<Agent>(id)?.unwrap_or_else(|| Agent::new(id, now));
+        if line.len() > agent.lineage.len() {
+            agent.lineage.clone_from(&line);
+            agent.updated_at_ms = now;
+            desk.save(&agent);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a run that stands still may go on.
@@ -442,7 +461,9 @@ fn finish(
     let Some(mut record) = desk.get::<GovernanceRecord>(&ledger.automation_id)? else { return Ok(()) };
     record.runs_since_review += 1;
     let threshold = limits.run_review_threshold;
-    if threshold > 0 && record.runs_since_review >= threshold && !record.review_required && !record.is_deleted() {
+    // The warning that the end is near gives way. Any other review is one already, also where it was denied.
+    let reviewed = record.review_required && record.review_kind != Some(ReviewKind::ExpirationSoon);
+    if threshold > 0 && record.runs_since_review >= threshold && !reviewed && !record.is_deleted() {
         let count = record.runs_since_review;
         let cause = Cause {
             kind: ReviewKind::RunDrift,
@@ -550,6 +571,13 @@ fn acknowledged(desk: &mut Desk<'_>, ledger: &mut RunLedger) -> Decided<()> {
     Ok(())
 }
 
+/// Reads what telling these runs to stop will need, in one go: each payer is given back what a run had set aside.
+pub fn expect(desk: &mut Desk<'_>, ledgers: &[RunLedger]) -> Decided<()> {
+    effects::expect(desk, ledgers)?;
+    let payers: BTreeSet<&String> = ledgers.iter().flat_map(|ledger| &ledger.payers).collect();
+    desk.want(payers.into_iter().map(|id| Ask::row::<Agent>(id)))
+}
+
 /// Tells one run to stop. Answers with whether its executor has to say so first.
 pub fn stop_one(desk: &mut Desk<'_>, ledger: &mut RunLedger, stop: &Stop) -> Decided<Stopped> {
     let mut stop = stop.clone();
@@ -578,7 +606,7 @@ pub fn stop_all(desk: &mut Desk<'_>, automation_id: &str, stop: &Stop) -> Decide
         .equal("active", Column::text(RunLedger::ACTIVE));
     let mut told = Vec::new();
     let ledgers = desk.page::<RunLedger>(page)?;
-    effects::expect(desk, &ledgers)?;
+    expect(desk, &ledgers)?;
     for mut ledger in ledgers {
         if ledger.is_active() && stop_one(desk, &mut ledger, stop)? != Stopped::Gone {
             told.push(ledger.run_id);

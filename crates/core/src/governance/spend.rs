@@ -17,7 +17,7 @@ use super::{
     window::WindowKind,
 };
 use crate::{
-    decide::{Decided, Desk, PageAsk},
+    decide::{Ask, Decided, Desk, PageAsk},
     record::Column,
 };
 
@@ -173,6 +173,9 @@ fn at_the_cap(
 ) -> Decided<Option<Reached>> {
     let now = desk.now_ms();
     if let Some(mut lifted) = spend_override(desk, &agent.agent_id)? {
+        // It goes on under the override. When that ends, the cap stops it anew, and that is said and asked again.
+        agent.spend.paused_at_ms = None;
+        agent.spend.pause_reason = None;
         let above = reached.cost.minus(reached.cap).min(charge.cost);
         lifted.additional_spent_usd = lifted.additional_spent_usd.plus(above);
         lifted.updated_at_ms = now;
@@ -271,6 +274,7 @@ pub fn release(desk: &mut Desk<'_>, ledger: &mut RunLedger) -> Decided<()> {
     if amount.is_zero() {
         return Ok(());
     }
+    desk.want(ledger.payers.iter().map(|id| Ask::row::<Agent>(id)))?;
     for payer in &ledger.payers {
         if let Some(mut agent) = desk.get::<Agent>(payer)? {
             agent.spend.reserved_usd = agent.spend.reserved_usd.minus(amount);

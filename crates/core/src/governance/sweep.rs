@@ -16,6 +16,7 @@ use super::{
     usage::TenantUsage,
 };
 use crate::{
+    actor::ActorRef,
     decide::{Ask, Decided, Decision, Desk},
     record::{Job, JobKind},
     wire::wire_enum,
@@ -100,48 +101,56 @@ impl Decision for Overdue {
 }
 
 impl Overdue {
-    /// A review that is still due is asked for again; everything stays closed meanwhile.
     fn expire(&self, desk: &mut Desk<'_>, mut approval: Approval) -> Decided<()> {
         expire(desk, &mut approval);
         let limits = self.base.effective(desk)?;
-        let id = Some(approval.approval_id.as_str());
-        let again = NewRequest {
-            rationale: approval.rationale.clone(),
-            context: approval.context.clone(),
-            ..NewRequest::default()
-        };
-        let by = approval.requested_by.clone();
-        if approval.target_resource.kind == "agent" {
-            let Some(mut agent) = desk.get::<Agent>(&approval.target_resource.id)? else { return Ok(()) };
-            if agent.creation.review_required && agent.creation.review_request_id.as_deref() == id {
-                let target = approval.target_resource.clone();
-                let next = request::file(desk, &limits, RequestType::LifecycleReview, by, target, again)?;
-                agent.creation.review_request_id = Some(next.approval_id);
-                agent.creation.updated_at_ms = desk.now_ms();
-                desk.save(&agent);
-            }
-            return Ok(());
-        }
-        if !approval.target_resource.is_automation() {
-            return Ok(());
-        }
-        let Some(mut record) = desk.get::<GovernanceRecord>(&approval.target_resource.id)? else { return Ok(()) };
-        let due = record.review_required && record.review_request_id.as_deref() == id && !record.is_deleted();
         // Nobody has to answer the warning that the end is near: the end will come and be asked about.
-        if due && record.review_kind != Some(ReviewKind::ExpirationSoon) {
-            let target = approval.target_resource.clone();
-            let next = request::file(desk, &limits, approval.request_type, by, target, again)?;
-            record.review_request_id = Some(next.approval_id);
-            record.updated_at_ms = desk.now_ms();
-            desk.save(&record);
-        } else if due {
+        if let Some(mut record) = waiting(desk, &approval)?
+            && record.review_kind == Some(ReviewKind::ExpirationSoon)
+        {
             record.warning_snoozed = true;
-            review::close(desk, &mut record, id)?;
+            review::close_warning(desk, &mut record, Some(&approval.approval_id))?;
             record.plan_check(limits.expiration_warning_window_ms);
             desk.save(&record);
+            return Ok(());
         }
-        Ok(())
+        let by = approval.requested_by.clone();
+        ask_again(desk, &limits, &approval, by)
     }
+}
+
+/// The record of the automation whose open review is decided by this request.
+fn waiting(desk: &mut Desk<'_>, approval: &Approval) -> Decided<Option<GovernanceRecord>> {
+    if !approval.target_resource.is_automation() {
+        return Ok(None);
+    }
+    let id = Some(approval.approval_id.as_str());
+    let record = desk.get::<GovernanceRecord>(&approval.target_resource.id)?;
+    Ok(record.filter(|it| it.review_required && it.review_request_id.as_deref() == id && !it.is_deleted()))
+}
+
+/// A review that is still due when its request has ended without an answer is asked for again; everything stays closed
+/// meanwhile.
+pub fn ask_again(desk: &mut Desk<'_>, limits: &Limits, ended: &Approval, by: ActorRef) -> Decided<()> {
+    let again =
+        NewRequest { rationale: ended.rationale.clone(), context: ended.context.clone(), ..NewRequest::default() };
+    let target = ended.target_resource.clone();
+    if target.kind == "agent" {
+        let Some(mut agent) = desk.get::<Agent>(&target.id)? else { return Ok(()) };
+        let current = agent.creation.review_request_id.as_deref() == Some(ended.approval_id.as_str());
+        if agent.creation.review_required && current {
+            let next = request::file(desk, limits, RequestType::LifecycleReview, by, target, again)?;
+            agent.creation.review_request_id = Some(next.approval_id);
+            agent.creation.updated_at_ms = desk.now_ms();
+            desk.save(&agent);
+        }
+    } else if let Some(mut record) = waiting(desk, ended)? {
+        let next = request::file(desk, limits, ended.request_type, by, target, again)?;
+        record.review_request_id = Some(next.approval_id);
+        record.updated_at_ms = desk.now_ms();
+        desk.save(&record);
+    }
+    Ok(())
 }
 
 /// Nobody decided in time.

@@ -552,7 +552,7 @@ pub struct AgentRequest {
     responses(
         (status = 200, body = AgentAnswer),
         (status = 400, body = ErrorBody, description = "`GOVERNANCE_AGENT_INVALID`"),
-        (status = 403, body = ErrorBody, description = "`HUMAN_ACTOR_REQUIRED`: an agent does not choose who answers for it."),
+        (status = 403, body = ErrorBody, description = "`HUMAN_ACTOR_REQUIRED`: for a person; neither an agent nor a bare token says who answers."),
     )
 )]
 pub async fn register(

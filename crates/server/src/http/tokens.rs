@@ -2,7 +2,7 @@
 //! exists. Agents may not manage tokens, whichever credential they hold.
 //!
 //! Rows belong to the tenant whose operator created them. The operator of the implicit tenant sees and revokes all of
-//! them, and alone may create tokens for other tenants.
+//! them, and alone may create tokens for other tenants, and tokens that speak in another person's name.
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -149,7 +149,7 @@ pub async fn list(Decider(operator): Decider, State(state): State<AppState>) -> 
     request_body = TokenRequest,
     responses(
         (status = 201, body = TokenCreated),
-        (status = 403, body = ErrorBody, description = "`HUMAN_ACTOR_REQUIRED`, or `TENANT_CONTEXT_DENIED` for another tenant."),
+        (status = 403, body = ErrorBody, description = "`HUMAN_ACTOR_REQUIRED`, or `TENANT_CONTEXT_DENIED` for another tenant or in another person's name."),
         (status = 409, body = ErrorBody, description = "`API_TOKEN_LIMIT`: sixteen are active."),
     )
 )]
@@ -243,7 +243,7 @@ fn draft(request: TokenRequest, ctx: &OpContext, token_id: String, token_hash: S
     if request.expires_at_ms.is_some_and(|at| at <= ctx.now_ms) {
         return wrong("`expires_at_ms` is in the past.");
     }
-    Ok(ApiToken {
+    let token = ApiToken {
         token_id,
         name: name.to_owned(),
         token_hash,
@@ -254,7 +254,14 @@ fn draft(request: TokenRequest, ctx: &OpContext, token_id: String, token_hash: S
         created_at_ms: ctx.now_ms,
         expires_at_ms: request.expires_at_ms,
         revoked_at_ms: None,
-    })
+    };
+    if !token.may_be_made_by(ctx) {
+        return Err(Failure::new(
+            Code::TenantContextDenied,
+            "A token of this tenant speaks for nobody, for an agent, or for who creates it.",
+        ));
+    }
+    Ok(token)
 }
 
 fn bounded(text: Option<&str>) -> Option<&str> {

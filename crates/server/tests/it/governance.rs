@@ -130,6 +130,13 @@ fn other_tenants_see_nothing() {
         decide(&eve, &id, verb).refused(404, "GOVERNANCE_APPROVAL_NOT_FOUND");
     }
     assert_eq!(eve.get("/governance/approvals").ok()["count"], json!(0));
+    // She makes no second person of herself either.
+    for more in [json!({ "actor_id": "mallory" }), json!({ "may_assert_actor": true })] {
+        let mut request = json!({ "name": "another" });
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        eve.post("/auth/tokens", request).refused(403, "TENANT_CONTEXT_DENIED");
+    }
+    eve.post("/auth/tokens", json!({ "name": "own", "actor_id": "eve" })).ok();
     eve.get(&format!("/governance/approvals/{id}")).refused(404, "GOVERNANCE_APPROVAL_NOT_FOUND");
 }
 
@@ -158,6 +165,8 @@ fn agents_are_entered_paused_and_resumed_by_people() {
     ann.get("/governance/agents/bot").refused(404, "GOVERNANCE_AGENT_NOT_FOUND");
     let entry = json!({ "displayName": "Bot", "owner": "platform", "sponsor": "ann" });
     bot.must("PUT", "/governance/agents/bot", &[], Some(entry.clone())).refused(403, "HUMAN_ACTOR_REQUIRED");
+    let bare = server.client().must("PUT", "/governance/agents/bot", &[], Some(entry.clone()));
+    bare.refused(403, "HUMAN_ACTOR_REQUIRED");
     let made = ann.must("PUT", "/governance/agents/bot", &[], Some(entry)).ok();
     assert_eq!((&made["agent"]["sponsor"], &made["agent"]["status"]), (&json!("ann"), &json!("active")));
     bot.post("/governance/agents/bot/pause", json!({})).refused(403, "HUMAN_ACTOR_REQUIRED");

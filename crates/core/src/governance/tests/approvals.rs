@@ -153,7 +153,7 @@ fn who_asked_may_take_it_back() {
     let mut lab = Lab::new();
     let id = ask(&mut lab, &agent("bot")).approval_id;
     let cancel = |lab: &mut Lab, by: &ActorRef| {
-        let cancel = Cancel { approval_id: id.clone(), reason: None };
+        let cancel = Cancel { base: lab.base.clone(), approval_id: id.clone(), reason: None };
         lab.act(by, cancel).map(|approval| approval.status).map_err(|failure| failure.code)
     };
     assert_eq!(cancel(&mut lab, &agent("other")), Err(Code::ApprovalCancelForbidden));
@@ -224,4 +224,63 @@ fn a_review_that_ran_out_is_asked_for_again_and_stays_closed() {
     assert_eq!(lab.decide(&human("ann"), &first, true).map(|_| ()), Err(Code::ApprovalExpired));
     lab.decide(&human("ann"), &second, true).unwrap();
     lab.create(&agent("bot"), "b").unwrap();
+}
+
+#[test]
+fn who_is_reviewed_does_not_put_the_review_away() {
+    let mut lab = Lab::new();
+    lab.limit(json!({ "per_agent_creation_review_threshold": 1 }));
+    lab.create(&agent("bot"), "a").unwrap();
+    let open = |lab: &Lab| lab.agent_row("bot").creation.review_request_id.unwrap();
+    let first = open(&lab);
+    let file = |lab: &mut Lab, by: &ActorRef| {
+        lab.file(by, RequestType::LifecycleReview, Resource::agent("bot"), no_context()).map(|one| one.approval_id)
+    };
+    for by in [agent("bot"), agent("other"), system()] {
+        assert_eq!(file(&mut lab, &by), Err(Code::ApprovalTriggerStale), "{by:?}");
+        assert_eq!(open(&lab), first);
+    }
+    // A person may ask in their own words, and taking that back leaves a question that can be answered.
+    let own = file(&mut lab, &human("ann")).unwrap();
+    assert_eq!(open(&lab), own);
+    let base = lab.base.clone();
+    lab.act(&human("ann"), Cancel { base, approval_id: own.clone(), reason: None }).unwrap();
+    let again = lab.get::<Approval>(&open(&lab)).unwrap();
+    assert_ne!(again.approval_id, own);
+    assert_eq!((again.status, again.requested_by.kind), (Status::Pending, ActorKind::System));
+    // When it was denied, nothing waits, and the agent may ask.
+    lab.decide(&human("ann"), &again.approval_id, false).unwrap();
+    let asked = file(&mut lab, &agent("bot")).unwrap();
+    lab.decide(&human("ann"), &asked, true).unwrap();
+    lab.create(&agent("bot"), "b").unwrap();
+}
+
+#[test]
+fn handing_on_makes_no_more_votes() {
+    let mut lab = Lab::new();
+    let file = |lab: &mut Lab, reviewers: serde_json::Value| {
+        lab.limit(json!({ "review_policies": [{ "approve": 2, "reviewers": reviewers }] }));
+        ask(lab, &agent("bot")).approval_id
+    };
+    let hand = |lab: &mut Lab, by: &str, to: &str, id: &str| {
+        let delegate = Delegate { approval_id: id.into(), to: to.into(), reason: None };
+        lab.act(&human(by), delegate).map(|_| ()).map_err(|failure| failure.code)
+    };
+    let vote = |lab: &mut Lab, by: &str, id: &str| lab.decide(&human(by), id, true).map(|approval| approval.status);
+    for reviewers in [json!(["ann", "ben"]), json!([])] {
+        let id = file(&mut lab, reviewers.clone());
+        assert_eq!(vote(&mut lab, "ann", &id), Ok(Status::Pending));
+        hand(&mut lab, "ann", "eve", &id).unwrap();
+        assert!(lab.get::<Approval>(&id).unwrap().votes.is_empty(), "{reviewers}");
+        assert_eq!(vote(&mut lab, "eve", &id), Ok(Status::Pending), "one seat, one vote: {reviewers}");
+        hand(&mut lab, "eve", "fay", &id).unwrap();
+        assert_eq!(hand(&mut lab, "fay", "Ann", &id), Err(Code::ApprovalReviewerForbidden));
+        for gone in ["ann", "eve"] {
+            assert_eq!(vote(&mut lab, gone, &id), Err(Code::ApprovalReviewerForbidden), "{gone} {reviewers}");
+            assert_eq!(hand(&mut lab, gone, "gus", &id), Err(Code::ApprovalReviewerForbidden), "{gone} {reviewers}");
+        }
+        assert_eq!(vote(&mut lab, "fay", &id), Ok(Status::Pending));
+        // Where everybody may decide, that one has handed on keeps nobody else out.
+        assert_eq!(vote(&mut lab, "ben", &id), Ok(Status::Approved), "{reviewers}");
+    }
 }

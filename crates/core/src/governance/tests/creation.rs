@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use super::lab::{Call, Lab, agent, capability, human, no_context, system};
+use super::lab::{Call, Lab, agent, capability, human, no_context, snapshot, system};
 use crate::{
     actor::ActorKind,
+    decide::Desk,
     error::Code,
     governance::{
         agents,
@@ -14,6 +15,7 @@ use crate::{
         patch::{self, PatchAutomation},
         policy::{Effect, PolicyDecision},
         record::{Capabilities, ReviewKind},
+        run::{self, RunStart},
         usage::TenantUsage,
     },
 };
@@ -139,7 +141,7 @@ fn the_cap_counts_what_exists_in_the_tenant() {
     let base = lab.base.clone();
     lab.act(
         &human("ann"),
-        Call(move |desk: &mut crate::decide::Desk<'_>| deletion::delete(desk, &base, "1", json!({}))),
+        Call(move |desk: &mut crate::decide::Desk<'_>| deletion::delete(desk, &base, "1", snapshot("1"))),
     )
     .unwrap();
     lab.create(&agent("c"), "3").unwrap();
@@ -225,4 +227,54 @@ fn after_as_many_creations_a_person_looks() {
     assert_eq!(lab.decide(&human("ann"), &again.approval_id, true), Err(Code::ApprovalSelfReview));
     lab.decide(&human("ben"), &again.approval_id, true).unwrap();
     lab.create(&bot, "e").unwrap();
+}
+
+#[test]
+fn a_claim_takes_nobody_out_of_the_recorded_line() {
+    let mut lab = Lab::new();
+    lab.limit(json!({ "lineage_depth_limit": 9, "per_agent_creation_review_threshold": 0 }));
+    let with = |id: &str, ancestors: &[&str], parent: Option<&str>| NewAutomation {
+        automation_id: id.into(),
+        ancestors: ancestors.iter().map(|id| (*id).to_owned()).collect(),
+        parent_automation_id: parent.map(str::to_owned),
+        ..NewAutomation::default()
+    };
+    let payers = |lab: &mut Lab, by: &str, new: NewAutomation| {
+        let made = lab.create_as(&agent(by), new).unwrap();
+        (made.provenance.depth, made.provenance.lineage())
+    };
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    assert_eq!(payers(&mut lab, "top", with("p", &[], None)), (1, ids(&["top"])));
+    assert_eq!(payers(&mut lab, "kid", with("q", &[], Some("p"))), (2, ids(&["kid", "top"])));
+    // As many as are recorded: the record stands. More: they come behind.
+    assert_eq!(payers(&mut lab, "kid", with("r", &["x"], None)), (2, ids(&["kid", "top"])));
+    assert_eq!(payers(&mut lab, "kid", with("s", &["x", "y"], None)), (4, ids(&["kid", "top", "x", "y"])));
+    // Said in full, it is as it is said.
+    assert_eq!(
+        payers(&mut lab, "kin", with("t", &["old", "top", "kid"], Some("q"))),
+        (4, ids(&["kin", "old", "top", "kid"]))
+    );
+}
+
+#[test]
+fn who_works_in_an_automation_stands_below_who_made_it() {
+    let mut lab = Lab::new();
+    let new = NewAutomation {
+        automation_id: "deep".into(),
+        ancestors: vec!["one".into(), "two".into()],
+        ..NewAutomation::default()
+    };
+    assert_eq!(lab.create_as(&agent("three"), new).unwrap().provenance.depth, 3);
+    lab.create(&human("ann"), "flat").unwrap();
+    let work = |lab: &mut Lab, run: &str, automation: &str| {
+        let (base, agents) = (lab.base.clone(), vec!["worker".to_owned(), "three".to_owned()]);
+        let start = RunStart { run_id: run.into(), automation_id: automation.into(), agents, ..RunStart::default() };
+        lab.act(&human("ann"), Call(move |desk: &mut Desk<'_>| run::start(desk, &base, &start))).unwrap();
+    };
+    work(&mut lab, "r1", "flat");
+    assert_eq!(lab.create(&agent("worker"), "fine").unwrap().provenance.depth, 1, "a person made it");
+    work(&mut lab, "r2", "deep");
+    assert_eq!(lab.create(&agent("worker"), "deeper"), Err(Code::LineageDepthExceeded));
+    assert_eq!(lab.agent_row("worker").lineage, ["one", "two", "three"]);
+    assert_eq!(lab.create(&agent("three"), "beside").unwrap().provenance.depth, 3, "nobody stands below themselves");
 }

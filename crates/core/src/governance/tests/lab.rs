@@ -7,7 +7,12 @@ use serde_json::{Map, Value, json};
 use crate::{
     actor::{ActorKind, ActorRef, OpContext},
     audit::event::Draft,
-    decide::{Ask, Decided, Decision, Desk, Loaded, Step, step},
+    automation::{
+        read,
+        run::{self, Run},
+        spec::Automation,
+    },
+    decide::{Ask, Decided, Decision, Desk, Loaded, ROUNDS, Step, step},
     error::{Code, Failure},
     governance::{
         agent::Agent,
@@ -20,7 +25,7 @@ use crate::{
         request::{FileRequest, NewRequest},
     },
     ports::Row,
-    record::{Column, Expect, Record, Write},
+    record::{Column, Expect, Put, Record, Write},
     tenant::TenantContext,
 };
 
@@ -114,7 +119,7 @@ impl Lab {
         };
         let mut loaded = Loaded::default();
         let mut asks = decision.asks();
-        loop {
+        for _ in 0..ROUNDS {
             for ask in asks {
                 let found = self.find(&ask);
                 loaded.fill(ask, found);
@@ -134,6 +139,7 @@ impl Lab {
                 }
             }
         }
+        panic!("the decision asks for more without coming to an end: {decision:?}")
     }
 
     fn find(&self, ask: &Ask) -> Vec<Row> {
@@ -187,6 +193,16 @@ impl Lab {
             Write::Job(_) | Write::JobsWake { .. } => {}
             other => panic!("governance does not write {other:?}"),
         }
+    }
+
+    pub fn put<R: Record>(&mut self, record: &R) {
+        self.write(Write::Put(Put::insert(record)));
+    }
+
+    /// The row of a run that nobody works on yet, as the automations keep it.
+    pub fn queued(&mut self, run_id: &str, automation_id: &str) {
+        let run = run::transition::tests::queued();
+        self.put(&Run { run_id: run_id.into(), automation_id: automation_id.into(), ..run });
     }
 
     pub fn get<R: Record>(&self, id: &str) -> Option<R> {
@@ -270,4 +286,10 @@ pub fn capability(name: &str) -> Value {
 
 pub fn no_context() -> Value {
     Value::Object(Map::new())
+}
+
+/// An automation as it is set aside when it is deleted.
+pub fn snapshot(id: &str) -> Value {
+    let automation = Automation { automation_id: id.into(), ..read::tests::automation() };
+    serde_json::to_value(automation).expect("an automation is an object")
 }

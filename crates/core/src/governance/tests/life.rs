@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    lab::{Call, Lab, agent, human, system},
+    lab::{Call, Lab, agent, human, snapshot, system},
     spending::{end, report, spend, start},
 };
 use crate::{
@@ -21,7 +21,9 @@ use crate::{
         mutate::{self, Operation},
         patch::{self, PatchAutomation},
         record::{Finding, GovernanceRecord, ReviewKind, Severity},
-        run::{self, RunReport},
+        review::{self, NewFinding},
+        run::{self, RunReport, RunStart},
+        sweep::Overdue,
     },
     tenant::TenantContext,
 };
@@ -319,7 +321,7 @@ fn deleted_restored_and_purged() {
     start(&mut lab, "r", "a", None).unwrap();
     let delete = |lab: &mut Lab| {
         let base = lab.base.clone();
-        let call = Call(move |desk: &mut Desk<'_>| deletion::delete(desk, &base, "a", json!({ "name": "x" })));
+        let call = Call(move |desk: &mut Desk<'_>| deletion::delete(desk, &base, "a", snapshot("a")));
         code(lab.act(&agent("bot"), call))
     };
     let restore = |lab: &mut Lab| {
@@ -330,7 +332,7 @@ fn deleted_restored_and_purged() {
     assert_eq!(lab.get::<RunLedger>("r").unwrap().stop.unwrap().cause, StopCause::Deleted);
     assert_eq!(delete(&mut lab), Err(Code::GovernanceMissing));
     assert_eq!(start(&mut lab, "r2", "a", None), Err(Code::GovernanceMissing));
-    assert_eq!(restore(&mut lab).unwrap()["name"], "x");
+    assert_eq!(restore(&mut lab).unwrap()["name"], "Nightly");
     assert_eq!(restore(&mut lab), Err(Code::RestoreNotFound));
     delete(&mut lab).unwrap();
     lab.now_ms += 7 * DAY;
@@ -374,6 +376,7 @@ fn a_paused_agent_stops_everything_and_the_time_is_measured() {
     lab.create(&agent("other"), "b").unwrap();
     for (run, automation) in [("r1", "a"), ("r2", "a"), ("r3", "b")] {
         start(&mut lab, run, automation, None).unwrap();
+        lab.queued(run, automation);
     }
     let base = lab.base.clone();
     let paused = lab.act(&system(), agents::Pause { base, agent_id: "bot".into(), reason: None }).unwrap();
@@ -392,4 +395,169 @@ fn a_paused_agent_stops_everything_and_the_time_is_measured() {
     assert!(lab.get::<RunLedger>("r1").unwrap().stop.is_some(), "each run is resumed by itself");
     let acknowledge = Call(|desk: &mut Desk<'_>| run::acknowledge(desk, "r1"));
     lab.act(&human("ann"), acknowledge).unwrap();
+}
+
+#[test]
+fn a_warning_about_the_end_is_no_review_of_the_runs() {
+    for answered in [false, true] {
+        let mut lab = Lab::new();
+        lab.limit(json!({ "run_review_threshold": 3 }));
+        lab.create(&agent("bot"), "a").unwrap();
+        lab.now_ms += 84 * DAY;
+        let run = |lab: &mut Lab, run: &str| {
+            start(lab, run, "a", None).unwrap();
+            end(lab, run, RunEnd::Completed);
+        };
+        run(&mut lab, "r1");
+        due(&mut lab);
+        let plant = Call(|desk: &mut Desk<'_>| {
+            let mut record = desk.get::<GovernanceRecord>("a")?.unwrap();
+            let finding = NewFinding {
+                kind: ReviewKind::HealthDrift,
+                severity: Severity::Warning,
+                summary: "odd",
+                detail: None,
+                run_id: None,
+                evidence: json!({}),
+            };
+            review::find(desk, &mut record, finding);
+            desk.save(&record);
+            Ok(())
+        });
+        lab.act(&system(), plant).unwrap();
+        let id = review_id(&lab);
+        if answered {
+            lab.decide(&human("ann"), &id, true).unwrap();
+        } else {
+            lab.now_ms += 72 * 3_600_000;
+            let base = lab.base.clone();
+            lab.act(&system(), Overdue { base, approval_id: id }).unwrap();
+        }
+        let record = lab.record("a");
+        assert!(!record.review_required && record.warning_snoozed);
+        assert_eq!((record.last_reviewed_at_ms, record.runs_since_review), (None, 1), "answered: {answered}");
+        let open: Vec<ReviewKind> = record.health_findings.iter().map(|finding| finding.kind).collect();
+        assert_eq!(open, [ReviewKind::HealthDrift], "answered: {answered}");
+        run(&mut lab, "r2");
+        run(&mut lab, "r3");
+        assert_eq!(lab.record("a").review_kind, Some(ReviewKind::RunDrift));
+    }
+}
+
+#[test]
+fn the_warning_about_the_end_gives_way_to_the_review_of_the_runs() {
+    let mut lab = Lab::new();
+    lab.limit(json!({ "run_review_threshold": 1 }));
+    lab.create(&agent("bot"), "a").unwrap();
+    lab.now_ms += 84 * DAY;
+    due(&mut lab);
+    let warning = review_id(&lab);
+    start(&mut lab, "r", "a", None).unwrap();
+    end(&mut lab, "r", RunEnd::Completed);
+    assert_eq!(lab.record("a").review_kind, Some(ReviewKind::RunDrift));
+    assert!(lab.get::<Approval>(&warning).unwrap().superseded);
+}
+
+#[test]
+fn the_end_holds_before_the_sweep_has_noted_it() {
+    let mut lab = Lab::new();
+    lab.create(&agent("bot"), "a").unwrap();
+    start(&mut lab, "r", "a", None).unwrap();
+    lab.now_ms += 90 * DAY - 1;
+    may(&mut lab, &agent("bot"), Operation::Patch).unwrap();
+    start(&mut lab, "last", "a", None).unwrap();
+    lab.now_ms += 1;
+    assert!(lab.record("a").expired_at_ms.is_none(), "nothing has been swept");
+    assert_eq!(start(&mut lab, "late", "a", None), Err(Code::RunBlocked));
+    assert_eq!(may(&mut lab, &agent("bot"), Operation::Patch), Err(Code::AutomationExpired));
+    assert_eq!(resume(&mut lab, &human("ann")), Err(Code::AutomationExpired));
+    assert_eq!(spend(&mut lab, "r", 0.1).stop.map(|stop| stop.cause), Some(StopCause::Expired));
+    extend(&mut lab, None).unwrap();
+    start(&mut lab, "late", "a", None).unwrap();
+}
+
+#[test]
+fn an_agent_that_works_for_many_is_paused_in_one_go() {
+    let mut lab = Lab::new();
+    for n in 0..40 {
+        let (automation, run) = (format!("auto-{n}"), format!("run-{n}"));
+        lab.create(&agent(&format!("payer-{n}")), &automation).unwrap();
+        let (base, with) = (lab.base.clone(), vec!["shared".to_owned()]);
+        lab.queued(&run, &automation);
+        let start = RunStart { run_id: run, automation_id: automation, agents: with, ..RunStart::default() };
+        lab.act(&human("ann"), Call(move |desk: &mut Desk<'_>| run::start(desk, &base, &start))).unwrap();
+    }
+    let base = lab.base.clone();
+    let paused = lab.act(&human("ann"), agents::Pause { base, agent_id: "shared".into(), reason: None }).unwrap();
+    assert_eq!(paused.pause.unwrap().runs_stopped, 40);
+    assert!((0..40).all(|n| lab.agent_row(&format!("payer-{n}")).spend.reserved_usd.is_zero()));
+}
+
+#[test]
+fn only_a_person_says_who_answers_for_an_agent() {
+    let mut lab = Lab::new();
+    lab.limit(json!({ "require_sponsor": true }));
+    let enter = |lab: &mut Lab, by: &ActorRef| {
+        let (agent_id, sponsor) = ("bot".to_owned(), Some("ann".to_owned()));
+        code(lab.act(by, agents::Register { agent_id, display_name: None, owner: None, sponsor })).map(|_| ())
+    };
+    for by in [system(), agent("bot"), agent("other")] {
+        assert_eq!(enter(&mut lab, &by), Err(Code::HumanRequired), "{by:?}");
+    }
+    assert_eq!(lab.create(&agent("bot"), "a").map(|_| ()), Err(Code::AgentSponsorRequired));
+    enter(&mut lab, &human("ann")).unwrap();
+    lab.create(&agent("bot"), "a").unwrap();
+}
+
+#[test]
+fn retiring_and_extending_does_not_answer_a_revocation() {
+    let mut lab = Lab::new();
+    lab.create(&agent("own"), "a").unwrap();
+    let grant = give(&mut lab, "bot");
+    revoke(&mut lab, &grant).unwrap();
+    let (base, automation_id) = (lab.base.clone(), "a".to_owned());
+    lab.act(&human("ann"), lifecycle::Retire { base, automation_id, reason: None, approval_id: None }).unwrap();
+    extend(&mut lab, None).unwrap();
+    let record = lab.record("a");
+    assert_eq!((record.review_kind, record.review_required), (Some(ReviewKind::DependencyRevoked), true));
+    assert_eq!(resume(&mut lab, &human("ann")), Err(Code::AutomationReviewPending));
+    assert_eq!(start(&mut lab, "r", "a", None), Err(Code::RunBlocked));
+    lab.decide(&human("ben"), &review_id(&lab), true).unwrap();
+    // Answered: a further extension asks nothing more.
+    extend(&mut lab, None).unwrap();
+    assert!(!lab.record("a").review_required);
+    resume(&mut lab, &human("ann")).unwrap();
+    start(&mut lab, "r", "a", None).unwrap();
+}
+
+#[test]
+fn no_setting_lets_a_revocation_be_resumed_unanswered() {
+    let mut lab = Lab::new();
+    lab.limit(json!({ "run_blocking_reviews": [] }));
+    lab.create(&human("ann"), "a").unwrap();
+    let grant = give(&mut lab, "bot");
+    revoke(&mut lab, &grant).unwrap();
+    assert_eq!(resume(&mut lab, &human("ann")), Err(Code::AutomationReviewPending));
+    lab.decide(&human("ben"), &review_id(&lab), true).unwrap();
+    resume(&mut lab, &human("ann")).unwrap();
+}
+
+#[test]
+fn a_foreign_record_without_an_end_is_found_as_well() {
+    let mut lab = Lab::new();
+    lab.create(&human("ann"), "a").unwrap();
+    let plant = Call(|desk: &mut Desk<'_>| {
+        let mut record = desk.get::<GovernanceRecord>("a")?.unwrap();
+        record.tenant_context = TenantContext::explicit("evil", "main");
+        desk.save(&record);
+        Ok(())
+    });
+    lab.act(&human("ann"), plant).unwrap();
+    assert!(lab.record("a").next_check_at_ms.is_none(), "the lifecycle sweep does not come to it");
+    lab.now_ms += 1;
+    check(&mut lab);
+    let record = lab.record("a");
+    assert_eq!(record.review_kind, Some(ReviewKind::TenantOwnershipMismatch));
+    assert_eq!(record.health_last_checked_at_ms, Some(lab.now_ms));
+    assert_eq!(may(&mut lab, &human("ann"), Operation::Patch), Err(Code::TenantQuarantined));
 }

@@ -151,7 +151,10 @@ fn attempt(lab: &mut Lab, what: &Try, step: usize) {
         }
         Try::Cancel { agent: by, request } => {
             if let Some(found) = nth(lab, *request) {
-                let _ = lab.act(&agent(&name(*by)), Cancel { approval_id: found.approval_id, reason: None });
+                let _ = lab.act(
+                    &agent(&name(*by)),
+                    Cancel { base: lab.base.clone(), approval_id: found.approval_id, reason: None },
+                );
             }
         }
         Try::Grant { agent: by, id } => {

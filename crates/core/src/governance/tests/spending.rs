@@ -195,3 +195,36 @@ fn the_same_name_in_another_tenant_has_its_own_week() {
     lab.create(&agent("bot"), "a").unwrap();
     start(&mut lab, "r", "a", None).unwrap();
 }
+
+#[test]
+fn the_end_of_an_override_is_recorded_and_asked_about() {
+    // Used up, and out of time.
+    for context in [json!({ "max_additional_usd": 2.0 }), json!({})] {
+        let mut lab = capped(1.0);
+        lab.limit(json!({ "approval_ttl_ms": 3_600_000 }));
+        let pauses = |lab: &Lab| lab.events().iter().filter(|event| event.ends_with("spend.paused")).count();
+        let pending = |lab: &Lab| {
+            lab.all::<Approval>()
+                .into_iter()
+                .filter(Approval::is_pending)
+                .map(|one| one.approval_id)
+                .collect::<Vec<_>>()
+        };
+        start(&mut lab, "r", "a", None).unwrap();
+        spend(&mut lab, "r", 1.0);
+        let first = pending(&lab);
+        assert_eq!((pauses(&lab), first.len()), (1, 1));
+        lab.decide(&human("ann"), &first[0], false).unwrap();
+        let asked = lab.file(&agent("bot"), RequestType::QuotaOverride, Resource::agent("bot"), context).unwrap();
+        lab.decide(&human("ann"), &asked.approval_id, true).unwrap();
+        assert!(readmit(&mut lab, "r"));
+        assert_eq!(spend(&mut lab, "r", 0.5).stop, None);
+        assert_eq!(lab.agent_row("bot").spend.paused_at_ms, None);
+        lab.now_ms += if asked.max_additional_usd.is_some() { 1 } else { 3_600_000 };
+        assert!(spend(&mut lab, "r", 1.5).stop.is_some());
+        assert_eq!((pauses(&lab), pending(&lab).len()), (2, 1), "{:?}", asked.max_additional_usd);
+        // Once, and not with every further report.
+        spend(&mut lab, "r", 0.1);
+        assert_eq!((pauses(&lab), pending(&lab).len()), (2, 1));
+    }
+}
