@@ -90,11 +90,14 @@ fn no_body_makes_a_fault_on_any_route() {
                 .collect::<Vec<_>>()
                 .join("/");
             let takes_body = operation["requestBody"].is_object();
+            // What this server does not offer says so, as its document does, whatever it is sent.
+            let offered = operation["responses"].get("501").is_none();
             for (what, body) in bodies_of_all_kinds() {
                 let Some(reply) = request(&server, &posted(&method.to_uppercase(), &target, &body)) else {
                     panic!("{what} to {method} {path}: no answer")
                 };
-                assert!(reply.status < 500, "{what} to {method} {path}: {} {}", reply.status, reply.text());
+                let fault = reply.status >= 500 && (offered || reply.status != 501);
+                assert!(!fault, "{what} to {method} {path}: {} {}", reply.status, reply.text());
                 if reply.status >= 400 {
                     reply.enveloped();
                 } else if takes_body {
