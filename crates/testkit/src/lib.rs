@@ -26,4 +26,4 @@ pub use server::{Launch, Server};
 pub use tool_server::{Act, ToolServer};
 pub use tools::FakeTools;
 pub use trackers::{Fault, Tracker};
-pub use wait::{now_ms, until};
+pub use wait::{now_ms, poll, until};

@@ -11,12 +11,23 @@ pub fn until<T>(what: &str, limit: Duration, ask: impl FnMut() -> Option<T>) -> 
 /// The same at another pace, for what takes long or costs much to ask.
 #[track_caller]
 pub fn until_every<T>(pace: Duration, what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    poll_every(pace, limit, &mut ask).unwrap_or_else(|| panic!("waited {limit:?} in vain: {what}"))
+}
+
+/// Like [`until`], for callers who can say more about what they saw instead.
+pub fn poll<T>(limit: Duration, ask: impl FnMut() -> Option<T>) -> Option<T> {
+    poll_every(Duration::from_millis(5), limit, ask)
+}
+
+fn poll_every<T>(pace: Duration, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(answer) = ask() {
-            return answer;
+            return Some(answer);
         }
-        assert!(Instant::now() < deadline, "waited {limit:?} in vain: {what}");
+        if Instant::now() >= deadline {
+            return None;
+        }
         std::thread::sleep(pace);
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tandem_testkit::{
     Client, Launch, Server,
     bodies::{self, SECRET, SECRET_VARIABLE},
-    until,
+    poll, until,
 };
 
 /// Long enough for anything that happens at all, on a machine that is busy with other tests.
@@ -74,11 +74,12 @@ pub fn deliveries(client: &Client, draft_id: &str) -> Vec<Value> {
 /// Waits until the one delivery of a draft to a destination is in this state.
 #[track_caller]
 pub fn settled(client: &Client, draft_id: &str, destination: &str, state: &str) -> Value {
-    until(&format!("{destination} is {state}"), SOON, || {
-        deliveries(client, draft_id)
-            .into_iter()
-            .find(|delivery| delivery["destination_id"] == destination && delivery["state"] == state)
-    })
+    let mut seen = Vec::new();
+    let found = poll(SOON, || {
+        seen = deliveries(client, draft_id);
+        seen.iter().find(|delivery| delivery["destination_id"] == destination && delivery["state"] == state).cloned()
+    });
+    found.unwrap_or_else(|| panic!("{destination} is not {state} within {SOON:?}: {seen:?}"))
 }
 
 /// Every row of a list, page by page.

@@ -333,8 +333,11 @@ fn an_issue_closed_upstream_resolves_its_incident_and_a_recurrence_is_a_regressi
     let events = client.get("/audit/protected?event_type=incident_monitor.incident.resolved").ok();
     assert_eq!(events["count"], json!(1), "{events}");
     // What did not change is not told again.
-    let asked = tracker.asked("list").into_iter().filter(|asked| asked.target.contains("sort=updated"));
-    assert!(asked.clone().count() > 1);
+    until("the tracker is asked again", SOON, || {
+        let asked = tracker.asked("list").into_iter().filter(|asked| asked.target.contains("sort=updated"));
+        (asked.count() > 1).then_some(())
+    });
+    assert_eq!(client.get("/audit/protected?event_type=incident_monitor.incident.resolved").ok()["count"], json!(1));
     audit::assert_verified(&client);
 }
 
