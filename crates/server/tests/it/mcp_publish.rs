@@ -101,6 +101,11 @@ fn a_tool_that_says_it_failed_has_failed() {
         tandem_testkit::until("the server is connected", SOON, || {
             (admin.get("/mcp").ok()["gh"]["connected"] == json!(true)).then_some(())
         });
+        // And so does a call, which also keeps the failures from opening the destination's breaker.
+        tools.on("file_ticket", [Act::Result(json!({ "content": [{ "type": "text", "text": "filed" }] }))]);
+        let well = drafted(&admin, bodies::report_as(&format!("between-{turn}")));
+        publish(&admin, &well, json!({}));
+        settled(&admin, &well, "tool", "posted");
     }
 }
 
