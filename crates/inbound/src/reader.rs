@@ -30,8 +30,6 @@ use crate::{
 const LONGEST_CALL: Duration = Duration::from_secs(2);
 /// When something that is held is looked at again.
 const HELD_AGAIN_MS: u64 = 300;
-/// For so long after it was written a last line without a newline is looked at again sooner than by polling.
-const UNFINISHED_MS: u64 = 15_000;
 /// The longest failure that is read again.
 const MOST_AGAIN: usize = 16 << 20;
 
@@ -72,8 +70,9 @@ impl Reader {
             progress = both(progress, again);
         }
         let held = self.lines.is_holding();
-        let waiting = progress.lag_bytes > 0
-            && progress.newest_data_at_ms.is_some_and(|at| now_ms.saturating_sub(at) < UNFINISHED_MS);
+        // A last line without newline, or a file that is over, is looked at again in its time.
+        let held = held.then(|| now_ms + HELD_AGAIN_MS);
+        let due_ms = [held, progress.due_at_ms.map(|at| at.max(now_ms))].into_iter().flatten().min();
         Ok(Batch {
             found: std::mem::take(&mut self.lines.found),
             gaps: progress.gaps,
@@ -86,7 +85,7 @@ impl Reader {
             oldest_unread_ms: progress.oldest_unread_ms.map(|waited| now_ms.saturating_sub(waited)),
             newest_data_ms: progress.newest_data_at_ms,
             more: progress.more,
-            due_ms: (held || waiting).then(|| now_ms + HELD_AGAIN_MS),
+            due_ms,
         })
     }
 }

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod egress;
 pub mod failure;
+pub mod intake;
 pub mod mcp;
 pub mod secrets;
 pub mod telemetry;

@@ -84,7 +84,7 @@ pub fn truthy(text: &str) -> bool {
     matches!(text.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
 }
 
-fn default_state_dir(var: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+pub fn default_state_dir(var: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     // The base directory rules say that a relative XDG_DATA_HOME is to be ignored.
     let xdg = var("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     xdg.or_else(|| var("HOME").map(|home| PathBuf::from(home).join(".local/share"))).map(|base| base.join("tandem"))

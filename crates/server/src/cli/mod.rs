@@ -5,6 +5,7 @@ pub mod audit;
 pub mod demo;
 pub mod openapi;
 pub mod serve;
+pub mod ship;
 
 use std::{io::Write, process::ExitCode};
 
@@ -26,6 +27,8 @@ enum Command {
     Audit(audit::Args),
     /// Show the whole way of a failure on a temporary server.
     Demo(demo::Args),
+    /// Read logs on this host and report what they say to a server elsewhere.
+    Ship(ship::Args),
     /// Print the OpenAPI document of this binary.
     Openapi,
 }
@@ -45,6 +48,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Ship(args) => ship::run(args),
         Command::Openapi => openapi::run(),
     };
     match done {

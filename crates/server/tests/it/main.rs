@@ -28,6 +28,7 @@ mod preview;
 mod publish;
 mod redaction;
 mod reports;
+mod ship;
 mod support;
 mod tamper;
 mod trackers;
