@@ -2,6 +2,7 @@
 //! except through the ports.
 
 mod approve;
+pub mod assess;
 pub mod audit;
 pub mod automations;
 mod config;

@@ -80,6 +80,11 @@ codes! {
     McpOauthFailed "MCP_OAUTH_FAILED" 400 false "The authorisation could not be begun or finished; `detail` says why.";
     McpCatalogUnavailable "MCP_CATALOG_ENTRY_NOT_FOUND" 404 false "This server keeps no catalogue of MCP servers.";
     McpOriginDenied "MCP_ORIGIN_DENIED" 403 false "`Host` or `Origin` is not one that this MCP endpoint answers to.";
+    SecurityAdminRequired "INCIDENT_MONITOR_SECURITY_ADMIN_REQUIRED" 403 false "Inventory and posture need a full token; a scoped intake key may not come along.";
+    AssessmentProbesAdminRequired "INCIDENT_MONITOR_ASSESSMENT_PROBES_ADMIN_REQUIRED" 403 false "Assessment probes need a full token; a scoped intake key may not come along.";
+    AssessmentReportAdminRequired "INCIDENT_MONITOR_ASSESSMENT_REPORT_ADMIN_REQUIRED" 403 false "Assessment reports need a full token; a scoped intake key may not come along.";
+    DeploymentCardsAdminRequired "INCIDENT_MONITOR_DEPLOYMENT_CARDS_ADMIN_REQUIRED" 403 false "Deployment cards need a full token; a scoped intake key may not come along.";
+    ScenarioPacksAdminRequired "INCIDENT_MONITOR_SCENARIO_PACKS_ADMIN_REQUIRED" 403 false "Scenario packs, governance metrics and reassessments need a full token; a scoped intake key may not come along.";
     AuditAdminRequired "AUDIT_ADMIN_REQUIRED" 403 false "The audit log needs a full token or the control panel.";
     CreationDisabled "AUTOMATION_V2_CREATION_DISABLED" 403 false "Creation of automations is switched off.";
     AgentCreationPaused "AUTOMATION_V2_AGENT_CREATION_PAUSED" 403 false "A person has paused this agent.";

@@ -2,6 +2,7 @@
 
 /// Declares a fieldless enum with its wire words, in both directions and as an OpenAPI enum. The words are matched as
 /// plain tokens: a literal that a macro has captured as such is invisible to the derive that reads `rename`.
+#[macro_export]
 macro_rules! wire_enum {
     ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:tt),+ $(,)? }) => {
         $(#[$meta])*

@@ -5,17 +5,18 @@ use serde_json::Value;
 /// Crate, what its code may import, what only its tests may import besides.
 const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("tandem-core", &[], &[]),
-    ("tandem-app", &["tandem-core"], &["tandem-testkit"]),
-    ("tandem-store", &["tandem-core"], &["tandem-testkit"]),
+    ("tandem-posture", &["tandem-core"], &[]),
+    ("tandem-app", &["tandem-core", "tandem-posture"], &["tandem-testkit"]),
+    ("tandem-store", &["tandem-core"], &["tandem-posture", "tandem-testkit"]),
     ("tandem-outbound", &["tandem-core"], &["tandem-testkit"]),
     ("tandem-inbound", &["tandem-core"], &["tandem-testkit"]),
     ("tandem-testkit", &["tandem-core"], &[]),
     (
         "tandem",
-        &["tandem-core", "tandem-app", "tandem-store", "tandem-outbound", "tandem-inbound"],
+        &["tandem-core", "tandem-posture", "tandem-app", "tandem-store", "tandem-outbound", "tandem-inbound"],
         &["tandem-testkit"],
     ),
-    ("tandem-bench", &["tandem-core", "tandem-store", "tandem-inbound"], &[]),
+    ("tandem-bench", &["tandem-core", "tandem-posture", "tandem-store", "tandem-inbound"], &[]),
     ("xtask", &[], &[]),
 ];
 

@@ -31,6 +31,7 @@ mod reports;
 pub mod request_id;
 mod rpc;
 mod runs;
+mod security;
 pub mod state;
 mod status;
 #[cfg(test)]
@@ -62,6 +63,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(mcp::router())
         .merge(rpc::router())
         .merge(audit::router())
+        .merge(security::router())
         .merge(tokens::router())
         .merge(governance::router())
         .merge(automations::router())

@@ -2,10 +2,12 @@
 //!
 //! Opening runs what is missing in one transaction. A schema newer than this release is refused, untouched.
 
+mod assessed;
 mod governed;
 mod logs;
 mod tables;
 
+use assessed::ASSESSED;
 use governed::GOVERNED;
 use logs::LOGS;
 pub use tables::{COMMON_EVENTS, IS_RARE};
@@ -29,6 +31,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, tables: TRACKER_TABLES, statements: &[] },
     Migration { version: 4, tables: LOGS, statements: &[] },
     Migration { version: 5, tables: MCP_TABLES, statements: &[] },
+    Migration { version: 6, tables: ASSESSED, statements: &[] },
 ];
 
 /// The newest schema version that this release can read.
@@ -134,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_collection_has_its_table_with_its_columns() {
-        let collections: [&'static Collection; 34] = [
+        let collections: [&'static Collection; 35] = [
             &automation::AUTOMATIONS,
             &automation::run::RUNS,
             &automation::run::failure::NOTES,
@@ -169,6 +172,7 @@ mod tests {
             &tracker::TRACKER_CURSORS,
             &mcp::MCP_SERVERS,
             &mcp::MCP_TOOLS,
+            &tandem_posture::declared::DECLARED,
         ];
         for collection in collections {
             let table = tables().find(|table| table.name == collection.name);

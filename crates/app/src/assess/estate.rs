@@ -1,0 +1,111 @@
+//! The estate of a tenant, loaded for an assessment.
+
+use tandem_core::{
+    actor::{ActorKind, OpContext},
+    automation::{
+        Automation,
+        run::{Run, RunStatus},
+    },
+    credential::ApiToken,
+    error::Failure,
+    governance::{agent::Agent, approval::Approval, policy::PolicyDecision},
+    mcp::ToolRow,
+    publish::external_action::ExternalAction,
+    record::{Column, Record},
+    source,
+};
+use tandem_posture::{
+    declared::Declared,
+    estate::{Estate, Owned},
+    inventory::{AuthorityInventory, CAP, Viewer, inventory},
+};
+
+use crate::{App, store_failure, tenant_of};
+
+/// Rows of a collection that an assessment reads at most. Beyond it the estate would not fit into an answer either.
+const MANY: usize = 200_000;
+/// Decisions that metrics look at.
+const DECISIONS: usize = 500;
+
+/// Whose requests this caller may see: those of everybody for a person, and for the bare token of the implicit tenant;
+/// else the caller's own.
+pub fn viewer(ctx: &OpContext) -> Viewer {
+    let reviewer = match ctx.actor.kind {
+        ActorKind::Human => ctx.tenant.is_local_implicit() || ctx.actor.actor_id.is_some(),
+        ActorKind::System => ctx.tenant.is_local_implicit(),
+        ActorKind::Agent => false,
+    };
+    if reviewer {
+        return Viewer::Reviewer;
+    }
+    Viewer::Requester(ctx.actor.actor_id.clone().or_else(|| ctx.actor.source.clone()))
+}
+
+impl App {
+    /// Everything that is known of the caller's tenant. The implicit tenant sees the rows of all.
+    pub async fn estate(&self, ctx: &OpContext) -> Result<Estate, Failure> {
+        let tenant = ctx.tenant.key();
+        let snapshot = self.snapshot(&tenant).await?;
+        let config = snapshot.config.clone();
+        let view = self.mcp_facts(&tenant, &config).await?;
+        let destinations = self.destination_readiness_with(&tenant, &config, &view);
+        let (_, watchers) = self.log_watcher(&tenant, &config).await?;
+        let live = vec![("state", Column::text(Automation::LIVE))];
+        let waiting = vec![("status", Column::text(RunStatus::AwaitingApproval.word()))];
+        let all = Vec::new;
+        Ok(Estate {
+            tenant: ctx.tenant.clone(),
+            now_ms: ctx.now_ms,
+            automations: self.everywhere::<Automation>(ctx, "updated_at_ms", live, MANY).await?,
+            waiting: self.everywhere::<Run>(ctx, "turn", waiting, CAP).await?,
+            approvals: self.everywhere::<Approval>(ctx, "updated_at_ms", all(), MANY).await?,
+            decisions: self.everywhere::<PolicyDecision>(ctx, "created_at_ms", all(), DECISIONS).await?,
+            actions: self.everywhere::<ExternalAction>(ctx, "updated_at_ms", all(), CAP).await?,
+            agents: self.everywhere::<Agent>(ctx, "updated_at_ms", all(), MANY).await?,
+            declared: self.everywhere::<Declared>(ctx, "last_seen_at_ms", all(), MANY).await?,
+            keys: self.keys(ctx).await?,
+            tokens: self.plain::<ApiToken>(ctx, "created_at_ms").await?.into_iter().map(without_hash).collect(),
+            servers: self.mcp_server_rows(&tenant).await?.into_iter().map(|row| row.value).collect(),
+            tools: self.plain::<ToolRow>(ctx, "fetched_at_ms").await?,
+            sources: source::readiness(&config, &watchers, ctx.now_ms),
+            integrity: self.integrity(&tenant).await?,
+            destinations,
+            config,
+        })
+    }
+
+    pub async fn authority_inventory(&self, ctx: &OpContext) -> Result<AuthorityInventory, Failure> {
+        Ok(inventory(&self.estate(ctx).await?, &viewer(ctx)))
+    }
+
+    async fn plain<R: Record>(&self, ctx: &OpContext, order: &'static str) -> Result<Vec<R>, Failure> {
+        let rows = self.all::<R>(&ctx.tenant.key(), order, Vec::new(), MANY).await?;
+        Ok(rows.into_iter().map(|row| row.value).collect())
+    }
+
+    /// The newest rows of the caller's tenant, or of all tenants for the implicit one; newest first in each.
+    async fn everywhere<R: Record>(
+        &self,
+        ctx: &OpContext,
+        order: &'static str,
+        equals: Vec<(&'static str, Column)>,
+        limit: usize,
+    ) -> Result<Vec<Owned<R>>, Failure> {
+        let tenants = match ctx.tenant.is_local_implicit() {
+            true => self.store().tenants(R::COLLECTION).await.map_err(store_failure)?,
+            false => vec![ctx.tenant.key()],
+        };
+        let mut found = Vec::new();
+        for key in tenants {
+            let tenant = tenant_of(&key);
+            let rows = self.all::<R>(&key, order, equals.clone(), limit).await?;
+            found.extend(rows.into_iter().map(|row| Owned { tenant: tenant.clone(), value: row.value }));
+        }
+        Ok(found)
+    }
+}
+
+fn without_hash(mut token: ApiToken) -> ApiToken {
+    token.token_hash.clear();
+    token
+}

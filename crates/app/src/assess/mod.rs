@@ -1,0 +1,5 @@
+//! Assessment: the estate is loaded, judged by pure functions, and answered. Reading it changes nothing.
+
+mod estate;
+
+pub use estate::viewer;

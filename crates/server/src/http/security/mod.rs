@@ -1,0 +1,18 @@
+//! Assessment over HTTP: inventory, posture, probes, cards, reports. Nothing here reaches out or changes what it judges.
+
+mod inventory;
+
+use tandem_core::error::Code;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{answer::ApiError, state::AppState};
+use crate::extract::Operator;
+
+pub fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().merge(inventory::router())
+}
+
+/// A scoped intake key opens none of these doors, whatever else comes along.
+fn without_intake_key(operator: &Operator, refusal: Code) -> Result<(), ApiError> {
+    if operator.with_intake_key { Err(ApiError::of(refusal)) } else { Ok(()) }
+}

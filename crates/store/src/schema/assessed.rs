@@ -1,0 +1,10 @@
+//! Version 6: what assessments keep.
+
+use super::tables::{INT, TEXT, Table};
+
+pub const ASSESSED: &[Table] = &[Table {
+    name: "authority_declared",
+    columns: &[("kind", TEXT), ("last_seen_at_ms", INT)],
+    unique: &[],
+    lists: &["last_seen_at_ms, id", "kind, last_seen_at_ms, id"],
+}];
