@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use serde_json::json;
@@ -26,6 +29,10 @@ use crate::{App, store_failure};
 /// Logs of at most this many rows are checked from the first row on every read.
 const WHOLE: u64 = 10_000;
 const PAGE: usize = 4_096;
+/// A worker reads less at once and rests between, so that others' requests do not wait for it. It stops resting while a
+/// reader waits for its result.
+const SMALL_PAGE: usize = 512;
+const RESTS: u32 = 3;
 
 /// The state of a check that can go on where it ended.
 struct Progress {
@@ -34,12 +41,35 @@ struct Progress {
     found: Option<Break>,
 }
 
+/// The check of one log, and how many readers wait for it.
+#[derive(Default)]
+struct Held {
+    progress: tokio::sync::Mutex<Option<Progress>>,
+    readers: AtomicUsize,
+}
+
+/// A reader that waits; also one that gives up is counted out.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(readers: &'a AtomicUsize) -> Self {
+        readers.fetch_add(1, Ordering::Relaxed);
+        Self(readers)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Progress per tenant. Only a cache: a check can always start over.
 #[derive(Default)]
-pub struct Checks(Mutex<HashMap<TenantKey, Arc<tokio::sync::Mutex<Option<Progress>>>>>);
+pub struct Checks(Mutex<HashMap<TenantKey, Arc<Held>>>);
 
 impl Checks {
-    fn of(&self, tenant: &TenantKey) -> Arc<tokio::sync::Mutex<Option<Progress>>> {
+    fn of(&self, tenant: &TenantKey) -> Arc<Held> {
         let mut held = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         Arc::clone(held.entry(tenant.clone()).or_default())
     }
@@ -57,19 +87,30 @@ impl App {
     pub async fn integrity(&self, tenant: &TenantKey) -> Result<Integrity, Failure> {
         let size = self.store().audit_size(tenant).await.map_err(store_failure)?;
         let held = self.checks.of(tenant);
-        let mut progress = held.lock().await;
+        let waiting = Waiting::new(&held.readers);
+        let mut progress = held.progress.lock().await;
+        drop(waiting);
         if size <= WHOLE {
             *progress = None;
         }
-        self.check_on(tenant, &mut progress).await
+        self.check_on(tenant, &mut progress, None).await
     }
 
     /// Checks every log from its first row. A worker calls it now and then.
     pub async fn check_all(&self) -> Result<(), Failure> {
         for tenant in self.store().audit_tenants().await.map_err(store_failure)? {
             let held = self.checks.of(&tenant);
-            let mut fresh = None;
-            let state = self.check_on(&tenant, &mut fresh).await?;
+            // The first check of a log is one for its readers too: they wait for it, and do not begin another.
+            let mut first = held.progress.lock().await;
+            let state = if first.is_none() {
+                self.check_on(&tenant, &mut first, Some(&held.readers)).await?
+            } else {
+                drop(first);
+                let mut fresh = None;
+                let state = self.check_on(&tenant, &mut fresh, Some(&held.readers)).await?;
+                *held.progress.lock().await = fresh;
+                state
+            };
             if state.status == Status::Tampered {
                 tracing::error!(
                     tenant = tenant.as_str(),
@@ -78,7 +119,6 @@ impl App {
                     "the audit log was tampered with"
                 );
             }
-            *held.lock().await = fresh;
         }
         Ok(())
     }
@@ -91,13 +131,22 @@ impl App {
         Ok(())
     }
 
-    async fn check_on(&self, tenant: &TenantKey, held: &mut Option<Progress>) -> Result<Integrity, Failure> {
+    /// `readers` is given by a worker: the number of those who wait for it.
+    async fn check_on(
+        &self,
+        tenant: &TenantKey,
+        held: &mut Option<Progress>,
+        readers: Option<&AtomicUsize>,
+    ) -> Result<Integrity, Failure> {
+        let leisure = || readers.is_some_and(|readers| readers.load(Ordering::Relaxed) == 0);
         let mut progress = match held.take() {
             Some(progress) => progress,
             None => self.check_start(tenant).await?,
         };
         loop {
-            let query = AuditQuery { after_seq: Some(progress.next_seq - 1), limit: PAGE, ..AuditQuery::default() };
+            let begun = std::time::Instant::now();
+            let limit = if leisure() { SMALL_PAGE } else { PAGE };
+            let query = AuditQuery { after_seq: Some(progress.next_seq - 1), limit, ..AuditQuery::default() };
             let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
             let Some(last) = rows.last().map(|row| row.seq) else { break };
             let first_tile = (progress.next_seq - 1) / TILE_ROWS;
@@ -120,6 +169,9 @@ impl App {
             })
             .await
             .map_err(|_| Failure::of(Code::Internal))?;
+            if leisure() {
+                tokio::time::sleep(begun.elapsed() * RESTS).await;
+            }
         }
         let mut state = progress.check.finish();
         progress.found = progress.check.found();
@@ -179,7 +231,7 @@ impl App {
         let tenant = ctx.tenant.key();
         let state = self.integrity(&tenant).await?;
         let held = self.checks.of(&tenant);
-        let found = held.lock().await.as_ref().and_then(|progress| progress.found);
+        let found = held.progress.lock().await.as_ref().and_then(|progress| progress.found);
         let broken = found.filter(|found| state.status == Status::Tampered && found.first_seq == ack.first_bad_seq);
         let Some(broken) = broken else {
             let failure = Failure::new(Code::ValidationFailed, "the log shows no break at that row").status(409);
@@ -202,7 +254,7 @@ impl App {
         let commit =
             Commit::new(ctx).put(Put::insert(&record)).audit(self.event_id(), "audit.integrity.acknowledged", payload);
         self.store().commit(commit).await.map_err(store_failure)?;
-        *held.lock().await = None;
+        *held.progress.lock().await = None;
         self.integrity(&tenant).await
     }
 }

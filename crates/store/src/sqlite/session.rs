@@ -31,10 +31,10 @@ pub fn connect(path: &Path, role: Role) -> Result<Connection, Fault> {
     let (access, settings) = match role {
         Role::Writer => (
             OpenFlags::SQLITE_OPEN_READ_WRITE,
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; \
-             PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -8192;",
+            "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; \
+             PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536;",
         ),
-        Role::Reader => (OpenFlags::SQLITE_OPEN_READ_ONLY, "PRAGMA query_only = TRUE; PRAGMA cache_size = -1024;"),
+        Role::Reader => (OpenFlags::SQLITE_OPEN_READ_ONLY, "PRAGMA query_only = TRUE; PRAGMA cache_size = -8192;"),
         Role::Checkpoints => {
             (OpenFlags::SQLITE_OPEN_READ_WRITE, "PRAGMA synchronous = FULL; PRAGMA cache_size = -256;")
         }
