@@ -101,8 +101,13 @@ impl App {
         FIELDS.iter().map(|(field, variable)| (*field, *variable, base.source(field, &row.overrides))).collect()
     }
 
-    pub async fn limits_change(&self, ctx: &OpContext, changes: Map<String, Value>) -> Result<LimitsRow, Failure> {
-        self.decide(ctx, ChangeLimits { base: self.governance_base(), changes }).await
+    pub async fn limits_change(
+        &self,
+        ctx: &OpContext,
+        changes: Map<String, Value>,
+        approval_id: Option<String>,
+    ) -> Result<LimitsRow, Failure> {
+        self.decide(ctx, ChangeLimits { base: self.governance_base(), changes, approval_id }).await
     }
 
     pub async fn approval_file(&self, ctx: &OpContext, input: RequestInput) -> Result<Approval, Failure> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
+    approval::Resource,
     dual, effects,
     ledger::{Stop, StopCause},
     limits::Base,
@@ -115,8 +116,8 @@ impl Decision for Restore {
         let control = dual::check(
             desk,
             &limits,
-            Operation::Restore,
-            &self.automation_id,
+            dual::Action::Restore,
+            &Resource::automation(&self.automation_id),
             self.approval_id.as_deref(),
             &json!({}),
         )?;
@@ -168,7 +169,6 @@ impl Restore {
         let Some(kind) = record.review_kind else { return Ok(()) };
         let cause = review::Cause {
             kind,
-            request_type: super::approval::RequestType::LifecycleReview,
             by: "automation_restore",
             rationale: format!("{} was restored with an open review", self.automation_id),
             context: json!({ "trigger": kind, "automationID": self.automation_id }),

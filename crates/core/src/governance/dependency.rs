@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    approval::RequestType,
     effects::{self, Standing},
     ledger::{Stop, StopCause},
     limits::Limits,
@@ -137,7 +136,6 @@ pub fn revoke(
     }
     let cause = Cause {
         kind: ReviewKind::DependencyRevoked,
-        request_type: RequestType::LifecycleReview,
         by: "automation_dependency_revocation",
         rationale: format!("A dependency of {id} was revoked: {reason}"),
         context: json!({ "trigger": ReviewKind::DependencyRevoked, "reason": reason, "evidence": evidence }),

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    approval::{Approval, RequestType, Resource, Status, action_digest, fold_id},
+    approval::{Approval, RequestType, Resource, Status, action_digest, fold_id, target_column},
     limits::Limits,
     mutate::Operation,
     policy::Trace,
@@ -17,70 +17,89 @@ use crate::{
     tenant::TenantSource,
 };
 
+/// What two persons do together. The words are those of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Grant,
+    Revoke,
+    Restore,
+    Retire,
+    Extend,
+    /// Switching this very control off, or changing who reviews what.
+    LoosenLimits,
+}
+
+impl Action {
+    /// The name of the action in a request.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grant => "grant_modify_access",
+            Self::Revoke => "revoke_modify_access",
+            Self::Restore => "restore_automation",
+            Self::Retire => "retire_automation",
+            Self::Extend => "extend_automation_retirement",
+            Self::LoosenLimits => "change_governance_limits",
+        }
+    }
+
+    /// What the decision about it is recorded as.
+    fn operation(self) -> &'static str {
+        match self {
+            Self::Grant => Operation::Grant.word(),
+            Self::Revoke => Operation::Revoke.word(),
+            Self::Restore => Operation::Restore.word(),
+            Self::Retire => Operation::Retire.word(),
+            Self::Extend => Operation::Extend.word(),
+            Self::LoosenLimits => "change_limits",
+        }
+    }
+
+    /// The types of request that may allow it.
+    fn allowed(self) -> &'static [RequestType] {
+        match self {
+            Self::Grant | Self::Revoke => {
+                &[RequestType::CapabilityRequest, RequestType::ElevatedCapability, RequestType::LifecycleReview]
+            }
+            Self::Restore | Self::Retire | Self::Extend => {
+                &[RequestType::RetirementAction, RequestType::LifecycleReview]
+            }
+            Self::LoosenLimits => &[RequestType::ElevatedCapability],
+        }
+    }
+}
+
 /// What the check found: nothing needed, an approval to be used up, or the result of its use.
 #[derive(Debug)]
 pub enum Control {
     NotNeeded,
-    Approved(Box<Approval>, Operation),
+    Approved(Box<Approval>, Action),
     Repeated(Value),
 }
 
-/// The name of the action in a request.
-pub fn action(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Grant => "grant_modify_access",
-        Operation::Revoke => "revoke_modify_access",
-        Operation::Restore => "restore_automation",
-        Operation::Retire => "retire_automation",
-        Operation::Extend => "extend_automation_retirement",
-        Operation::Patch => "patch_automation",
-        Operation::Share => "share_automation",
-        Operation::Pause => "pause_automation",
-        Operation::Resume => "resume_automation",
-        Operation::RunNow => "run_automation",
-        Operation::RunControl => "control_run",
-        Operation::Delete => "delete_automation",
-    }
+/// Whether actions need two persons here: always where a credential names the tenant; in the local one by setting.
+pub fn is_needed(desk: &Desk<'_>, limits: &Limits) -> bool {
+    limits.dual_control || desk.ctx.tenant.source == TenantSource::Explicit
 }
 
-fn allowed(operation: Operation) -> &'static [RequestType] {
-    match operation {
-        Operation::Grant | Operation::Revoke => {
-            &[RequestType::CapabilityRequest, RequestType::ElevatedCapability, RequestType::LifecycleReview]
-        }
-        Operation::Restore | Operation::Retire | Operation::Extend => {
-            &[RequestType::RetirementAction, RequestType::LifecycleReview]
-        }
-        Operation::Patch
-        | Operation::Share
-        | Operation::Pause
-        | Operation::Resume
-        | Operation::RunNow
-        | Operation::RunControl
-        | Operation::Delete => &[],
-    }
-}
-
-/// Finds the approval that the action needs. Tenants that a credential names always need one; the local one by setting.
+/// Finds the approval that the action needs.
 pub fn check(
     desk: &mut Desk<'_>,
     limits: &Limits,
-    operation: Operation,
-    automation_id: &str,
+    action: Action,
+    target: &Resource,
     approval_id: Option<&str>,
     parameters: &Value,
 ) -> Decided<Control> {
-    let needed = limits.dual_control || desk.ctx.tenant.source == TenantSource::Explicit;
-    if !needed && approval_id.is_none() {
+    if !is_needed(desk, limits) && approval_id.is_none() {
         return Ok(Control::NotNeeded);
     }
     let actor = desk.ctx.actor.clone();
-    let digest = action_digest(&Resource::automation(automation_id), action(operation), parameters);
+    let digest = action_digest(target, action.name(), parameters);
     let inputs = json!({ "actor": actor, "actionDigest": digest, "approvalID": approval_id });
-    let trace = Trace::new(operation.word(), Some(automation_id), inputs);
+    let trace = Trace::new(action.operation(), target.is_automation().then_some(target.id.as_str()), inputs);
     let Some(approval_id) = approval_id else {
         let failure = Failure::of(Code::GovernanceApprovalRequired)
-            .with("action", action(operation))
+            .with("action", action.name())
             .with("parameters", parameters.clone());
         return Err(trace.refuse(desk, "dual.approval", failure));
     };
@@ -94,8 +113,7 @@ pub fn check(
     let same = |id: Option<&str>| id.map(fold_id).as_deref() == Some(own.as_str());
     let invalid =
         |rule: &str| Failure::of(Code::GovernanceApprovalInvalid).with("approvalID", approval_id).with("detail", rule);
-    let bound = approval.target_resource.is_automation()
-        && approval.target_resource.id == automation_id
+    let bound = target_column(&approval.target_resource) == target_column(target)
         && approval.action_digest.as_deref() == Some(digest.as_str());
     let requested = same(approval.requested_by.actor_id.as_deref());
     let approvers = approval.votes.iter().filter(|vote| vote.approve);
@@ -103,7 +121,7 @@ pub fn check(
         && approvers.clone().all(|vote| vote.by.actor_id.is_some() && !same(vote.by.actor_id.as_deref()));
     let rules = [
         (bound, "it is for another action, other parameters or another target"),
-        (allowed(operation).contains(&approval.request_type), "requests of its type do not allow this action"),
+        (action.allowed().contains(&approval.request_type), "requests of its type do not allow this action"),
         (requested, "somebody else asked for it"),
         (approval.status == Status::Approved, "it is not approved"),
         (independent, "nobody but the caller has approved it"),
@@ -112,10 +130,10 @@ pub fn check(
         return Err(trace.refuse(desk, "dual.bound", invalid(rule)));
     }
     if approval.is_usable(desk.now_ms()) {
-        return Ok(Control::Approved(Box::new(approval), operation));
+        return Ok(Control::Approved(Box::new(approval), action));
     }
     let by_caller = approval.recent_uses.last().is_some_and(|last| same(last.by.actor_id.as_deref()));
-    match approval.result.clone().filter(|_| by_caller && operation == Operation::Revoke) {
+    match approval.result.clone().filter(|_| by_caller && action == Action::Revoke) {
         // A revocation changes nothing the second time.
         Some(result) => Ok(Control::Repeated(result)),
         None => Err(trace.refuse(desk, "dual.unused", invalid("it is used up, or its time is over"))),
@@ -133,19 +151,20 @@ impl Control {
 
     /// Uses the approval up, with the action that it was for.
     pub fn consume(self, desk: &mut Desk<'_>, result: &Value) -> Decided<()> {
-        let Self::Approved(mut approval, operation) = self else { return Ok(()) };
+        let Self::Approved(mut approval, action) = self else { return Ok(()) };
         let (by, now) = (desk.ctx.actor.clone(), desk.now_ms());
-        let target = approval.target_resource.id.clone();
-        approval.spend(&by, operation.word(), &target, now);
+        let target = approval.target_resource.clone();
+        approval.spend(&by, action.operation(), &target.id, now);
         approval.result = Some(result.clone());
         desk.save(&*approval);
         desk.audit(
             "automation.governance.approval.mutation_consumed",
             json!({
                 "approvalID": approval.approval_id,
-                "action": action(operation),
+                "action": action.name(),
                 "actionDigest": approval.action_digest,
-                "automationID": target,
+                "automationID": target.is_automation().then_some(&target.id),
+                "targetResource": target,
             }),
         );
         Ok(())

@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::{
-    approval::RequestType,
     deletion,
     effects::{self, Standing},
     ledger::{Stop, StopCause},
@@ -67,7 +66,6 @@ impl Decision for Due {
             );
             let cause = Cause {
                 kind: ReviewKind::ExpirationSoon,
-                request_type: RequestType::RetirementAction,
                 by: "automation_expiration",
                 rationale: format!("{} expires soon: extend it, retire it, or let it expire", self.automation_id),
                 context: json!({
@@ -115,7 +113,6 @@ impl Due {
         );
         let cause = Cause {
             kind: ReviewKind::Expired,
-            request_type: RequestType::RetirementAction,
             by: "automation_expiration",
             rationale: format!("{} has expired: extend it or retire it", self.automation_id),
             context: json!({

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
+    approval::Resource,
     dependency, dual,
     limits::Base,
     mutate::{self, Operation},
@@ -53,8 +54,8 @@ impl Decision for Give {
         let control = dual::check(
             desk,
             &limits,
-            Operation::Grant,
-            &self.automation_id,
+            dual::Action::Grant,
+            &Resource::automation(&self.automation_id),
             self.approval_id.as_deref(),
             &parameters,
         )?;
@@ -132,8 +133,8 @@ impl Decision for Revoke {
         let control = dual::check(
             desk,
             &limits,
-            Operation::Revoke,
-            &self.automation_id,
+            dual::Action::Revoke,
+            &Resource::automation(&self.automation_id),
             self.approval_id.as_deref(),
             &parameters,
         )?;

@@ -4,7 +4,6 @@
 use serde_json::json;
 
 use super::{
-    approval::RequestType,
     ledger::{RunEnd, RunLedger},
     limits::Base,
     quarantine,
@@ -58,7 +57,6 @@ impl Decision for Check {
         if count > 0 {
             let cause = Cause {
                 kind: ReviewKind::HealthDrift,
-                request_type: RequestType::LifecycleReview,
                 by: "automation_health_check",
                 rationale: format!("The runs of {} are not what they should be", self.automation_id),
                 context: json!({

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    approval::RequestType,
+    approval::Resource,
     dual,
     effects::{self, Standing},
     ledger::{Stop, StopCause},
@@ -56,8 +56,8 @@ impl Decision for Retire {
         let control = dual::check(
             desk,
             &limits,
-            Operation::Retire,
-            &self.automation_id,
+            dual::Action::Retire,
+            &Resource::automation(&self.automation_id),
             self.approval_id.as_deref(),
             &parameters,
         )?;
@@ -120,8 +120,8 @@ impl Decision for Extend {
         let control = dual::check(
             desk,
             &limits,
-            Operation::Extend,
-            &self.automation_id,
+            dual::Action::Extend,
+            &Resource::automation(&self.automation_id),
             self.approval_id.as_deref(),
             &parameters,
         )?;
@@ -197,7 +197,6 @@ impl Extend {
         let kind = finding.kind;
         let cause = Cause {
             kind,
-            request_type: RequestType::LifecycleReview,
             by: "automation_extension",
             rationale: format!("{} was extended with an unanswered finding: {}", self.automation_id, finding.summary),
             context: json!({ "trigger": kind, "automationID": self.automation_id, "findingID": finding.finding_id }),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::{
+    approval::Resource,
+    dual,
     limits::{Base, FIELDS, LimitsRow},
     sweep::Sweep,
 };
@@ -18,6 +20,13 @@ use crate::{
 pub struct ChangeLimits {
     pub base: Arc<Base>,
     pub changes: Map<String, Value>,
+    /// Of another person, where the change takes away what two persons watch over.
+    pub approval_id: Option<String>,
+}
+
+/// What an approval for a change of limits is about.
+pub fn target() -> Resource {
+    Resource { kind: "governance_limits".into(), id: LimitsRow::ID.into() }
 }
 
 impl Decision for ChangeLimits {
@@ -41,12 +50,28 @@ impl Decision for ChangeLimits {
                 row.overrides.insert(field.clone(), value.clone());
             }
         }
-        if let Err(detail) = self.base.with(&row.overrides) {
-            return Err(Failure::of(Code::LimitsInvalid).with("detail", detail).into());
-        }
+        let limits = self.base.effective(desk)?;
+        let changed = match self.base.with(&row.overrides) {
+            Ok(changed) => changed,
+            Err(detail) => return Err(Failure::of(Code::LimitsInvalid).with("detail", detail).into()),
+        };
         if row.overrides == before {
             return Ok(row);
         }
+        // Whom two persons hold to account does not dismiss the second one alone.
+        let loosens =
+            (limits.dual_control && !changed.dual_control) || limits.review_policies != changed.review_policies;
+        let control = match loosens {
+            true => dual::check(
+                desk,
+                &limits,
+                dual::Action::LoosenLimits,
+                &target(),
+                self.approval_id.as_deref(),
+                &Value::Object(self.changes.clone()),
+            )?,
+            false => dual::Control::NotNeeded,
+        };
         row.updated_at_ms = desk.now_ms();
         desk.save(&row);
         let changed: Map<String, Value> = self
@@ -63,6 +88,7 @@ impl Decision for ChangeLimits {
                 due_at_ms: desk.now_ms(),
             });
         }
+        control.consume(desk, &json!({ "changed": row.overrides }))?;
         Ok(row)
     }
 }

@@ -4,7 +4,6 @@
 use serde_json::json;
 
 use super::{
-    approval::RequestType,
     effects::{self, Standing},
     ledger::{Stop, StopCause},
     limits::Limits,
@@ -54,7 +53,6 @@ pub fn quarantine(desk: &mut Desk<'_>, limits: &Limits, record: &mut GovernanceR
     );
     let cause = Cause {
         kind: ReviewKind::TenantOwnershipMismatch,
-        request_type: RequestType::LifecycleReview,
         by: "automation_tenant_quarantine",
         rationale: format!("The governance record of {id} belonged to another tenant"),
         context: json!({

@@ -22,18 +22,34 @@ pub fn system(name: &str) -> ActorRef {
     ActorRef { kind: ActorKind::System, actor_id: Some(format!("system:{name}")), source: Some("governance".into()) }
 }
 
+/// What kind of request answers a review.
+fn request_type(kind: ReviewKind) -> RequestType {
+    match kind {
+        ReviewKind::ExpirationSoon | ReviewKind::Expired | ReviewKind::Retired => RequestType::RetirementAction,
+        ReviewKind::CreationQuota
+        | ReviewKind::RunDrift
+        | ReviewKind::HealthDrift
+        | ReviewKind::DependencyRevoked
+        | ReviewKind::TenantOwnershipMismatch => RequestType::LifecycleReview,
+    }
+}
+
 /// A cause for review.
 pub struct Cause {
     pub kind: ReviewKind,
-    pub request_type: RequestType,
     /// Who files it: the part after `system:`.
     pub by: &'static str,
     pub rationale: String,
     pub context: Value,
 }
 
-/// Opens a review, unless one that weighs as much is open and still waits. Answers with whether it opened one.
+/// Opens a review, unless one that weighs as much is open and still waits. What has ended is not asked about its runs any
+/// more: that it has ended stays what is said of it. Answers with whether it opened one.
 pub fn open(desk: &mut Desk<'_>, limits: &Limits, record: &mut GovernanceRecord, cause: Cause) -> Decided<bool> {
+    let ended = record.retired_at_ms.is_some() || record.expired_at_ms.is_some();
+    if ended && cause.kind.weight() < ReviewKind::Expired.weight() {
+        return Ok(false);
+    }
     if let Some(open) = record.review_kind.filter(|_| record.review_required) {
         let waiting = match record.review_request_id.as_deref() {
             Some(id) => desk.get::<Approval>(id)?.is_some_and(|approval| approval.is_pending()),
@@ -47,7 +63,7 @@ pub fn open(desk: &mut Desk<'_>, limits: &Limits, record: &mut GovernanceRecord,
     }
     let target = Resource::automation(&record.automation_id);
     let new = NewRequest { rationale: cause.rationale, context: cause.context, ..NewRequest::default() };
-    let approval = request::file(desk, limits, cause.request_type, system(cause.by), target, new)?;
+    let approval = request::file(desk, limits, request_type(cause.kind), system(cause.by), target, new)?;
     record.review_required = true;
     record.review_kind = Some(cause.kind);
     record.review_requested_at_ms = Some(desk.now_ms());

@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::{
     agent::Agent,
-    approval::RequestType,
     effects::{self, Stopped},
     ledger::{RunEnd, RunLedger, Stop, StopCause},
     limits::{Base, Limits, Unpriced},
@@ -467,7 +466,6 @@ fn finish(
         let count = record.runs_since_review;
         let cause = Cause {
             kind: ReviewKind::RunDrift,
-            request_type: RequestType::LifecycleReview,
             by: "automation_lifecycle_review",
             rationale: format!("{} has ended {count} runs since its last review", record.automation_id),
             context: json!({

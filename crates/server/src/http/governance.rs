@@ -472,19 +472,24 @@ pub async fn limits(operator: Operator, State(state): State<AppState>) -> Answer
 
 /// Change limits
 ///
-/// Only what is named changes. Null gives a limit back to the environment and the default.
+/// Only what is named changes. Null gives a limit back to the environment and the default. Where actions need two persons,
+/// switching `dual_control` off and changing `review_policies` do as well: the approval is an `elevated_capability` for
+/// `governance_limits`/`limits` with action `change_governance_limits` and the changes as parameters.
 #[utoipa::path(
     patch, path = "/governance/limits", tag = "governance",
+    params(("x-tandem-approval-id" = Option<String>, Header, description = "`approval_id`")),
     request_body(content = Object, description = "Limits by name, bare or under `limits`."),
     responses(
         (status = 200, body = LimitsAnswer),
         (status = 400, body = ErrorBody, description = "`GOVERNANCE_LIMITS_INVALID`: `detail` names the limit."),
-        (status = 403, body = ErrorBody, description = "`HUMAN_ACTOR_REQUIRED`"),
+        (status = 403, body = ErrorBody, description = "`HUMAN_ACTOR_REQUIRED`, `AUTOMATION_GOVERNANCE_APPROVAL_REQUIRED`, `AUTOMATION_GOVERNANCE_APPROVAL_INVALID`"),
+        (status = 404, body = ErrorBody, description = "`AUTOMATION_GOVERNANCE_APPROVAL_NOT_FOUND`"),
     )
 )]
 pub async fn change_limits(
     operator: Operator,
     State(state): State<AppState>,
+    headers: HeaderMap,
     Body(body): Body<Map<String, Value>>,
 ) -> Answer<LimitsAnswer> {
     person(&operator)?;
@@ -492,7 +497,7 @@ pub async fn change_limits(
         Some(Value::Object(inner)) if body.len() == 1 => inner.clone(),
         _ => body,
     };
-    state.app.limits_change(&operator.ctx, changes).await?;
+    state.app.limits_change(&operator.ctx, changes, approval_of(&headers)?).await?;
     limits_answer(&state, &operator).await
 }
 
@@ -813,12 +818,16 @@ pub async fn restore(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Answer<AutomationAnswer> {
-    let approval_id = match headers.get("x-tandem-approval-id").map(|value| value.to_str()) {
-        Some(Ok(text)) => non_blank(Some(text)).map(str::to_owned),
-        Some(Err(_)) => return Err(ApiError::unreadable(400, "x-tandem-approval-id is no text.")),
-        None => None,
-    };
+    let approval_id = approval_of(&headers)?;
     Ok(Json(AutomationAnswer { automation: state.app.restore(&operator.ctx, &id, approval_id).await? }))
+}
+
+fn approval_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    match headers.get("x-tandem-approval-id").map(|value| value.to_str()) {
+        Some(Ok(text)) => Ok(non_blank(Some(text)).map(str::to_owned)),
+        Some(Err(_)) => Err(ApiError::unreadable(400, "x-tandem-approval-id is no text.")),
+        None => Ok(None),
+    }
 }
 
 /// Retire an automation

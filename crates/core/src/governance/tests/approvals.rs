@@ -9,6 +9,7 @@ use crate::{
     governance::{
         approval::{Approval, RequestType, Resource, Status},
         grant, lifecycle,
+        limits_change::{self, ChangeLimits},
         request::{Cancel, Delegate, NewRequest},
         sweep::Overdue,
     },
@@ -207,6 +208,34 @@ fn two_persons_for_one_action_and_only_that_one() {
         approval_id: Some(id.into()),
     };
     assert_eq!(lab.act(&ann, retire).map(|_| ()).map_err(|f| f.code), Err(Code::GovernanceApprovalInvalid));
+}
+
+#[test]
+fn one_person_does_not_dismiss_the_second() {
+    let mut lab = Lab::new();
+    lab.limit(json!({ "dual_control": true }));
+    let (ann, ben) = (human("ann"), human("ben"));
+    let change = |lab: &mut Lab, changes: serde_json::Value, approval_id: Option<&str>| {
+        let changes = changes.as_object().cloned().unwrap_or_default();
+        let change = ChangeLimits { base: lab.base.clone(), changes, approval_id: approval_id.map(str::to_owned) };
+        lab.act(&human("ann"), change).map(|_| ()).map_err(|failure| failure.code)
+    };
+    change(&mut lab, json!({ "lineage_depth_limit": 2 }), None).unwrap();
+    let alone = Err(Code::GovernanceApprovalRequired);
+    assert_eq!(change(&mut lab, json!({ "review_policies": [{ "approve": 2 }] }), None), alone);
+    for off in [json!({ "dual_control": false }), json!({ "dual_control": null })] {
+        assert_eq!(change(&mut lab, off.clone(), None), alone);
+        let context = json!({ "action": "change_governance_limits", "parameters": off });
+        let asked = lab.file(&ann, RequestType::ElevatedCapability, limits_change::target(), context).unwrap();
+        let id = asked.approval_id.as_str();
+        assert_eq!(change(&mut lab, off.clone(), Some(id)), Err(Code::GovernanceApprovalInvalid), "not approved yet");
+        lab.decide(&ben, id, true).unwrap();
+        let other = json!({ "dual_control": false, "daily_creation_limit": 1 });
+        assert!(change(&mut lab, other, Some(id)).is_err(), "another change");
+        change(&mut lab, off.clone(), Some(id)).unwrap();
+        lab.limit(json!({ "dual_control": true }));
+        assert!(change(&mut lab, off, Some(id)).is_err(), "used up");
+    }
 }
 
 #[test]

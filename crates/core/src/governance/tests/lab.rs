@@ -106,7 +106,8 @@ impl Lab {
     /// Limits as a person sets them.
     pub fn limit(&mut self, changes: Value) {
         let Value::Object(changes) = changes else { panic!("limits are an object") };
-        self.act(&human("admin"), ChangeLimits { base: self.base.clone(), changes }).expect("good limits");
+        self.act(&human("admin"), ChangeLimits { base: self.base.clone(), changes, approval_id: None })
+            .expect("good limits");
     }
 
     pub fn act<D: Decision>(&mut self, actor: &ActorRef, decision: D) -> Result<D::Outcome, Failure> {

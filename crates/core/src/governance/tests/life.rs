@@ -300,6 +300,39 @@ fn retiring_stops_and_extending_brings_back() {
 }
 
 #[test]
+fn what_has_ended_is_not_asked_about_its_runs() {
+    let mut lab = Lab::new();
+    lab.create(&agent("bot"), "a").unwrap();
+    for n in 0..5 {
+        lab.now_ms += 1;
+        start(&mut lab, &format!("r{n}"), "a", None).unwrap();
+        end(&mut lab, &format!("r{n}"), RunEnd::Failed);
+    }
+    let retire =
+        lifecycle::Retire { base: lab.base.clone(), automation_id: "a".into(), reason: None, approval_id: None };
+    lab.act(&human("ann"), retire).unwrap();
+    lab.now_ms += 1;
+    assert_eq!(check(&mut lab), 1, "the finding is kept");
+    let record = lab.record("a");
+    assert_eq!((record.review_kind, record.review_required), (Some(ReviewKind::Retired), false));
+}
+
+#[test]
+fn a_restored_automation_is_asked_about_as_before() {
+    let mut lab = Lab::new();
+    lab.create(&agent("bot"), "a").unwrap();
+    lab.now_ms += 84 * DAY;
+    due(&mut lab);
+    let base = lab.base.clone();
+    let call = Call(move |desk: &mut Desk<'_>| deletion::delete(desk, &base, "a", snapshot("a")));
+    lab.act(&agent("bot"), call).unwrap();
+    let base = lab.base.clone();
+    lab.act(&human("ann"), deletion::Restore { base, automation_id: "a".into(), approval_id: None }).unwrap();
+    let asked = lab.get::<Approval>(&review_id(&lab)).unwrap();
+    assert_eq!((asked.request_type, asked.status), (RequestType::RetirementAction, Status::Pending));
+}
+
+#[test]
 fn extending_does_not_answer_a_revocation() {
     let mut lab = Lab::new();
     lab.create(&agent("own"), "a").unwrap();
