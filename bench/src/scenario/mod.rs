@@ -1,6 +1,7 @@
 //! The measurements, by name.
 
 mod audit;
+mod governed;
 mod intake;
 mod logs;
 mod runs;
@@ -11,7 +12,7 @@ mod webhooks;
 
 use crate::{Fault, Plan, table::Table};
 
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "reports_distinct",
     "reports_same",
     "idle_latency",
@@ -23,6 +24,7 @@ pub const NAMES: [&str; 11] = [
     "size",
     "scale",
     "run_reports",
+    "governed",
 ];
 
 pub async fn run(name: &str, plan: &Plan, table: &mut Table) -> Result<(), Fault> {
@@ -36,6 +38,7 @@ pub async fn run(name: &str, plan: &Plan, table: &mut Table) -> Result<(), Fault
         "audit_verify" => audit::verify(plan, table).await,
         "log_parse" => logs::parse(plan, table),
         "run_reports" => runs::run(plan, table).await,
+        "governed" => governed::run(plan, table).await,
         "size" => size::run(plan, table).await,
         "scale" => scale::run(plan, table).await,
         _ => Err(format!("no measurement is called {name}").into()),
