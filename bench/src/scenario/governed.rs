@@ -128,7 +128,7 @@ async fn decisions(state: &Path) -> Result<Vec<f64>, Fault> {
 }
 
 fn request(n: u64) -> Result<Approval, Fault> {
-    let status = if n % 10 == 0 { "pending" } else { "approved" };
+    let status = if n.is_multiple_of(10) { "pending" } else { "approved" };
     let at = START_MS + n;
     let body = json!({
         "approval_id": format!("apr_{n:032x}"), "request_type": "capability_request",
