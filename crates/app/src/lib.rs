@@ -47,7 +47,7 @@ pub use intake::IntakeRequest;
 pub use keys::NewKey;
 pub use load::{Page, PageRequest};
 pub use log_sources::Replayed;
-pub use mcp::{AuthRequest, AuthStarted};
+pub use mcp::{AuthRequest, AuthStarted, RETURN_PATH};
 
 /// The drivers that an [`App`] acts through.
 pub struct Ports {

@@ -286,6 +286,8 @@ pub trait Mcp: Send + Sync {
     fn fits(&self, schema: &serde_json::Value, arguments: &serde_json::Value) -> Result<(), String>;
     /// Begins an authorisation: who authorises for a server, and the address that a person has to open.
     fn authorize(&self, ask: AuthAsk) -> BoxFuture<'_, Result<AuthBegun, String>>;
+    /// The key of the server whose authorisation is under way with this state.
+    fn awaiting(&self, state: &str) -> Option<String>;
     /// Turns the code that the person brought back into tokens, which the driver keeps. The state is used up.
     fn authorized<'a>(&'a self, key: &'a str, state: &'a str, code: &'a str) -> BoxFuture<'a, Result<(), String>>;
     /// Forgets the tokens of a server. Says whether there were any.

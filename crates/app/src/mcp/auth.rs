@@ -12,6 +12,7 @@ use tandem_core::{
     },
     ports::Secret,
     record::Commit,
+    tenant::TenantKey,
     text::non_blank,
 };
 use utoipa::ToSchema;
@@ -19,9 +20,12 @@ use utoipa::ToSchema;
 use super::mcp_key;
 use crate::{App, store_failure};
 
-/// Where a person is sent back to when nothing else is said: nobody listens there, and the address in the browser then
+/// Where a person is sent back to when nothing else is known: nobody listens there, and the address in the browser then
 /// holds the code and the state.
 const REDIRECT: &str = "http://localhost/mcp/oauth/callback";
+
+/// The path of the page that finishes a flow.
+pub const RETURN_PATH: &str = "/mcp/oauth/callback";
 
 /// How to authorise. Everything is optional.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
@@ -42,7 +46,8 @@ pub struct AuthRequest {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct AuthStarted {
     pub ok: bool,
-    /// Open it in a browser. The page that it ends at holds `code` and `state`, for the callback route.
+    /// Open it in a browser. Where it ends at this server, the flow is finished there; elsewhere its address holds `code` and
+    /// `state`, for the callback route.
     pub authorization_url: String,
     pub state: String,
     pub expires_at_ms: u64,
@@ -112,6 +117,18 @@ impl App {
         done.map_err(|why| failed(&why))?;
         self.ports.mcp.close(&mcp_key(&tenant, name)).await;
         self.mcp_connect(ctx, name).await
+    }
+
+    /// Finishes the flow that this state belongs to, for the browser that comes back from it. The state is the only thing
+    /// that it has to show, and nobody else knows it. Answers with the server's name.
+    pub async fn mcp_auth_return(&self, state: &str, code: &str) -> Result<String, Failure> {
+        let unknown = || failed("no authorisation is under way with this state");
+        let key = self.ports.mcp.awaiting(state).ok_or_else(unknown)?;
+        let (tenant, name) = key.rsplit_once('/').ok_or_else(unknown)?;
+        let ctx = self.worker_ctx("mcp_oauth", &TenantKey(tenant.to_owned()));
+        let (_, connected) = self.mcp_auth_finish(&ctx, name, state, code).await?;
+        connected.map_err(|error| failed(&error.to_string()))?;
+        Ok(name.to_owned())
     }
 
     /// Forgets the tokens of a server, and ends the connection that was made with them.

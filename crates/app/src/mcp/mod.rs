@@ -9,7 +9,7 @@ mod connect;
 mod registry;
 mod view;
 
-pub use auth::{AuthRequest, AuthStarted};
+pub use auth::{AuthRequest, AuthStarted, RETURN_PATH};
 pub(crate) use connect::Asked;
 pub(crate) use view::View;
 

@@ -219,6 +219,10 @@ impl Mcp for Connections {
         Box::pin(self.grants.begin(ask))
     }
 
+    fn awaiting(&self, state: &str) -> Option<String> {
+        self.grants.awaiting(state, self.clock.now_ms())
+    }
+
     fn authorized<'a>(&'a self, key: &'a str, state: &'a str, code: &'a str) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(self.grants.finish(key, state, code, self.clock.now_ms()))
     }

@@ -115,6 +115,11 @@ impl Grants {
         Ok(AuthBegun { authorization_url: url, state: ask.state, expires_at_ms: until_ms })
     }
 
+    /// Whose authorisation is under way with this state.
+    pub(super) fn awaiting(&self, state: &str, now_ms: u64) -> Option<String> {
+        self.held().get(state).filter(|pending| pending.until_ms > now_ms).map(|pending| pending.key.clone())
+    }
+
     /// Turns a code into tokens. The state is used up, whatever comes of it.
     pub(super) async fn finish(&self, key: &str, state: &str, code: &str, now_ms: u64) -> Result<(), String> {
         let pending = {

@@ -172,7 +172,7 @@ fn operation_id(method: Method, path: &str) -> String {
 /// Credentials and shared refusals of one operation. What the handler listed itself stays.
 fn complete(path: &str, operation: &mut Operation) {
     let need = |name: &str| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
-    let public = matches!(path, "/global/health" | "/openapi.json");
+    let public = matches!(path, "/global/health" | "/openapi.json" | "/mcp/oauth/callback");
     let mut add = |status: &str, about: &str| {
         operation.responses.responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(refusal(about)));
     };

@@ -142,6 +142,8 @@ pub fn door(method: &Method, path: &str, facts: &Facts) -> Door {
     let read = method == Method::GET || method == Method::HEAD;
     match path {
         "/global/health" | "/openapi.json" if read => Door::Public,
+        // The browser that comes back from an authorisation has nothing but the state.
+        tandem_app::RETURN_PATH if method == Method::GET => Door::Public,
         "/metrics" if read && facts.metrics_public => Door::Public,
         INTAKE_PATH => Door::Intake,
         _ => Door::Full,

@@ -3,17 +3,22 @@
 //! Whoever registers a server or accepts a tool decides where reports may go, so agents may not. Deliberately absent: a
 //! way to give a command over HTTP, and a catalogue of servers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tandem_app::{AuthRequest, AuthStarted};
+use tandem_app::{AuthRequest, AuthStarted, RETURN_PATH};
 use tandem_core::{
     error::Code,
     mcp::{NewServer, ServerPatch, ServerView, ToolError, ToolRow},
 };
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -21,7 +26,7 @@ use super::{
     document::ErrorBody,
     state::AppState,
 };
-use crate::extract::{Body, Decider, Operator, OptionalBody, Path};
+use crate::extract::{Body, Decider, Operator, OptionalBody, Path, Query, caller::Anyone};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -35,6 +40,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(accept))
         .routes(routes!(auth, forget_auth))
         .routes(routes!(auth_callback))
+        .routes(routes!(auth_return))
         .routes(routes!(authenticate))
         .routes(routes!(catalog))
 }
@@ -322,8 +328,9 @@ pub struct Forgotten {
 
 /// Begin an authorisation
 ///
-/// The authorisation-code flow with PKCE. Open `authorization_url` in a browser; the address that the browser ends at
-/// holds `code` and `state`, which the callback route takes. A server that takes a fixed token needs none of this: give
+/// The authorisation-code flow with PKCE. Open `authorization_url` in a browser. Without `redirect_uri`, a request to a
+/// loopback address of this server sends the browser back here, and the flow is finished then; otherwise the address that
+/// the browser ends at holds `code` and `state`, which the callback route takes. A server that takes a fixed token needs none of this: give
 /// its `bearer_token_ref`.
 #[utoipa::path(
     post, path = "/mcp/{name}/auth", tag = "mcp",
@@ -340,8 +347,12 @@ pub async fn auth(
     Decider(operator): Decider,
     State(state): State<AppState>,
     Path(name): Path<String>,
-    OptionalBody(request): OptionalBody<AuthRequest>,
+    headers: HeaderMap,
+    OptionalBody(mut request): OptionalBody<AuthRequest>,
 ) -> Answer<AuthStarted> {
+    if request.redirect_uri.is_none() {
+        request.redirect_uri = loopback_host(&headers).map(|host| format!("http://{host}{RETURN_PATH}"));
+    }
     Ok(Json(state.app.mcp_auth_begin(&operator.ctx, &name, &request).await?))
 }
 
@@ -389,6 +400,62 @@ pub async fn auth_callback(
 ) -> Answer<ServerAnswer> {
     let (view, result) = state.app.mcp_auth_finish(&operator.ctx, &name, &request.state, &request.code).await?;
     Ok(Json(ServerAnswer::of(view, result)))
+}
+
+/// The host that the request was sent to, where it is this machine: only there does a browser without TLS reach us safely.
+fn loopback_host(headers: &HeaderMap) -> Option<&str> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    let name = host.strip_prefix('[').map_or_else(|| host.split(':').next(), |rest| rest.split(']').next())?;
+    let here = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    here.then_some(host)
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ReturnQuery {
+    pub state: Option<String>,
+    pub code: Option<String>,
+    /// What the authorisation server refused with.
+    pub error: Option<String>,
+}
+
+/// Come back from an authorisation
+///
+/// Where the browser ends. Needs no token: the state is what proves that the flow was begun here, and it works once.
+#[utoipa::path(
+    get, path = "/mcp/oauth/callback", tag = "mcp", params(ReturnQuery),
+    responses(
+        (status = 200, body = String, content_type = "text/html"),
+        (status = 400, body = String, content_type = "text/html", description = "Refused, unknown, used or too late."),
+    )
+)]
+pub async fn auth_return(
+    _: Anyone,
+    State(state): State<AppState>,
+    method: Method,
+    Query(query): Query<ReturnQuery>,
+) -> Response {
+    let known = |text: &Option<String>| text.clone().unwrap_or_default();
+    let outcome = match (&query.error, method == Method::GET) {
+        // Looking whether the page is there must not use the state up.
+        (_, false) => Ok("Nothing was done."),
+        (Some(_), true) => Err("The authorisation was refused."),
+        (None, true) => match state.app.mcp_auth_return(&known(&query.state), &known(&query.code)).await {
+            Ok(_) => Ok("The server is authorised and connected. This page can be closed."),
+            Err(_) => Err("The authorisation could not be finished. Begin it again."),
+        },
+    };
+    let (status, text) = match outcome {
+        Ok(text) => (StatusCode::OK, text),
+        Err(text) => (StatusCode::BAD_REQUEST, text),
+    };
+    // Only texts of ours: nothing that came with the address is shown.
+    (
+        status,
+        [(header::REFERRER_POLICY, "no-referrer"), (header::CACHE_CONTROL, "no-store")],
+        Html(format!("<!doctype html><meta charset=utf-8><title>Tandem</title><p>{text}")),
+    )
+        .into_response()
 }
 
 /// Try whether an authorisation is enough

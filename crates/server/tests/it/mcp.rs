@@ -258,6 +258,30 @@ fn capabilities_and_readiness_are_those_of_the_connected_server() {
 }
 
 #[test]
+fn the_browser_that_comes_back_finishes_the_authorisation() {
+    let tools = ToolServer::new([tool("create_issue")]);
+    tools.demand(TOKEN);
+    let (server, admin) = registered("mcp-oauth-page", &tools, json!({}));
+    let begun = admin.post("/mcp/gh/auth", json!({})).ok();
+    let here = format!("http://{}/mcp/oauth/callback", server.address);
+    assert_eq!(begun["redirect_uri"], json!(here));
+    let state = crate::support::text(&begun["state"]);
+    let browser = server.stranger();
+    let page = |query: &str| browser.must("GET", &format!("/mcp/oauth/callback{query}"), &[], None);
+    for wrong in ["", "?code=the-code", "?code=the-code&state=other", "?error=access_denied&state=<script>"] {
+        let answer = page(wrong);
+        assert_eq!(answer.status, 400, "{wrong}");
+        assert!(!answer.text().contains("<script>"));
+    }
+    let done = format!("?code=the-code&state={state}");
+    browser.must("HEAD", &format!("/mcp/oauth/callback{done}"), &[], None);
+    assert_eq!(page(&done).status, 200);
+    assert_eq!(admin.get("/mcp").ok()["gh"]["connected"], json!(true));
+    assert_eq!(page(&done).status, 400, "a state is used once");
+    assert!(admin.get("/audit/protected?limit=100").ok().to_string().contains("mcp.connection.oauth_completed"));
+}
+
+#[test]
 fn an_authorisation_is_begun_finished_refreshed_and_forgotten() {
     let tools = ToolServer::new([tool("create_issue")]);
     tools.demand(TOKEN);
