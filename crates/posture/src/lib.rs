@@ -8,4 +8,7 @@ pub mod declared;
 pub mod estate;
 pub mod finding;
 pub mod inventory;
+pub mod metrics;
+pub mod probes;
+pub mod scenarios;
 pub mod tools;
