@@ -6,6 +6,7 @@
 
 pub mod declared;
 pub mod estate;
+pub mod evidence;
 pub mod finding;
 pub mod inventory;
 pub mod metrics;
