@@ -2,9 +2,17 @@
 
 use super::tables::{INT, TEXT, Table};
 
-pub const ASSESSED: &[Table] = &[Table {
-    name: "authority_declared",
-    columns: &[("kind", TEXT), ("last_seen_at_ms", INT)],
-    unique: &[],
-    lists: &["last_seen_at_ms, id", "kind, last_seen_at_ms, id"],
-}];
+pub const ASSESSED: &[Table] = &[
+    Table {
+        name: "authority_declared",
+        columns: &[("kind", TEXT), ("last_seen_at_ms", INT)],
+        unique: &[],
+        lists: &["last_seen_at_ms, id", "kind, last_seen_at_ms, id"],
+    },
+    Table {
+        name: "posture_findings",
+        columns: &[("status", TEXT), ("severity", TEXT), ("rule_id", TEXT), ("last_seen_at_ms", INT)],
+        unique: &[],
+        lists: &["last_seen_at_ms, id", "status, last_seen_at_ms, id"],
+    },
+];
