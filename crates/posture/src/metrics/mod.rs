@@ -4,12 +4,19 @@
 //! few events says that it is. Two views are given of denials: as requests that were out of bounds, and as a control that
 //! worked.
 
+mod breaches;
+mod drift;
+mod measure;
+mod request;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tandem_core::{audit::integrity::Integrity, tenant::TenantContext, wire_enum};
 use utoipa::ToSchema;
+
+pub use measure::measure;
+pub use request::{DEFAULT_WINDOW_MS, Request, Settings, settings};
 
 use crate::finding::{DraftSuggestion, Severity};
 
@@ -289,3 +296,6 @@ impl Measured {
         Self { scope, governance_maturity }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,15 +4,25 @@
 //! What is not there cannot fail and cannot be tested: `not_applicable` says so, apart from `blocked`, which says that
 //! the question could not be answered.
 
+mod checks;
+mod run;
+mod select;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tandem_core::{publish::digest::h, tenant::TenantContext, wire_enum};
 use utoipa::ToSchema;
 
+pub(crate) use checks::{external_destinations, is_external, own_tenant};
+pub use run::run;
+pub use select::{Options, Request, Unknown, options};
+
 use crate::{
+    evidence::EvidencePack,
     finding::{AffectedObject, DraftSuggestion, EvidenceRef, Finding},
     inventory::SensitiveValues,
+    posture::DraftConversion,
 };
 
 wire_enum! {
@@ -131,14 +141,6 @@ pub struct InventorySummary {
     pub counts: BTreeMap<String, u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[schema(as = ProbeDraftConversion)]
-pub struct DraftConversion {
-    pub available: bool,
-    pub method: String,
-    pub mutates_state: bool,
-}
-
 /// One run of the probes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProbeRun {
@@ -149,8 +151,7 @@ pub struct ProbeRun {
     pub counts: ProbeCounts,
     pub results: Vec<ProbeResult>,
     /// Where the run is kept; not yet known while the probes run.
-    #[schema(value_type = Object)]
-    pub evidence_pack: serde_json::Value,
+    pub evidence_pack: EvidencePack,
     pub authority_inventory: InventorySummary,
     pub draft_conversion: DraftConversion,
     pub sensitive_values: SensitiveValues,
@@ -202,3 +203,6 @@ impl ProbeResult {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

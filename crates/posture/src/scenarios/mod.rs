@@ -4,12 +4,18 @@
 //! configuration. One that names a selector is tried once for each object that the selector finds, so that it fails on
 //! the one destination, source or route that is configured wrong. Nothing is stored.
 
+mod built_in;
+mod cases;
+mod evaluate;
+mod hostile;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tandem_core::{signal::submission::null_default, source::SourceKind, tenant::TenantContext, wire_enum};
 use utoipa::ToSchema;
 
-use crate::finding::EvidenceRef;
+pub use built_in::{DEFAULT_PACK, DISCRIMINATING_PACK, built_in};
+pub use evaluate::{evaluate, refuse};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ScenarioPack)]
@@ -50,8 +56,8 @@ wire_enum! {
         ForeignDestination = "foreign_destination",
         /// Each enabled route, with an event that it matches.
         Route = "route",
-        /// Each enabled route for one tenant, with an event of another tenant that it would match otherwise.
-        TenantRoute = "tenant_route",
+        /// Each destination that a tenant's sources use, with each route that leads there.
+        TenantDestination = "tenant_destination",
     }
 }
 
@@ -60,6 +66,8 @@ wire_enum! {
 pub struct ScenarioInput {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
     #[serde(alias = "sourceKind", skip_serializing_if = "Option::is_none")]
     pub source_kind: Option<SourceKind>,
     #[serde(alias = "eventType", skip_serializing_if = "Option::is_none")]
@@ -114,9 +122,12 @@ pub struct Expect {
     /// Approval is required, or nothing outside this server would be reached.
     #[serde(alias = "approvalOrInternal", skip_serializing_if = "Option::is_none")]
     pub approval_or_internal: Option<bool>,
-    /// The route of this id must not decide.
-    #[serde(alias = "notRoutedBy", skip_serializing_if = "Option::is_none")]
-    pub not_routed_by: Option<String>,
+    /// No effective destination has this id.
+    #[serde(alias = "notEffectiveDestinationId", skip_serializing_if = "Option::is_none")]
+    pub not_effective_destination_id: Option<String>,
+    /// Where a destination is not ready, the configuration blocks it.
+    #[serde(alias = "failClosed", skip_serializing_if = "Option::is_none")]
+    pub fail_closed: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -167,7 +178,6 @@ pub struct ScenarioResult {
     pub finding_id: Option<String>,
     /// `sha256:` and the hash over pack, scenario, tenant, status and the object that decided.
     pub fingerprint: String,
-    #[schema(value_type = Vec<Object>)]
     pub evidence_refs: Vec<ScenarioEvidence>,
     pub prompt_injection: bool,
     pub dry_run: bool,
@@ -180,12 +190,15 @@ pub struct ScenarioResult {
     pub case_id: Option<String>,
 }
 
-/// The scenario itself, or where in the configuration the failure comes from.
+/// The scenario itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
-pub enum ScenarioEvidence {
-    Pack { kind: String, id: String },
-    Path(EvidenceRef),
+pub struct ScenarioEvidence {
+    /// Always `scenario_pack`.
+    pub kind: String,
+    /// Of the scenario.
+    pub id: String,
+    pub pack_id: String,
+    pub version: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -208,6 +221,8 @@ pub struct PackResult {
     pub mutates_external_systems: bool,
     pub counts: PackCounts,
     pub results: Vec<ScenarioResult>,
+    /// Ids that were asked for and that the pack does not have.
+    pub ignored_scenario_ids: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -253,3 +268,21 @@ pub struct PackRun {
     pub scope: Scope,
     pub pack: PackResult,
 }
+
+/// What a caller asks for: a pack of its own, or one that there is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ScenarioPackRequest)]
+#[serde(default)]
+pub struct Request {
+    /// Takes the place of the built-in one.
+    pub pack: Option<Pack>,
+    /// A built-in pack or one of the operator's directory; without it the first built-in one.
+    #[serde(alias = "packId", alias = "packID")]
+    pub pack_id: Option<String>,
+    /// Runs these only; none means all.
+    #[serde(alias = "scenarioIds", alias = "scenarioIDs")]
+    pub scenario_ids: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests;
