@@ -58,13 +58,14 @@ mod tests {
 
     #[test]
     fn packs_are_read_in_order_and_bad_ones_are_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        let dir = std::env::temp_dir().join(format!("tandem-packs-{}", uuid::Uuid::now_v7().simple()));
+        fs::create_dir(&dir).unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.join(name), text).unwrap();
         write("b.json", &pack("second"));
         write("a.json", &pack("first"));
         write("notes.txt", "not a pack");
         let ids = |packs: Vec<Pack>| packs.into_iter().map(|pack| pack.pack_id).collect::<Vec<_>>();
-        assert_eq!(ids(read(dir.path()).unwrap()), ["first", "second"]);
+        assert_eq!(ids(read(&dir).unwrap()), ["first", "second"]);
         for (text, why) in [
             (pack("first"), "another pack has the id"),
             (pack("tandem_default_adversarial"), "another pack has the id"),
@@ -73,9 +74,10 @@ mod tests {
             (pack("x").replace(r#""approvalRequired":true"#, ""), "expects nothing"),
         ] {
             write("z.json", &text);
-            let error = read(dir.path()).unwrap_err();
+            let error = read(&dir).unwrap_err();
             assert!(error.contains(why) && error.contains("z.json"), "{error}");
         }
-        assert!(read(Path::new("/nowhere/at/all")).is_err());
+        fs::remove_dir_all(&dir).unwrap();
+        assert!(read(&dir).is_err());
     }
 }
