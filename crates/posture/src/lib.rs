@@ -4,9 +4,11 @@
 //! rules, probes, cards, metrics and reports are functions of it. Time comes in as a value. Nothing here reads, writes
 //! or reaches out, and nothing here changes what it judges.
 
+pub mod boundary;
 pub mod declared;
 pub mod estate;
 pub mod evidence;
 pub mod finding;
 pub mod inventory;
+pub mod run;
 pub mod tools;
