@@ -5,10 +5,16 @@
 //! or reaches out, and nothing here changes what it judges.
 
 pub mod boundary;
+pub mod controls;
 pub mod declared;
 pub mod estate;
 pub mod evidence;
 pub mod finding;
 pub mod inventory;
+pub mod lifecycle;
+pub mod metrics;
+pub mod posture;
+pub mod probes;
 pub mod run;
+pub mod scenarios;
 pub mod tools;

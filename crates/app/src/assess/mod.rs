@@ -5,6 +5,7 @@ mod context;
 mod estate;
 mod memory;
 mod package;
+mod posture;
 mod rows;
 
 pub use boundary::BoundaryRequest;

@@ -21,4 +21,10 @@ pub const ASSESSED: &[Table] = &[
         unique: &[],
         lists: &["created_at_ms, id", "run_id, created_at_ms, id", "artifact_type, created_at_ms, id"],
     },
+    Table {
+        name: "posture_findings",
+        columns: &[("status", TEXT), ("severity", TEXT), ("rule_id", TEXT), ("last_seen_at_ms", INT)],
+        unique: &[],
+        lists: &["last_seen_at_ms, id", "status, last_seen_at_ms, id"],
+    },
 ];
