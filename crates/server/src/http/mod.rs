@@ -9,6 +9,7 @@ mod audit;
 mod automation_events;
 mod automations;
 mod config;
+mod context;
 pub mod cors;
 pub mod document;
 mod doors;
@@ -65,6 +66,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(rpc::router())
         .merge(audit::router())
         .merge(security::router())
+        .merge(context::router())
         .merge(tokens::router())
         .merge(governance::router())
         .merge(automations::router())
