@@ -11,4 +11,5 @@ pub mod finding;
 pub mod inventory;
 pub mod lifecycle;
 pub mod posture;
+pub mod reach;
 pub mod tools;
