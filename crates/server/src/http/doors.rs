@@ -165,6 +165,8 @@ mod tests {
         let all = doors();
         assert!(all.len() > 100, "{}", all.len());
         assert!(all.iter().all(|(_, path)| !path.contains('{')));
-        assert!(all.iter().any(|(method, path)| *method == Method::DELETE && path == "/incident-monitor/drafts/dry-run"));
+        assert!(
+            all.iter().any(|(method, path)| *method == Method::DELETE && path == "/incident-monitor/drafts/dry-run")
+        );
     }
 }
