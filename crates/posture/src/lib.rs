@@ -4,8 +4,18 @@
 //! rules, probes, cards, metrics and reports are functions of it. Time comes in as a value. Nothing here reads, writes
 //! or reaches out, and nothing here changes what it judges.
 
+pub mod boundary;
+pub mod controls;
 pub mod declared;
 pub mod estate;
+pub mod evidence;
 pub mod finding;
 pub mod inventory;
+pub mod lifecycle;
+pub mod metrics;
+pub mod posture;
+pub mod probes;
+pub mod reach;
+pub mod run;
+pub mod scenarios;
 pub mod tools;

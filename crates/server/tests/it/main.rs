@@ -25,6 +25,7 @@ mod mcp_publish;
 mod mcp_rpc;
 mod permissions;
 mod preview;
+mod probes;
 mod publish;
 mod redaction;
 mod reports;

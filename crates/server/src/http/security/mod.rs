@@ -1,6 +1,9 @@
 //! Assessment over HTTP: inventory, posture, probes, cards, reports. Nothing here reaches out or changes what it judges.
 
 mod inventory;
+mod metrics;
+mod probes;
+mod scenarios;
 
 use tandem_core::error::Code;
 use utoipa_axum::router::OpenApiRouter;
@@ -9,10 +12,14 @@ use super::{answer::ApiError, state::AppState};
 use crate::extract::Operator;
 
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(inventory::router())
+    OpenApiRouter::new()
+        .merge(inventory::router())
+        .merge(probes::router())
+        .merge(scenarios::router())
+        .merge(metrics::router())
 }
 
 /// A scoped intake key opens none of these doors, whatever else comes along.
-fn without_intake_key(operator: &Operator, refusal: Code) -> Result<(), ApiError> {
+pub(super) fn without_intake_key(operator: &Operator, refusal: Code) -> Result<(), ApiError> {
     if operator.with_intake_key { Err(ApiError::of(refusal)) } else { Ok(()) }
 }
