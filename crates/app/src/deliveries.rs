@@ -7,6 +7,7 @@ use tandem_core::{
     error::{Code, Failure},
     publish::{Delivery, DeliveryState, settle, target},
     record::{Commit, Job, JobKind, Put},
+    route::{BlockCode, PreviewInput},
 };
 
 use crate::{App, Page, PageRequest, decide_again, publish::lane, store_failure, wire::delivery_view};
@@ -25,7 +26,8 @@ impl App {
     }
 
     /// Sends a delivery that ended without success again: a new delivery of the same content with the same idempotency
-    /// key. Approval and readiness were decided when it was published; a denial since then still stops it.
+    /// key. What is needed now counts: a denial since then stops it, and so do an approval that is missing now and an allowlist
+    /// that no longer holds the destination.
     pub async fn redeliver(&self, ctx: &OpContext, id: &str) -> Result<Delivery, Failure> {
         let refused = |why: &str| Failure::of(Code::RedeliverFailed).with("delivery_id", id).with("detail", why);
         if ctx.actor.kind == ActorKind::Agent {
@@ -47,6 +49,15 @@ impl App {
             };
             if draft.value.status == DraftStatus::Denied {
                 return Err(refused("the draft was denied; a denial is final"));
+            }
+            let incident = self.incident_of(&tenant, &draft.value).await?;
+            let input = PreviewInput { destination_ids: vec![old.destination_id.clone()], ..PreviewInput::default() };
+            let now = self.preview_of(ctx, &input, Some(&draft.value), incident.as_ref().map(|i| &i.value)).await?;
+            if now.approval_required && draft.value.approval_granted_at_ms.is_none() {
+                return Err(refused("it needs an approval now; publish the draft to ask for one"));
+            }
+            if now.blocked_codes.contains(&BlockCode::NotAllowed) {
+                return Err(refused("its source may not reach the destination any more"));
             }
             let twin = |d: &Delivery| {
                 d.idempotency_key == old.idempotency_key && (d.state.is_open() || d.state == DeliveryState::Posted)

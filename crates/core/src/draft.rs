@@ -285,6 +285,19 @@ pub enum Refusal {
     Denied,
 }
 
+impl Draft {
+    /// The detail without what operators noted at its end.
+    pub fn reported_detail(&self) -> Option<&str> {
+        let detail = self.detail.as_deref()?;
+        let without = self.operator_notes.iter().rev().fold(detail, |rest, note| {
+            let shorter = rest.strip_suffix(note.as_str()).and_then(|rest| rest.strip_suffix("operator_note: "));
+            shorter.map_or(rest, |rest| rest.strip_suffix("\n\n").unwrap_or(rest))
+        });
+        // Where there was nothing before the first note, there was no detail.
+        (without.len() == detail.len() || !without.is_empty()).then_some(without)
+    }
+}
+
 /// Keeps a decision's reason with the draft and at the end of its text, so that whoever receives the draft reads it.
 fn note(draft: &mut Draft, reason: Option<String>) {
     let Some(reason) = reason else { return };

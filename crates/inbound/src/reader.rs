@@ -65,9 +65,17 @@ impl Reader {
         let bound = tail::Budget { bytes: budget.bytes.max(1), deadline: Some(Instant::now() + LONGEST_CALL) };
         let mut progress = self.tailer.read(position, now_ms, &bound, &mut self.lines).map_err(failed)?;
         // Only after all that is there was looked at: the next line of a stack may have come long ago.
+        let mut late = None;
         if !progress.more && self.lines.flush_due() {
-            let again = self.tailer.read(position, now_ms, &bound, &mut self.lines).map_err(failed)?;
-            progress = both(progress, again);
+            let first = position.clone();
+            match self.tailer.read(position, now_ms, &bound, &mut self.lines) {
+                Ok(again) => progress = both(progress, again),
+                // What the first look found goes with the position that it left.
+                Err(error) => {
+                    *position = first;
+                    late = Some(failed(error));
+                }
+            }
         }
         let held = self.lines.is_holding();
         // A last line without newline, or a file that is over, is looked at again in its time.
@@ -79,7 +87,8 @@ impl Reader {
             trouble: progress
                 .trouble
                 .first()
-                .map(|trouble| LogError::new(trouble.fault.into(), format!("{}: {}", trouble.path, trouble.detail))),
+                .map(|trouble| LogError::new(trouble.fault.into(), format!("{}: {}", trouble.path, trouble.detail)))
+                .or(late),
             bytes_read: progress.bytes_read,
             lag_bytes: progress.lag_bytes,
             oldest_unread_ms: progress.oldest_unread_ms.map(|waited| now_ms.saturating_sub(waited)),

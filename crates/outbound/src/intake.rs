@@ -26,7 +26,8 @@ const ANSWER_BYTES: usize = 64 * 1024;
 const REPORT_AT_FAULT: &[&str] =
     &["INCIDENT_MONITOR_REPORT_INVALID", "INCIDENT_MONITOR_REPORT_REQUIRED", "VALIDATION_FAILED"];
 /// Codes that say that the key was used: the report was counted before.
-const COUNTED: &[&str] = &["IDEMPOTENCY_KEY_REUSED", "INCIDENT_MONITOR_INCIDENT_NOT_FOUND"];
+const COUNTED: &[&str] =
+    &["IDEMPOTENCY_KEY_REUSED", "INCIDENT_MONITOR_INCIDENT_NOT_FOUND", "INCIDENT_MONITOR_DRAFT_NOT_FOUND"];
 
 /// What came of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -191,7 +191,7 @@ impl App {
     /// so the gates are the same; what has been told already is not told again.
     async fn tell_recurrence(&self, claim: &Claim) -> Result<(), Failure> {
         let ctx = self.worker_ctx("recurrence", &claim.tenant);
-        match self.publish_decide(&ctx, &claim.job.subject, Mode::Auto).await {
+        match self.publish_decide(&ctx, &claim.job.subject, Mode::Recurrence).await {
             Ok(()) => {}
             Err(failure) if matches!(failure.code, Code::StoreUnavailable | Code::Conflict) => return Err(failure),
             // Refused and audited: the next recurrence asks again.

@@ -22,10 +22,10 @@ pub fn evidence(repo: &str, fingerprint: &str, title: Option<&str>, detail: Opti
     h([repo, fingerprint, title.unwrap_or_default(), detail.unwrap_or_default()])
 }
 
-/// The evidence digest of a draft. One that follows a published draft has a digest of its own, even with the same
+/// The evidence digest of a draft. What an operator noted when deciding is no evidence, and does not make it another. One that follows a published draft has a digest of its own, even with the same
 /// content: otherwise a receiver would take the recurrence for a repetition of what it has.
 pub fn draft_evidence(draft: &Draft) -> String {
-    let plain = evidence(&draft.repo, &draft.fingerprint, draft.title.as_deref(), draft.detail.as_deref());
+    let plain = evidence(&draft.repo, &draft.fingerprint, draft.title.as_deref(), draft.reported_detail());
     match &draft.recurrence_of {
         Some(previous) => h([&plain, "recurrence", previous]),
         None => plain,
@@ -65,6 +65,28 @@ pub fn record_id(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_operator_notes_is_no_evidence() {
+        for detail in [Some("reason: foo"), Some("ends with operator_note: odd"), Some(""), None] {
+            let mut draft: Draft = serde_json::from_value(serde_json::json!({
+                "draft_id": "d", "fingerprint": "fp-1", "repo": "acme/platform", "status": "approval_required",
+                "created_at_ms": 1, "updated_at_ms": 1, "title": "Build failed", "detail": detail,
+                "external_correlation_ids": [], "route_tags": [], "allowed_destination_ids": [],
+                "default_destination_ids": [], "evidence_refs": [],
+            }))
+            .expect("a draft");
+            let before = draft_evidence(&draft);
+            for reason in ["looks right", "and\n\noperator_note: again"] {
+                draft.status = crate::draft::DraftStatus::ApprovalRequired;
+                draft.approval_granted_at_ms = None;
+                let approve = crate::draft::Event::Approved { reason: Some(reason.into()) };
+                crate::draft::transition(&mut draft, approve, 2).expect("waits for approval");
+            }
+            assert!(draft.detail.as_deref().is_some_and(|detail| detail.contains("operator_note: looks right")));
+            assert_eq!(draft_evidence(&draft), before, "{detail:?}");
+        }
+    }
 
     /// The vectors of the wire contract.
     #[test]

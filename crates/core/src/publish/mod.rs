@@ -48,6 +48,8 @@ wire_enum! {
     /// Who asked for a publish.
     pub enum Mode {
         Auto = "auto",
+        /// A published failure was seen again: trackers that have its issue are told, and nothing else is sent.
+        Recurrence = "recurrence",
         Recovery = "recovery",
         Manual = "manual_publish",
         Recheck = "recheck_only",

@@ -167,12 +167,15 @@ fn step(
     let target_ref = target::target_ref(config, destination);
     let evidence_digest = digest::draft_evidence(draft);
     let automatic = match mode {
-        Mode::Auto | Mode::Recovery => true,
+        Mode::Auto | Mode::Recurrence | Mode::Recovery => true,
         Mode::Manual | Mode::Recheck => false,
     };
     let told = destination.kind.is_tracker() && automatic;
     if let Some(issue) = told.then(|| to_be_told(draft, config, destination, &target_ref, deliveries)).flatten() {
         return recurrence(draft, destination, target_ref, &evidence_digest, issue, deliveries);
+    }
+    if mode == Mode::Recurrence {
+        return Step::CreateOff { destination: destination.clone() };
     }
     let key = digest::idempotency_key(
         &destination.destination_id,

@@ -334,7 +334,7 @@ impl LogSourceRuntimeStatus {
     /// `interval_ms` is the longest sleep of the source's reader.
     pub fn of(state: &SourceState, enabled: bool, interval_ms: u64, now_ms: u64) -> Self {
         let current = state.current();
-        let heard = state.last_poll_at_ms.unwrap_or(state.created_at_ms);
+        let heard = state.last_poll_at_ms.unwrap_or(state.updated_at_ms);
         let late = now_ms.saturating_sub(heard) > interval_ms.saturating_mul(2) + UNATTENDED_MS;
         let error = match &state.error {
             Some(error) => Some(error.clone()),

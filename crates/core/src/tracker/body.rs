@@ -60,7 +60,7 @@ pub fn issue(facts: &Facts<'_>, previous: Option<&Issue>) -> Composed {
         Some(rendered) => {
             let (sections, handoff) = split(rendered);
             let sections = if facts.kind == DestinationKind::LinearIssue { without_front(sections) } else { sections };
-            (redactor(profile(draft)).text(sections, &mut counts).into_owned(), handoff)
+            (redacted(sections, draft, &mut counts), handoff)
         }
         None => (fallback(facts, &mut counts), None),
     };
@@ -171,6 +171,26 @@ fn split(rendered: &str) -> (&str, Option<&str>) {
         text.find("-->").map_or("", |end| &text[..end + 3])
     });
     (sections, handoff.filter(|text| !text.is_empty()))
+}
+
+/// Redacts a rendered text piece by piece. A rule that takes out everything up to an end mark, as the one for keys does, must
+/// not reach over a heading or a fence: what follows would no longer be inside it.
+fn redacted(rendered: &str, draft: &Draft, counts: &mut Counts) -> String {
+    let engine = redactor(profile(draft));
+    let border = |line: &str| line.starts_with("```") || line.starts_with("~~~") || line.starts_with('#');
+    let mut out = String::with_capacity(rendered.len());
+    let mut piece = String::new();
+    for line in rendered.split_inclusive('\n') {
+        if border(line) {
+            out.push_str(&engine.text(&piece, counts));
+            piece.clear();
+            out.push_str(&engine.text(line, counts));
+        } else {
+            piece.push_str(line);
+        }
+    }
+    out.push_str(&engine.text(&piece, counts));
+    out
 }
 
 /// Front matter is a template's business on GitHub, and noise elsewhere.

@@ -51,6 +51,19 @@ fn an_issue_has_its_markers_whatever_the_report_says() {
 }
 
 #[test]
+fn redaction_does_not_reach_over_a_fence() {
+    let rendered = json!({
+        "rendered_body": "## What happened?\n\n-----BEGIN RSA PRIVATE KEY----- in a title\n\n## Logs\n\n```text\n\
+            -----END RSA PRIVATE KEY-----\n@team look\n```\n",
+    });
+    let draft = draft("t", "d");
+    let body = issue(&facts(DestinationKind::GithubIssue, &draft, Some(&rendered)), None).body;
+    let opened = body.find("```text").expect("the fence is still there");
+    assert!(body.find("@team").is_some_and(|at| at > opened), "{body}");
+    only_ours(&body);
+}
+
+#[test]
 fn a_rendered_body_keeps_its_sections_and_gets_markers_of_its_own() {
     let rendered = json!({
         "suggested_title": "Gateway times out", "what_happened": "It timed out",

@@ -60,6 +60,8 @@ impl FormatSpec {
 
 /// How many undecided lines a failure may have.
 const WAITING: usize = 24;
+/// How long more of a trace that was told already may let wait for itself. What looks like it later is another one.
+const REST_MS: u64 = 5_000;
 
 /// Reads one generation of one file.
 #[derive(Debug)]
@@ -69,8 +71,8 @@ pub struct Assembler {
     reader: Reader,
     context: Context,
     open: Option<Block>,
-    /// A trace that was told before it ended: what still comes of it is passed over.
-    told: Option<Shape>,
+    /// A trace that was told before it ended, and when something of it last came: what still comes of it is passed over.
+    told: Option<(Shape, u64)>,
     /// The last line may be the header of a stack, and has been held since.
     header: Option<(u64, u64)>,
 }
@@ -101,6 +103,7 @@ impl Assembler {
     /// Reads the next line.
     pub fn push(&mut self, line: &Line<'_>, now_ms: u64, out: &mut Vec<Found>) {
         let bytes = line.bytes.strip_suffix(b"\r").unwrap_or(line.bytes);
+        self.told.take_if(|(_, since)| now_ms > since.saturating_add(REST_MS));
         let idle = self.open.is_none() && self.told.is_none();
         if idle && self.harmless(bytes) {
             return self.pass(line.start, line.end, bytes, now_ms);
@@ -126,7 +129,7 @@ impl Assembler {
             let (shape, waiting) = self.close(out);
             self.work(waiting, now_ms, out);
             if self.open.is_none() {
-                self.told = shape;
+                self.told = shape.map(|shape| (shape, now_ms));
             }
         }
     }
@@ -215,7 +218,7 @@ impl Assembler {
                     Step::Part => {
                         // The rest of it is passed over, and not held.
                         let (shape, _) = self.close(out);
-                        self.told = shape;
+                        self.told = shape.map(|shape| (shape, now_ms));
                         self.pass(held.start, held.end, &held.bytes, now_ms);
                     }
                     Step::Maybe | Step::No => {
@@ -227,8 +230,9 @@ impl Assembler {
                 }
                 continue;
             }
-            if let Some(shape) = &mut self.told {
+            if let Some((shape, since)) = &mut self.told {
                 if Block::goes_on(shape, &text) {
+                    *since = now_ms;
                     self.pass(held.start, held.end, &held.bytes, now_ms);
                     self.header = None;
                     continue;

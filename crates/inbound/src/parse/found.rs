@@ -5,6 +5,7 @@
 
 use tandem_core::{
     fingerprint::parse_trace,
+    risk,
     signal::{Classification, SafetyContext, Submission},
     text::floor_char_boundary,
 };
@@ -50,6 +51,8 @@ pub struct Found {
     pub timestamp_ms: Option<u64>,
     /// The writer's own grouping key.
     pub fingerprint: Option<String>,
+    /// More than medium, as the log says.
+    pub risk_level: Option<String>,
     pub safety: SafetyContext,
     /// What else a record says, by name.
     pub fields: Vec<(String, String)>,
@@ -128,6 +131,7 @@ impl Found {
             correlation_id: record.take(Slot::Request),
             timestamp_ms: record.time_ms(),
             fingerprint: record.take(Slot::Fingerprint),
+            risk_level: record.take(Slot::RiskLevel).and_then(|level| raised(&level)),
             safety,
             fields: std::mem::take(&mut record.fields),
             context: Vec::new(),
@@ -159,6 +163,7 @@ impl Found {
             correlation_id: None,
             timestamp_ms: None,
             fingerprint: None,
+            risk_level: None,
             safety: SafetyContext::default(),
             fields: Vec::new(),
             context: Vec::new(),
@@ -183,10 +188,21 @@ impl Found {
             fingerprint: self.fingerprint.clone(),
             context: cut.into_iter().chain(self.context.iter().cloned()).chain(fields).collect(),
             safety: self.safety.clone(),
-            classification: Classification { confidence: Some("high".to_owned()), ..Classification::default() },
+            classification: Classification {
+                confidence: Some("high".to_owned()),
+                risk_level: self.risk_level.clone(),
+                ..Classification::default()
+            },
             ..Submission::default()
         }
     }
+}
+
+/// A risk that the writer of the log says, where it is more than what every failure of a log has. Never less: a log does not
+/// talk its failures small.
+fn raised(level: &str) -> Option<String> {
+    let level = risk::raise("medium", Some(level));
+    (level != "medium").then(|| level.to_lowercase())
 }
 
 /// The name of a type; `error` is what a reader says of a stack that names none.
@@ -222,4 +238,25 @@ fn title_of(text: &str) -> String {
     let cut = &line[..floor_char_boundary(line, TITLE)];
     let cut = cut.rfind(' ').filter(|at| *at > TITLE / 2).map_or(cut, |at| &cut[..at]);
     format!("{cut}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_raises_its_risk_and_never_lowers_it() {
+        for (said, wanted) in [
+            ("critical", Some("critical")),
+            (" High ", Some("high")),
+            ("medium", None),
+            ("moderate", None),
+            ("low", None),
+            ("none", None),
+            ("whatever", None),
+            ("", None),
+        ] {
+            assert_eq!(raised(said).as_deref(), wanted, "{said}");
+        }
+    }
 }

@@ -103,6 +103,7 @@ impl Record {
             | Slot::Action
             | Slot::Policy
             | Slot::ApprovalState
+            | Slot::RiskLevel
             | Slot::RiskCategory
             | Slot::BlastRadius
             | Slot::Correlations

@@ -98,6 +98,10 @@ impl Tailer {
         let mut replaced = Vec::new();
         for (index, file) in position.files.iter_mut().enumerate() {
             let places = matching.places(&file.id);
+            // What could not be looked at is not gone. What is open of it is read on.
+            if places.is_empty() && looked.incomplete {
+                continue;
+            }
             let here = places.iter().any(|&at| found[at].path == file.path);
             let at = places.iter().copied().find(|&at| found[at].path == file.path).or(places.first().copied());
             match self.meet(root, file, at.map(|at| &found[at]), here, now_ms, sink, progress) {

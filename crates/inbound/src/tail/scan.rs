@@ -44,6 +44,8 @@ pub(super) struct Scan<'a> {
     entries: usize,
     pub found: Vec<Found>,
     pub trouble: Vec<Trouble>,
+    /// Something could not be looked at, or was too much: a file that was not found may be there all the same.
+    pub incomplete: bool,
 }
 
 pub(super) fn join(directory: &str, name: &str) -> String {
@@ -69,6 +71,7 @@ pub(super) fn scan<'a>(root: &'a Root, pattern: &Pattern, files: &[FileState], l
         entries: limits.entries,
         found: Vec::new(),
         trouble: Vec::new(),
+        incomplete: false,
     };
     let (last, directories) = pattern.parts().split_last().expect("a pattern has a part");
     let mut expanded = BTreeSet::new();
@@ -99,9 +102,15 @@ impl Scan<'_> {
         }
     }
 
+    /// What is not there was looked at; anything else was not.
+    fn missed(&mut self, error: &std::io::Error) {
+        self.incomplete |= error.kind() != std::io::ErrorKind::NotFound;
+    }
+
     /// The directories that the pattern's directory parts mean.
     fn expand(&mut self, parts: &[Part], at: String, depth: usize, out: &mut BTreeSet<String>) {
         if out.len() >= DIRECTORIES || depth > DEPTH {
+            self.incomplete = true;
             return;
         }
         let Some((part, rest)) = parts.split_first() else {
@@ -123,10 +132,19 @@ impl Scan<'_> {
     }
 
     fn subdirectories(&mut self, at: &str) -> Vec<String> {
-        let Ok(mut directory) = self.root.list(at) else { return Vec::new() };
+        let mut directory = match self.root.list(at) {
+            Ok(directory) => directory,
+            Err(error) => {
+                self.missed(&error);
+                return Vec::new();
+            }
+        };
         let mut names = Vec::new();
-        while let Some(Ok(entry)) = directory.entries.next() {
-            let Some(left) = self.entries.checked_sub(1) else { break };
+        while let Some(entry) = directory.entries.next() {
+            let (Some(left), Ok(entry)) = (self.entries.checked_sub(1), entry) else {
+                self.incomplete = true;
+                break;
+            };
             self.entries = left;
             let Ok(name) = entry.file_name().to_str() else { continue };
             let kind = match entry.file_type() {
@@ -144,16 +162,23 @@ impl Scan<'_> {
     fn directory(&mut self, at: &str, last: &Part) {
         let mut directory = match self.root.list(at) {
             Ok(directory) => directory,
-            Err(error) => return self.trouble(at, fault(&error), error),
+            Err(error) => {
+                self.missed(&error);
+                return self.trouble(at, fault(&error), error);
+            }
         };
         while let Some(entry) = directory.entries.next() {
             let Some(left) = self.entries.checked_sub(1) else {
+                self.incomplete = true;
                 return self.trouble(at, Fault::TooManyFiles, "more directory entries than are looked at");
             };
             self.entries = left;
             let entry = match entry {
                 Ok(entry) => entry,
-                Err(error) => return self.trouble(at, Fault::Io, error),
+                Err(error) => {
+                    self.incomplete = true;
+                    return self.trouble(at, Fault::Io, error);
+                }
             };
             let Ok(name) = entry.file_name().to_str() else { continue };
             let member = part_matches(last, name) && !pattern::is_packed_otherwise(name);
@@ -168,8 +193,8 @@ impl Scan<'_> {
     fn add(&mut self, path: String, member: bool, stat: std::io::Result<Stat>) {
         let mut stat = match stat {
             Ok(stat) => stat,
-            // Gone since it was listed.
-            Err(_) => return,
+            // Gone since it was listed, or out of reach.
+            Err(error) => return self.missed(&error),
         };
         if stat.kind == FileType::Symlink && member {
             // What the link leads to, if that lies inside.

@@ -11,7 +11,8 @@ pub(super) fn of(error: &reqwest::Error) -> Failure {
         if let Some(failure) = at.downcast_ref::<Failure>() {
             return failure.clone();
         }
-        if let Some(tls) = tls(at) {
+        // Later than that, the request may have been read before the connection broke.
+        if let Some(tls) = tls(at).filter(|_| error.is_connect()) {
             return Failure::because(Code::Tls, tls);
         }
         link = at.source();

@@ -114,7 +114,8 @@ impl Http {
         // An operator's own header wins.
         if !headers.contains_key(AUTHORIZATION) {
             let Bearer { grants, clock, key } = &self.bearer;
-            if let Some(token) = grants.bearer(key, self.allow_private, clock.now_ms()).await {
+            let token = grants.bearer(key, request.url(), self.allow_private, clock.now_ms()).await;
+            if let Some(token) = token {
                 let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
                     .map_err(|_| E::Client(Failure::of(Code::RequestInvalid)))?;
                 value.set_sensitive(true);

@@ -141,11 +141,15 @@ impl Grants {
         self.write(&all)
     }
 
-    /// The access token of a server, if it is authorised. Refreshed when it has run out.
-    pub(super) async fn bearer(&self, key: &str, allow_private: bool, now_ms: u64) -> Option<Secret> {
+    /// The access token of a server, if it is authorised. Refreshed when it has run out. A token was given for one address and
+    /// is shown to no other, whatever is registered under the name by now.
+    pub(super) async fn bearer(&self, key: &str, dialled: &Url, allow_private: bool, now_ms: u64) -> Option<Secret> {
         let _turn = self.file.lock().await;
         let mut all = self.read().ok()?;
         let grant = all.get(key)?.clone();
+        if Url::parse(&grant.resource).ok().as_ref() != Some(dialled) {
+            return None;
+        }
         if grant.expires_at_ms.is_none_or(|at| at > now_ms) {
             return Some(Secret::new(grant.access_token));
         }

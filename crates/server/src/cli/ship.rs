@@ -262,6 +262,7 @@ impl Follower {
         while !self.saved.unsent.is_empty() {
             let calls: Vec<_> = self.saved.unsent.iter().take(IN_FLIGHT * 4).map(|parcel| self.call(parcel)).collect();
             let answers: Vec<Told> = stream::iter(calls).buffered(IN_FLIGHT).collect().await;
+            let answered = answers.len();
             let mut wait = None;
             let mut parcels = self.saved.unsent.drain(..answers.len()).collect::<Vec<_>>().into_iter();
             let mut kept = Vec::new();
@@ -279,7 +280,12 @@ impl Follower {
                     }
                 }
             }
+            let accepted = kept.len() < answered;
             self.saved.unsent.splice(..0, kept);
+            // The server forgets keys after a while, and knows them by the credential that they came with.
+            if accepted && !self.saved.unsent.is_empty() {
+                self.remember();
+            }
             self.tell(false);
             match wait {
                 Some(asked) => {
@@ -293,7 +299,11 @@ impl Follower {
                 }
             }
         }
-        // Otherwise a restart would send it all again: harmless, as long as the server remembers the keys.
+        self.remember();
+    }
+
+    /// Otherwise a restart would send it all again: harmless, as long as the server remembers the keys.
+    fn remember(&mut self) {
         if let Err(error) = self.spool.store(&self.saved) {
             self.told.trouble = Some(format!("the position cannot be stored: {error}"));
         }

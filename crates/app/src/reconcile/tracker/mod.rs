@@ -93,13 +93,18 @@ impl Text {
 impl App {
     pub(super) async fn attempt_tracker(&self, work: &mut Work) -> Ended {
         let config = std::sync::Arc::clone(&work.snapshot);
+        // Nothing was sent in this attempt; what an earlier one left in doubt is in doubt still, with what it sent.
+        let (in_doubt, sent) = (work.delivery.value.intent.is_some(), work.delivery.value.payload.clone());
+        let unsent = |outcome: Outcome| {
+            let mut attempted = only(Outcome { in_doubt, ..outcome });
+            attempted.payload = sent;
+            Ended::Attempted(attempted)
+        };
         let settings = match Settings::of(&config.config, &work.destination) {
             Ok(settings) => settings,
             Err(problem) => {
-                return Ended::Attempted(only(Outcome::blocked(
-                    problem_word(problem),
-                    "the tracker's settings cannot be used",
-                )));
+                let outcome = Outcome::blocked(problem_word(problem), "the tracker's settings cannot be used");
+                return unsent(outcome);
             }
         };
         let lane = work.claim.job.lane.clone();
@@ -108,7 +113,7 @@ impl App {
         let destination = work.destination.clone();
         let adapter = match self.adapter(&tenant, &destination, &settings, &lane, &target) {
             Ok(adapter) => adapter,
-            Err(trouble) => return Ended::Attempted(only(trouble.outcome())),
+            Err(trouble) => return unsent(trouble.outcome()),
         };
         if let Admission::Wait { until_ms } = self.breaker(&lane, |breaker| breaker.ask(self.now_ms())) {
             return Ended::Hold { until_ms };
@@ -116,7 +121,6 @@ impl App {
         let ended = match self.tracker_step(work, &config.config, &settings, &adapter).await {
             Ok(attempted) => Ended::Attempted(attempted),
             Err(Early::Ended(ended)) => ended,
-            // Nothing was sent in this attempt; what an earlier one left in doubt is in doubt still.
             Err(Early::Outcome(outcome)) => {
                 let in_doubt = work.delivery.value.intent.is_some();
                 Ended::Attempted(only(Outcome { in_doubt, ..outcome }))

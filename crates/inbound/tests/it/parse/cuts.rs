@@ -77,3 +77,31 @@ fn a_pause_tells_what_is_held_and_the_rest_of_a_trace_makes_no_second_failure() 
     assembler.flush_due(NOW + 1_000, &mut out);
     assert_eq!(out.len(), 1);
 }
+
+#[test]
+fn what_comes_long_after_a_failure_is_another_one() {
+    let cases = [
+        (
+            "2026-11-21T10:00:00Z ERROR payment failed\n",
+            "TypeError: x is not a function\n    at f (x.js:1:2)\n",
+            "TypeError",
+        ),
+        ("app/x.rb:1:in 'f': one (RuntimeError)\n", "app/y.rb:3:in 'g': two (KeyError)\n", "two"),
+    ];
+    for (first, later, wanted) in cases {
+        let (mut assembler, mut out) = (Assembler::new(&spec(Level::Error)), Vec::new());
+        for line in lines(first.as_bytes()) {
+            assembler.push(&line, NOW, &mut out);
+        }
+        assembler.flush_due(NOW + 10_000, &mut out);
+        assert_eq!(out.len(), 1, "{first}");
+        let mut all = lines(later.as_bytes());
+        for line in &mut all {
+            (line.start, line.end) = (line.start + first.len() as u64, line.end + first.len() as u64);
+            assembler.push(line, NOW + 120_000, &mut out);
+        }
+        assembler.finish(&mut out);
+        assert_eq!(out.len(), 2, "{later}");
+        assert!(out[1].text.contains(wanted), "{:?}", out[1].text);
+    }
+}
