@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod posture;
 pub mod probes;
+pub mod report;
 pub mod run;
 pub mod scenarios;
 pub mod tools;
