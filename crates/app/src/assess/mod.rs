@@ -2,14 +2,20 @@
 
 mod boundary;
 mod context;
+mod doors;
 mod estate;
 mod memory;
+mod metrics;
 mod package;
 mod posture;
+mod probes;
 mod rows;
+mod scenarios;
 
 pub use boundary::BoundaryRequest;
 pub use context::{Blackboard, BlackboardArtifact, ContextRunView};
+pub use doors::Doors;
 pub use estate::viewer;
 pub use memory::MemoryAuditRow;
 pub use package::{GovernanceEvidence, LedgerRequest, RunLedgerAnswer};
+pub use probes::probe_options;
