@@ -9,6 +9,7 @@ mod metrics;
 mod package;
 mod posture;
 mod probes;
+mod report;
 mod rows;
 mod scenarios;
 

@@ -8,15 +8,16 @@
 //! from the report alone, so that a stored one can be given in each form later.
 
 pub mod build;
-//pub mod charts;
+pub mod charts;
 pub mod controls;
+pub mod format;
 pub mod history;
-//pub mod html;
+pub mod html;
 pub mod markdown;
-//pub mod ocsf;
-//pub mod oscal;
+pub mod ocsf;
+pub mod oscal;
 mod residual;
-//pub mod sarif;
+pub mod sarif;
 pub mod sources;
 mod times;
 
@@ -31,6 +32,7 @@ use tandem_core::{
 use utoipa::ToSchema;
 
 pub use build::{Material, build};
+pub use format::Format;
 pub use history::{IncidentRow, ReceiptRow, RecordRow};
 
 use crate::{

@@ -3,6 +3,7 @@
 mod inventory;
 mod metrics;
 mod probes;
+mod report;
 mod scenarios;
 
 use tandem_core::error::Code;
@@ -17,6 +18,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(probes::router())
         .merge(scenarios::router())
         .merge(metrics::router())
+        .merge(report::router())
 }
 
 /// A scoped intake key opens none of these doors, whatever else comes along.
