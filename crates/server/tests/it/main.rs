@@ -5,12 +5,15 @@
 
 mod answers;
 mod approval;
+mod assessment_report;
 mod audit;
 mod automation_events;
 mod automations;
 mod boot;
+mod canary;
 mod concurrency;
 mod config;
+mod context_runs;
 mod crash;
 mod disk;
 mod executors;

@@ -150,6 +150,7 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         // What they ask is answered and forgotten.
         ("POST", "/incident-monitor/security/scenario-packs" | "/incident-monitor/security/governance-metrics") => None,
         ("POST", "/incident-monitor/security/assessment-probes") => to("", json!({})),
+        ("POST", "/incident-monitor/security/assessment-report") => to("", json!({})),
         // Needs lines that were read; the tests of log sources cover it.
         ("POST", "/incident-monitor/log-sources/{project_id}/{source_id}/replay-latest") => None,
         // They need an automation; the tests of governance make some.
