@@ -18,4 +18,5 @@ pub mod probes;
 pub mod report;
 pub mod run;
 pub mod scenarios;
+pub mod reach;
 pub mod tools;
