@@ -4,8 +4,10 @@
 //! rules, probes, cards, metrics and reports are functions of it. Time comes in as a value. Nothing here reads, writes
 //! or reaches out, and nothing here changes what it judges.
 
+pub mod cards;
 pub mod declared;
 pub mod estate;
 pub mod finding;
 pub mod inventory;
+pub mod reassess;
 pub mod tools;

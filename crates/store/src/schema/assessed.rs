@@ -2,9 +2,49 @@
 
 use super::tables::{INT, TEXT, Table};
 
-pub const ASSESSED: &[Table] = &[Table {
-    name: "authority_declared",
-    columns: &[("kind", TEXT), ("last_seen_at_ms", INT)],
-    unique: &[],
-    lists: &["last_seen_at_ms, id", "kind, last_seen_at_ms, id"],
-}];
+pub const ASSESSED: &[Table] = &[
+    Table {
+        name: "authority_declared",
+        columns: &[("kind", TEXT), ("last_seen_at_ms", INT)],
+        unique: &[],
+        lists: &["last_seen_at_ms, id", "kind, last_seen_at_ms, id"],
+    },
+    Table {
+        name: "deployment_cards",
+        columns: &[("card_kind", TEXT), ("signed", TEXT), ("due_at_ms", INT), ("updated_at_ms", INT)],
+        unique: &[],
+        lists: &[
+            "updated_at_ms, id",
+            "card_kind, updated_at_ms, id",
+            "signed, updated_at_ms, id",
+            "card_kind, signed, updated_at_ms, id",
+            "due_at_ms, id",
+            "card_kind, due_at_ms, id",
+        ],
+    },
+    Table {
+        name: "deployment_card_versions",
+        columns: &[("card_id", TEXT), ("number", INT)],
+        unique: &[],
+        lists: &["card_id, number, id"],
+    },
+    Table {
+        name: "deployment_card_sign_offs",
+        columns: &[("card_id", TEXT), ("signed_at_ms", INT)],
+        unique: &[],
+        lists: &["card_id, signed_at_ms, id"],
+    },
+    Table {
+        name: "reassessments",
+        columns: &[("scope_key", TEXT), ("generated_at_ms", INT)],
+        unique: &[],
+        lists: &["generated_at_ms, id", "scope_key, generated_at_ms, id"],
+    },
+    Table {
+        name: "reassessment_scopes",
+        columns: &[("first_seen_at_ms", INT)],
+        unique: &[],
+        lists: &["first_seen_at_ms, id"],
+    },
+    Table { name: "reassessment_seen", columns: &[], unique: &[], lists: &[] },
+];
