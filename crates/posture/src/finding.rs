@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 use tandem_core::{publish::digest::h, wire_enum};
 use utoipa::ToSchema;
 
+use crate::lifecycle::Lifecycle;
+
 wire_enum! {
     pub enum Severity {
         Low = "low",
@@ -133,6 +135,9 @@ pub struct Finding {
     pub route_suggestion: RouteSuggestion,
     pub destination_suggestion: DestinationSuggestion,
     pub incident_draft_suggestion: DraftSuggestion,
+    /// Where it stands, as recorded; null while nobody has recorded it.
+    #[serde(default)]
+    pub lifecycle: Option<Lifecycle>,
 }
 
 /// What a rule says; the rest of the finding follows from it.
@@ -195,6 +200,7 @@ impl Finding {
             recommendation: new.recommendation,
             affected_objects: new.affected,
             evidence_refs: new.evidence,
+            lifecycle: None,
         }
     }
 }

@@ -5,9 +5,16 @@
 //! or reaches out, and nothing here changes what it judges.
 
 pub mod cards;
+pub mod controls;
 pub mod declared;
 pub mod estate;
+pub mod evidence;
 pub mod finding;
 pub mod inventory;
+pub mod lifecycle;
+pub mod metrics;
+pub mod posture;
+pub mod probes;
 pub mod reassess;
+pub mod scenarios;
 pub mod tools;

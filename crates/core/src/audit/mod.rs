@@ -5,6 +5,7 @@
 //! - [`merkle`] is RFC 6962 hashing and the frontier that makes an append cost O(log n).
 //! - [`plan`] and [`proof`] make and check inclusion, consistency and range proofs.
 //! - [`note`] and [`checkpoint`] are the C2SP signed note and tlog-checkpoint formats.
+//! - [`dsse`] signs statements about other files with the same key.
 //! - [`bundle`] is the shape of an export; [`verify`] checks one offline, reading rows through [`reader`] only.
 //! - [`integrity`] judges the rows of a store against the heads that were signed.
 //!
@@ -13,6 +14,7 @@
 pub mod acknowledge;
 pub mod bundle;
 pub mod checkpoint;
+pub mod dsse;
 pub mod event;
 pub mod integrity;
 pub mod merkle;

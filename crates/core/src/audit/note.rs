@@ -88,6 +88,11 @@ impl VerifierKey {
         &self.name
     }
 
+    /// Whether these bytes were signed with its private half.
+    pub(super) fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        Ed25519::from_slice(signature).is_ok_and(|signature| self.key.verify_strict(bytes, &signature).is_ok())
+    }
+
     /// The raw public key, for those who keep keys without names.
     pub fn public_key(&self) -> [u8; 32] {
         self.key.to_bytes()
@@ -128,6 +133,11 @@ impl NoteSigner {
         let mut signature = self.public.id.to_vec();
         signature.extend(self.key.sign(text.as_bytes()).to_bytes());
         Ok(format!("{text}\n{SIGNATURE_START}{} {}\n", self.public.name, STANDARD.encode(signature)))
+    }
+
+    /// The bare signature. Callers make sure that the bytes cannot pass for the text of a note.
+    pub(super) fn sign_bytes(&self, bytes: &[u8]) -> [u8; 64] {
+        self.key.sign(bytes).to_bytes()
     }
 }
 

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_collection_has_its_table_with_its_columns() {
-        let collections: [&'static Collection; 41] = [
+        let collections: [&'static Collection; 44] = [
             &automation::AUTOMATIONS,
             &automation::run::RUNS,
             &automation::run::failure::NOTES,
@@ -179,6 +179,9 @@ mod tests {
             &tandem_posture::reassess::REASSESSMENTS,
             &tandem_posture::reassess::SCOPES,
             &tandem_posture::reassess::SEEN,
+            &tandem_posture::evidence::CONTEXT_RUNS,
+            &tandem_posture::evidence::EVIDENCE_ARTIFACTS,
+            &tandem_posture::lifecycle::POSTURE_FINDINGS,
         ];
         for collection in collections {
             let table = tables().find(|table| table.name == collection.name);
