@@ -180,7 +180,10 @@ impl Record for StoredCard {
         vec![
             Column::text(self.card_kind.word()),
             Column::text(self.signed_word()),
-            Column::ms(self.due_at_ms().unwrap_or(u64::MAX)),
+            match (self.signed_word(), self.due_at_ms()) {
+                ("yes", Some(due)) => Column::ms(due),
+                _ => Column::Null,
+            },
             Column::ms(self.updated_at_ms),
         ]
     }

@@ -2,7 +2,12 @@
 
 use tandem_core::{tenant::TenantContext, text::sha256_hex};
 
-use crate::finding::{AffectedObject, Finding, Severity};
+use crate::{
+    finding::{AffectedObject, Finding, Severity},
+    metrics::Maturity,
+    probes::{ProbeRun, ProbeStatus},
+    scenarios::PackResult,
+};
 
 /// A finding as a run keeps it.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,4 +86,65 @@ impl Synthetic<'_> {
             evidence_refs: self.evidence_refs,
         }
     }
+}
+
+/// Thresholds that were crossed, and drift.
+pub fn of_metrics(measured: &Maturity, tenant: &TenantContext) -> Vec<Observed> {
+    let crossed = measured.threshold_findings.iter().map(|finding| {
+        let subject = match (finding.metric_id, &finding.signal) {
+            (Some(metric), _) => metric.word().to_owned(),
+            (None, Some(signal)) => signal.clone(),
+            (None, None) => "unknown".into(),
+        };
+        let evidence = measured.metrics.iter().filter(|metric| Some(metric.metric_id) == finding.metric_id);
+        let evidence = evidence.flat_map(|metric| &metric.evidence_refs);
+        Synthetic {
+            rule_id: format!("governance.{}.{subject}", finding.kind.word()),
+            subject: &subject,
+            severity: finding.severity,
+            category: "governance_gap",
+            evidence_refs: evidence.map(|evidence| format!("{}:{}", evidence.kind, evidence.id)).collect(),
+        }
+        .observed(tenant)
+    });
+    crossed.collect()
+}
+
+/// Probes that failed for a reason of their own. One that repeats a finding of the rules is that finding.
+pub fn of_probes(run: &ProbeRun, tenant: &TenantContext) -> Vec<Observed> {
+    let failed = run.results.iter().filter(|result| match result.status {
+        ProbeStatus::Fail => result.source_finding.is_none(),
+        ProbeStatus::Pass | ProbeStatus::Blocked | ProbeStatus::NotApplicable => false,
+    });
+    let observed = failed.map(|result| {
+        let synthetic = Synthetic {
+            rule_id: format!("probe.{}", result.probe_id.word()),
+            subject: &result.target.id,
+            severity: Severity::High,
+            category: "security_gap",
+            evidence_refs: result.evidence_refs.iter().map(|evidence| evidence.path.clone()).collect(),
+        };
+        Observed { scope: scope(&result.target), ..synthetic.observed(tenant) }
+    });
+    observed.collect()
+}
+
+/// Scenarios that failed.
+pub fn of_scenarios(pack: &PackResult, tenant: &TenantContext) -> Vec<Observed> {
+    let failed = pack.results.iter().filter(|result| result.finding_id.is_some());
+    let observed = failed.map(|result| {
+        Synthetic {
+            rule_id: format!("scenario.{}.{}", pack.pack_id, result.scenario_id),
+            subject: &result.scenario_id,
+            severity: Severity::High,
+            category: &result.category,
+            evidence_refs: result
+                .evidence_refs
+                .iter()
+                .map(|evidence| format!("{}:{}", evidence.kind, evidence.id))
+                .collect(),
+        }
+        .observed(tenant)
+    });
+    observed.collect()
 }

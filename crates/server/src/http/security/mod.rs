@@ -1,6 +1,8 @@
 //! Assessment over HTTP: inventory, posture, probes, cards, reports. Nothing here reaches out or changes what it judges.
 
+mod cards;
 mod inventory;
+mod reassessments;
 
 use tandem_core::error::Code;
 use utoipa_axum::router::OpenApiRouter;
@@ -9,7 +11,7 @@ use super::{answer::ApiError, state::AppState};
 use crate::extract::Operator;
 
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(inventory::router())
+    OpenApiRouter::new().merge(inventory::router()).merge(cards::router()).merge(reassessments::router())
 }
 
 /// A scoped intake key opens none of these doors, whatever else comes along.
