@@ -92,10 +92,11 @@ impl Decision for Complete {
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Reassessment> {
         let key = self.id.key();
-        let now_ms = desk.now_ms();
         let state = desk.get::<ScopeState>(&key)?;
         let before = desk.get::<Seen>(&key)?.unwrap_or_else(|| Seen { scope_key: key.clone(), ..Seen::default() });
-        let mut state = state.unwrap_or_else(|| ScopeState::new(self.id.clone(), now_ms));
+        let mut state = state.unwrap_or_else(|| ScopeState::new(self.id.clone(), desk.now_ms()));
+        // Runs that ended at once have the order of their versions, whatever the clocks of their engines say.
+        let now_ms = desk.now_ms().max(state.last_completed_at_ms.unwrap_or_default());
         let version = state.last_version + 1;
         let record_id = Reassessment::id_of(&key, version);
         desk.get::<Reassessment>(&record_id)?;

@@ -62,7 +62,7 @@ pub fn of_config(old: &Config, new: &Config) -> Vec<Change> {
     changes
 }
 
-/// Whose the sources are.
+/// Whose the sources are that are somebody's.
 fn bindings(config: &Config) -> BTreeSet<(Option<&str>, Option<&str>)> {
     let mut found = BTreeSet::new();
     for project in &config.monitored_projects {
@@ -72,6 +72,7 @@ fn bindings(config: &Config) -> BTreeSet<(Option<&str>, Option<&str>)> {
             found.insert((tenant, source.workspace_id.as_deref().or(project.workspace_id.as_deref())));
         }
     }
+    found.remove(&(None, None));
     found
 }
 
@@ -107,6 +108,7 @@ mod tests {
                 json!({"destinations": [{"destination_id": "d", "name": "D"}]}),
                 "destination_or_route_change=destinations",
             ),
+            (json!({}), project(json!({})), "monitored_source_change=monitored_projects"),
             (project(json!({})), project(json!({"name": "Q"})), "monitored_source_change=monitored_projects"),
             (
                 project(json!({})),
