@@ -88,6 +88,10 @@ pub struct App {
     initial_config: tandem_core::config::Config,
     /// Limits that the server was started with.
     governance: std::sync::OnceLock<Arc<tandem_core::governance::Base>>,
+    /// What stands before the use cases.
+    doors: std::sync::OnceLock<Arc<dyn assess::Doors>>,
+    /// Scenario packs of the operator.
+    packs: std::sync::OnceLock<Vec<tandem_posture::scenarios::Pack>>,
 }
 
 impl App {
@@ -112,6 +116,8 @@ impl App {
             signer: tokio::sync::OnceCell::new(),
             initial_config,
             governance: std::sync::OnceLock::new(),
+            doors: std::sync::OnceLock::new(),
+            packs: std::sync::OnceLock::new(),
         })
     }
 

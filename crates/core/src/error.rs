@@ -87,6 +87,8 @@ codes! {
     ScenarioPacksAdminRequired "INCIDENT_MONITOR_SCENARIO_PACKS_ADMIN_REQUIRED" 403 false "Scenario packs, governance metrics and reassessments need a full token; a scoped intake key may not come along.";
     DeploymentCardNotFound "INCIDENT_MONITOR_DEPLOYMENT_CARD_NOT_FOUND" 404 false "No such automation, workflow or source, or nothing is stored of its card.";
     DeploymentCardChanged "INCIDENT_MONITOR_DEPLOYMENT_CARD_CHANGED" 409 false "The card is not the version that was looked at; `version` is the one in force.";
+    ContextRunNotFound "CONTEXT_RUN_NOT_FOUND" 404 false "No such run.";
+    EvidenceArtifactNotFound "EVIDENCE_ARTIFACT_NOT_FOUND" 404 false "The run has no such artifact, or its body was dropped.";
     AuditAdminRequired "AUDIT_ADMIN_REQUIRED" 403 false "The audit log needs a full token or the control panel.";
     CreationDisabled "AUTOMATION_V2_CREATION_DISABLED" 403 false "Creation of automations is switched off.";
     AgentCreationPaused "AUTOMATION_V2_AGENT_CREATION_PAUSED" 403 false "A person has paused this agent.";

@@ -205,6 +205,17 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// The same finding under an identity of its own, for one that names many things of which any may go.
+    pub fn identified(mut self, identity: &str) -> Self {
+        let hash = h([self.rule_id.as_str(), &self.category, self.severity.word(), identity]);
+        self.finding_id = format!("bpf_{}", &hash[..16]);
+        self.fingerprint = format!("sha256:{hash}");
+        self.incident_draft_suggestion.fingerprint.clone_from(&self.fingerprint);
+        self
+    }
+}
+
 /// The id with its parents, so that equal ids in two automations or projects stay apart.
 fn qualified(object: &AffectedObject) -> String {
     let parent = |key: &str| object.more.get(key).and_then(Value::as_str);

@@ -4,6 +4,7 @@
 //! rules, probes, cards, metrics and reports are functions of it. Time comes in as a value. Nothing here reads, writes
 //! or reaches out, and nothing here changes what it judges.
 
+pub mod boundary;
 pub mod cards;
 pub mod controls;
 pub mod declared;
@@ -16,5 +17,6 @@ pub mod metrics;
 pub mod posture;
 pub mod probes;
 pub mod reassess;
+pub mod run;
 pub mod scenarios;
 pub mod tools;

@@ -2,22 +2,32 @@
 //! what, where that can be seen and what to do. Nothing is enforced, recorded or sent by looking.
 
 mod answer;
+mod automations;
+mod credentials;
+mod declarations;
+mod destinations;
+mod findings;
+mod monitor;
 mod options;
+mod people;
 mod questions;
+mod records;
+mod routes;
+mod servers;
+mod shadow;
+mod sources;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 pub use answer::{BaselinePolicy, Counts, DraftConversion, InventorySummary, PostureChecks, RuleRow, Scope};
 pub use options::{Mode, Options, severity};
 pub use questions::OpenQuestion;
 
-use crate::{
-    controls,
-    estate::Estate,
-    finding::{Finding, New},
-    inventory::AuthorityInventory,
-};
+use self::findings::Findings;
+use crate::{controls, estate::Estate, finding::Finding, inventory::AuthorityInventory};
 
 /// Judges an estate. The inventory is the one that the caller may see.
 pub fn check(estate: &Estate, inventory: &AuthorityInventory, options: &Options) -> PostureChecks {
@@ -80,7 +90,7 @@ fn row(position: usize, rule: &table::Rule, options: &Options) -> RuleRow {
         version: rule.version,
         looks_for: rule.looks_for.into(),
         baseline: position < table::BASELINE,
-        controls: controls::of(rule.id).to_vec(),
+        controls: controls::of(rule.id),
     }
 }
 
@@ -105,17 +115,24 @@ fn counts(findings: &[Finding], active_rules: usize, open_questions: usize) -> C
     counts
 }
 
-fn findings(_estate: &Estate, _inventory: &AuthorityInventory, options: &Options) -> Vec<Finding> {
-    let groups: Vec<Vec<New<'static>>> = Vec::new();
-    let enabled: HashSet<&str> =
-        table::RULES.iter().filter(|rule| options.is_enabled(rule)).map(|rule| rule.id).collect();
-    let mut seen = HashSet::new();
-    let wanted = |new: &New<'_>| enabled.contains(new.rule_id) && new.severity.rank() >= options.min_severity.rank();
-    groups
-        .into_iter()
-        .flatten()
-        .filter(wanted)
-        .map(|new| Finding::new(new, options.mode.is_dry_run()))
-        .filter(|finding| seen.insert(finding.fingerprint.clone()))
-        .collect()
+/// The groups of the baseline in its order, then the others in the order of the table.
+fn findings(estate: &Estate, inventory: &AuthorityInventory, options: &Options) -> Vec<Finding> {
+    let mut out = Findings::new(options);
+    automations::judge(estate, inventory, &mut out);
+    sources::judge(estate, inventory, &mut out);
+    destinations::judge(inventory, &mut out);
+    records::judge_actions(inventory, &mut out);
+    records::judge_denials(estate, inventory, &mut out);
+
+    sources::judge_policies(estate, inventory, &mut out);
+    monitor::judge(inventory, &mut out);
+    destinations::judge_generic(inventory, &mut out);
+    monitor::judge_self(estate, inventory, &mut out);
+    routes::judge(estate, inventory, &mut out);
+    credentials::judge(estate, inventory, &mut out);
+    servers::judge(inventory, &mut out);
+    people::judge(estate, inventory, &mut out);
+    declarations::judge(estate, &mut out);
+    records::judge_log(estate, &mut out);
+    out.into_vec()
 }

@@ -205,4 +205,4 @@ impl ProbeResult {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,6 +6,7 @@
 mod listen;
 pub mod logs;
 pub mod outbound;
+mod packs;
 mod refusal;
 pub mod settings;
 pub mod state_dir;
@@ -107,6 +108,9 @@ impl Server {
         app.govern_with(base);
         // Started over rows that nobody can read, it would refuse one request after the other, or worse, forget a rule.
         app.governance_check().await.map_err(|error| Fault(format!("governance cannot be enforced: {error}")))?;
+        if let Some(dir) = &settings.scenario_packs_dir {
+            app.load_packs(packs::read(dir)?);
+        }
         let workers = Workers::start(&app, &opened.wakes, &gate.stopping());
         gate.open(http::handlers(AppState::new(app, opened.store, Arc::clone(&gate))));
         tracing::info!(%address, "ready");

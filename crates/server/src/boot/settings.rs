@@ -29,6 +29,8 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     /// The commands that `stdio:` MCP servers stand for; `mcp-commands.json` in the state directory otherwise.
     pub mcp_commands: Option<PathBuf>,
+    /// Where the operator keeps scenario packs.
+    pub scenario_packs_dir: Option<PathBuf>,
     /// Further names under which the MCP endpoint answers.
     pub mcp_hosts: Vec<String>,
     /// Whether `/metrics` answers without a token.
@@ -71,6 +73,7 @@ impl Settings {
                 })
                 .unwrap_or_default(),
             mcp_commands: args.mcp_commands,
+            scenario_packs_dir: args.scenario_packs_dir,
             mcp_hosts: var("TANDEM_MCP_HOSTS")
                 .map(|list| list.split(',').map(|host| host.trim().to_owned()).filter(|h| !h.is_empty()).collect())
                 .unwrap_or_default(),
@@ -114,6 +117,7 @@ mod tests {
             api_token_file: None,
             unsafe_no_api_token: false,
             mcp_commands: None,
+            scenario_packs_dir: None,
             log_format: crate::telemetry::log::Format::Auto,
         }
     }

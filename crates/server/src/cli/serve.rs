@@ -33,6 +33,9 @@ pub struct Args {
     /// File of the commands that MCP servers may be started with [default: mcp-commands.json in the state directory].
     #[arg(long, env = "TANDEM_MCP_COMMANDS")]
     pub mcp_commands: Option<PathBuf>,
+    /// Directory of scenario packs (*.json), listed after the built-in ones.
+    #[arg(long, env = "TANDEM_SCENARIO_PACKS_DIR")]
+    pub scenario_packs_dir: Option<PathBuf>,
     /// How log lines look.
     #[arg(long, env = "TANDEM_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: log::Format,

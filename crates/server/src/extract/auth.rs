@@ -82,7 +82,7 @@ impl Auth {
         match credential {
             Credential::Boot | Credential::LocalPanel => self.loopback,
             Credential::Named(token) => token.may_assert_actor,
-            Credential::None => false,
+            Credential::None | Credential::DryRunKey => false,
         }
     }
 

@@ -25,7 +25,13 @@ pub enum Credential {
     LocalPanel,
     /// Nothing: a public path, or the intake path, whose handler checks the key.
     None,
+    /// A scoped intake key that a probe shows to a handler past the gate, to see it refused. No handler runs with it:
+    /// what would let it in ends the request instead.
+    DryRunKey,
 }
+
+/// The status of a request that a dry run ended before its handler; no refusal has it.
+pub const DRY_RUN_ENDED: u16 = 418;
 
 /// The gate's findings about a request.
 #[derive(Clone, Debug)]
@@ -56,7 +62,7 @@ impl Caller {
             // An agent that says so stays one, also where the absence of a token would mean the person at the panel.
             Credential::LocalPanel if said.agent_id.is_some() => (None, None, "local"),
             Credential::LocalPanel => (None, None, "local_control_panel"),
-            Credential::None => return Err(Failure::of(Code::AuthRequired)),
+            Credential::None | Credential::DryRunKey => return Err(Failure::of(Code::AuthRequired)),
         };
         let claims = Claims {
             bound_agent: bound,
@@ -66,6 +72,15 @@ impl Caller {
             default_source: source,
         };
         classify(&claims).map_err(|_| Failure::of(Code::AgentIdRequired))
+    }
+}
+
+/// The caller of a handler that asks for no full token.
+fn any_caller(parts: &Parts) -> Result<&Caller, ApiError> {
+    let caller = caller(parts)?;
+    match caller.credential {
+        Credential::DryRunKey => Err(ApiError::unreadable(DRY_RUN_ENDED, "A dry run ends here.")),
+        Credential::Boot | Credential::Named(_) | Credential::LocalPanel | Credential::None => Ok(caller),
     }
 }
 
@@ -121,7 +136,7 @@ impl<S: Sync> FromRequestParts<S> for IntakeAuth {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let caller = caller(parts)?;
+        let caller = any_caller(parts)?;
         let actor = ActorRef { kind: ActorKind::System, actor_id: None, source: Some("intake_key".into()) };
         // A value that is not text cannot be a key; it stays a presented one, so the refusal is "invalid".
         let key = carriers::intake_key(&parts.headers)
@@ -138,6 +153,6 @@ impl<S: Sync> FromRequestParts<S> for Anyone {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        caller(parts).map(|_| Self)
+        any_caller(parts).map(|_| Self)
     }
 }

@@ -11,6 +11,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tandem_app::assess::BoundaryRequest;
 use tandem_app::audit::{Acknowledge, EventsRequest, Manifest};
 use tandem_core::{
     audit::{
@@ -20,6 +21,7 @@ use tandem_core::{
     },
     error::Code,
 };
+use tandem_posture::boundary::{Filter, Monitoring};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -40,6 +42,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(inclusion))
         .routes(routes!(consistency))
         .routes(routes!(acknowledge))
+        .routes(routes!(boundary))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -393,4 +396,61 @@ pub async fn acknowledge(
     let ack = Acknowledge { first_bad_seq: request.first_bad_seq, note: request.note.unwrap_or_default() };
     let integrity = state.app.integrity_acknowledge(&operator.ctx, &ack).await?;
     Ok(Json(AcknowledgeAnswer { ok: true, integrity }))
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct BoundaryQuery {
+    /// Another tenant's log (`org/workspace`); only the local implicit tenant may name one.
+    pub tenant: Option<String>,
+    /// First time to count, milliseconds.
+    pub since_ms: Option<u64>,
+    /// Last time to count, milliseconds.
+    pub until_ms: Option<u64>,
+    pub action: Option<String>,
+    pub provider_id: Option<String>,
+    pub source_kind: Option<String>,
+    /// Newest events to show, 20 by default; values outside 1…100 are brought inside.
+    pub recent_limit: Option<usize>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct BoundaryAnswer {
+    #[serde(flatten)]
+    pub monitoring: Monitoring,
+    /// There were more rows of a type than are counted; the newest were.
+    pub truncated: bool,
+    pub integrity: Integrity,
+}
+
+/// Watch the data boundaries
+///
+/// Counts the `data_boundary.` rows of the log. Only fields that are safe to show are read.
+#[utoipa::path(
+    get, path = "/audit/data-boundary/monitoring", tag = "audit", params(BoundaryQuery),
+    responses(
+        (status = 200, body = BoundaryAnswer),
+        (status = 403, body = ErrorBody, description = "`AUDIT_ADMIN_REQUIRED`, or `TENANT_CONTEXT_DENIED` for another tenant."),
+    )
+)]
+pub async fn boundary(
+    operator: Operator,
+    State(state): State<AppState>,
+    Query(query): Query<BoundaryQuery>,
+) -> Answer<BoundaryAnswer> {
+    admin(&operator)?;
+    let tenant = state.app.audit_tenant(&operator.ctx, query.tenant.as_deref())?;
+    let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+    let request = BoundaryRequest {
+        since_ms: query.since_ms,
+        until_ms: query.until_ms,
+        filter: Filter {
+            action: given(query.action),
+            provider_id: given(query.provider_id),
+            source_kind: given(query.source_kind),
+        },
+        recent: query.recent_limit.unwrap_or(20).clamp(1, 100),
+    };
+    let (monitoring, integrity, truncated) = state.app.boundary_monitoring(&tenant, &request).await?;
+    Ok(Json(BoundaryAnswer { monitoring, truncated, integrity }))
 }

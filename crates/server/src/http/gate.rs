@@ -94,6 +94,11 @@ impl Gate {
         }
     }
 
+    /// Whether the request would pass, as it is asked of every request; no handler runs.
+    pub async fn would_admit(&self, request: Request) -> bool {
+        self.admit(request, &Arc::from("dry-run")).await.is_ok()
+    }
+
     async fn admit(&self, mut request: Request, request_id: &Arc<str>) -> Result<(Request, &Router), Failure> {
         alias::rewrite(&mut request);
         let now_ms = self.clock.now_ms();
@@ -104,7 +109,9 @@ impl Gate {
         };
         let tenant = match &credential {
             Credential::Named(token) => token.tenant.clone(),
-            Credential::Boot | Credential::LocalPanel | Credential::None => TenantContext::local(),
+            Credential::Boot | Credential::LocalPanel | Credential::None | Credential::DryRunKey => {
+                TenantContext::local()
+            }
         };
         if let (Some(limiter), Door::Full) = (&self.limiter, door) {
             limiter.admit(&tenant.key(), now_ms)?;

@@ -9,8 +9,10 @@ mod audit;
 mod automation_events;
 mod automations;
 mod config;
+mod context;
 pub mod cors;
 pub mod document;
+mod doors;
 mod drafts;
 mod executors;
 mod fallback;
@@ -64,6 +66,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(rpc::router())
         .merge(audit::router())
         .merge(security::router())
+        .merge(context::router())
         .merge(tokens::router())
         .merge(governance::router())
         .merge(automations::router())
@@ -81,6 +84,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 /// The handlers behind the gate.
 pub fn handlers(state: AppState) -> Router {
     let (router, _) = routes().split_for_parts();
+    state.app.open_doors(Arc::new(doors::Knocker::new(&state.gate)));
     router
         .fallback(fallback::unknown_path)
         .method_not_allowed_fallback(fallback::wrong_method)

@@ -149,6 +149,9 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         | ("POST", "/incident-monitor/drafts/{id}/recheck-match") => None,
         // The source is called as its project.
         ("POST", "/incident-monitor/log-sources/{project_id}/{source_id}/reset-offset") => to("shop", json!({})),
+        // What they ask is answered and forgotten.
+        ("POST", "/incident-monitor/security/scenario-packs" | "/incident-monitor/security/governance-metrics") => None,
+        ("POST", "/incident-monitor/security/assessment-probes") => to("", json!({})),
         // Needs lines that were read; the tests of log sources cover it.
         ("POST", "/incident-monitor/log-sources/{project_id}/{source_id}/replay-latest") => None,
         // They need an automation; the tests of governance make some.

@@ -2,7 +2,10 @@
 
 mod cards;
 mod inventory;
+mod metrics;
+mod probes;
 mod reassessments;
+mod scenarios;
 
 use tandem_core::error::Code;
 use utoipa_axum::router::OpenApiRouter;
@@ -11,10 +14,16 @@ use super::{answer::ApiError, state::AppState};
 use crate::extract::Operator;
 
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(inventory::router()).merge(cards::router()).merge(reassessments::router())
+    OpenApiRouter::new()
+        .merge(inventory::router())
+        .merge(probes::router())
+        .merge(scenarios::router())
+        .merge(metrics::router())
+        .merge(cards::router())
+        .merge(reassessments::router())
 }
 
 /// A scoped intake key opens none of these doors, whatever else comes along.
-fn without_intake_key(operator: &Operator, refusal: Code) -> Result<(), ApiError> {
+pub(super) fn without_intake_key(operator: &Operator, refusal: Code) -> Result<(), ApiError> {
     if operator.with_intake_key { Err(ApiError::of(refusal)) } else { Ok(()) }
 }
