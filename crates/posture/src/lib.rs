@@ -16,6 +16,7 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod posture;
 pub mod probes;
+pub mod reach;
 pub mod reassess;
 pub mod run;
 pub mod scenarios;

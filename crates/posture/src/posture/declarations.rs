@@ -52,7 +52,7 @@ fn place(declared: &Declared, field: &str) -> String {
 }
 
 /// A policy in the other system's own words. One that says `never` or `none` is none.
-pub(super) fn has_policy(word: Option<&str>) -> bool {
+pub(crate) fn has_policy(word: Option<&str>) -> bool {
     non_blank(word).is_some_and(|word| !["never", "none", "off", "auto"].iter().any(|w| word.eq_ignore_ascii_case(w)))
 }
 

@@ -4,7 +4,7 @@
 mod answer;
 mod automations;
 mod credentials;
-mod declarations;
+pub(crate) mod declarations;
 mod destinations;
 mod findings;
 mod monitor;
@@ -18,7 +18,7 @@ mod shadow;
 mod sources;
 pub mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
