@@ -211,4 +211,4 @@ pub(crate) fn strings(value: Option<&Value>) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -118,6 +118,8 @@ fn agents_do_not_administer() {
         ("POST", "/mcp/gh/disconnect".into(), json!({})),
         ("POST", "/mcp/gh/refresh".into(), json!({})),
         ("POST", "/mcp/gh/tools/t/accept".into(), json!({})),
+        ("PUT", "/incident-monitor/security/deployment-cards/automation:a".into(), json!({ "metadata": {} })),
+        ("POST", "/incident-monitor/security/deployment-cards/automation:a/sign-off".into(), json!({})),
     ];
     for (method, path, body) in cases {
         agent.must(method, &path, &[], Some(body)).refused(403, "HUMAN_ACTOR_REQUIRED");
@@ -220,6 +222,17 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         }
         (method, path) if path.starts_with("/governance/") => governance_change(admin, template, method, turn),
         (method, path) if path.starts_with("/automations/v2") => automation_change(admin, template, method, &unique),
+        ("POST", "/incident-monitor/security/deployment-cards") => to("", json!({})),
+        ("PUT", "/incident-monitor/security/deployment-cards/{card_id}")
+        | ("POST", "/incident-monitor/security/deployment-cards/{card_id}/sign-off") => {
+            let stored = json!({ "metadata": { "business_owner": unique } });
+            let card = "tandem:self_monitoring:incident_monitor";
+            if method == "POST" {
+                admin.must("PUT", &filled(&template.replace("/sign-off", ""), card), &[], Some(stored.clone())).ok();
+            }
+            to(card, stored)
+        }
+        ("POST", "/incident-monitor/security/reassessments") => to("", json!({})),
         ("POST", "/auth/tokens") => to("", json!({ "name": unique })),
         ("POST", "/auth/tokens/{id}/revoke") => {
             to(&text(&admin.post("/auth/tokens", json!({ "name": unique })).ok()["token"]["token_id"]), json!({}))

@@ -1,8 +1,10 @@
 //! Assessment over HTTP: inventory, posture, probes, cards, reports. Nothing here reaches out or changes what it judges.
 
+mod cards;
 mod inventory;
 mod metrics;
 mod probes;
+mod reassessments;
 mod report;
 mod scenarios;
 
@@ -19,6 +21,8 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(scenarios::router())
         .merge(metrics::router())
         .merge(report::router())
+        .merge(cards::router())
+        .merge(reassessments::router())
 }
 
 /// A scoped intake key opens none of these doors, whatever else comes along.
