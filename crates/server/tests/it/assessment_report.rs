@@ -304,10 +304,17 @@ fn every_form_is_made_of_the_same_report() {
 }
 
 #[test]
-fn without_a_token_only_a_local_caller_gets_a_report() {
+fn a_server_that_asks_for_no_token_still_refuses_keys() {
     let server = launch("report-local").arg("--unsafe-no-api-token").start();
     let nobody = server.stranger();
-    assert_eq!(nobody.post(REPORT, json!({})).ok()["schema_version"], json!(1));
-    let with_key = server.stranger().with(KEY_HEADER, "tdk_anything");
-    with_key.post(REPORT, json!({})).refused(403, "INCIDENT_MONITOR_ASSESSMENT_REPORT_ADMIN_REQUIRED");
+    crate::support::configure(&nobody, json!({ "monitored_projects": [bodies::project("shop", "/srv/shop")] }));
+    let (_, raw) = keyed(&nobody, json!({}));
+    let report = nobody.post(REPORT, json!({})).ok();
+    let artifact = text(&report["evidence_pack"]["artifact_id"]);
+    let with_key = server.stranger().with(KEY_HEADER, &raw);
+    for reply in [with_key.post(REPORT, json!({})), with_key.get(&format!("{REPORT}/{artifact}"))] {
+        assert!(matches!(reply.status, 401 | 403), "{} {}", reply.status, reply.text());
+        reply.enveloped();
+    }
+    assert_eq!(audit::rows(&nobody, GENERATED).len(), 1);
 }

@@ -53,7 +53,8 @@ fn no_answer_of_the_assessment_holds_a_secret() {
     let automation = text(&client.post("/automations/v2", spec).ok()["automation"]["automation_id"]);
     let wish = json!({
         "request_type": "external_post", "target_resource": { "type": "automation", "id": automation },
-        "rationale": "canary-rationale", "context": { "note": "canary-rationale" },
+        "rationale": "canary-rationale",
+        "context": { "action": "post", "parameters": { "text": "canary-rationale" } },
     });
     let filed = client.post("/governance/approvals", wish);
     assert!(filed.status < 300, "{}", filed.text());
@@ -77,8 +78,6 @@ fn no_answer_of_the_assessment_holds_a_secret() {
     let mut answers: Vec<(String, String)> = vec![
         ("report".into(), kept.to_string()),
         ("probes".into(), probes.to_string()),
-        ("metrics".into(), post(&client, "/incident-monitor/security/governance-metrics")),
-        ("scenarios".into(), post(&client, "/incident-monitor/security/scenario-packs")),
         (
             "rows about reports".into(),
             Value::from(audit::rows(&client, "incident_monitor.assessment_report.generated")).to_string(),
@@ -95,9 +94,20 @@ fn no_answer_of_the_assessment_holds_a_secret() {
     }
     let probe_artifact =
         format!("/context/runs/{}/artifacts/{}", text(&probe_pack["context_run_id"]), text(&probe_pack["artifact_id"]));
+    // Every route of the area that names nothing in particular.
+    let document = client.get("/openapi.json").ok();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        if !path.starts_with("/incident-monitor/security/") || path.contains('{') {
+            continue;
+        }
+        if item.get("get").is_some() {
+            answers.push((format!("GET {path}"), get(&client, path)));
+        }
+        if item.get("post").is_some() {
+            answers.push((format!("POST {path}"), post(&client, path)));
+        }
+    }
     for path in [
-        "/incident-monitor/security/authority-inventory".to_owned(),
-        "/incident-monitor/security/posture-checks".to_owned(),
         "/memory/audit".to_owned(),
         "/audit/data-boundary/monitoring".to_owned(),
         format!("/context/runs/{context}/artifacts/{artifact}"),
