@@ -216,6 +216,11 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         }
         (method, path) if path.starts_with("/governance/") => governance_change(admin, template, method, turn),
         (method, path) if path.starts_with("/automations/v2") => automation_change(admin, template, method, &unique),
+        // A finding that is always there: nothing sets a retention period.
+        ("PATCH", "/incident-monitor/security/findings/{fingerprint}") => {
+            let checks = admin.get("/incident-monitor/security/posture-checks?rules=retention_unset").ok();
+            to(&text(&checks["findings"][0]["fingerprint"]), json!({ "owner": unique }))
+        }
         ("POST", "/auth/tokens") => to("", json!({ "name": unique })),
         ("POST", "/auth/tokens/{id}/revoke") => {
             to(&text(&admin.post("/auth/tokens", json!({ "name": unique })).ok()["token"]["token_id"]), json!({}))

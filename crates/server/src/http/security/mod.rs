@@ -1,6 +1,9 @@
 //! Assessment over HTTP: inventory, posture, probes, cards, reports. Nothing here reaches out or changes what it judges.
 
+mod findings;
 mod inventory;
+mod posture;
+mod reach;
 
 use tandem_core::error::Code;
 use utoipa_axum::router::OpenApiRouter;
@@ -9,7 +12,11 @@ use super::{answer::ApiError, state::AppState};
 use crate::extract::Operator;
 
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(inventory::router())
+    OpenApiRouter::new()
+        .merge(inventory::router())
+        .merge(posture::router())
+        .merge(findings::router())
+        .merge(reach::router())
 }
 
 /// A scoped intake key opens none of these doors, whatever else comes along.
