@@ -233,6 +233,11 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
             to(card, stored)
         }
         ("POST", "/incident-monitor/security/reassessments") => to("", json!({})),
+        // A finding that is always there: nothing sets a retention period.
+        ("PATCH", "/incident-monitor/security/findings/{fingerprint}") => {
+            let checks = admin.get("/incident-monitor/security/posture-checks?rules=retention_unset").ok();
+            to(&text(&checks["findings"][0]["fingerprint"]), json!({ "owner": unique }))
+        }
         ("POST", "/auth/tokens") => to("", json!({ "name": unique })),
         ("POST", "/auth/tokens/{id}/revoke") => {
             to(&text(&admin.post("/auth/tokens", json!({ "name": unique })).ok()["token"]["token_id"]), json!({}))

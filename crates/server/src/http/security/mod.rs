@@ -1,9 +1,12 @@
 //! Assessment over HTTP: inventory, posture, probes, cards, reports. Nothing here reaches out or changes what it judges.
 
 mod cards;
+mod findings;
 mod inventory;
 mod metrics;
+mod posture;
 mod probes;
+mod reach;
 mod reassessments;
 mod report;
 mod scenarios;
@@ -23,6 +26,9 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(report::router())
         .merge(cards::router())
         .merge(reassessments::router())
+        .merge(posture::router())
+        .merge(findings::router())
+        .merge(reach::router())
 }
 
 /// A scoped intake key opens none of these doors, whatever else comes along.
