@@ -30,6 +30,7 @@ mod mcp_rpc;
 mod permissions;
 mod posture;
 mod preview;
+mod probes;
 mod publish;
 mod reach;
 mod reassess;
