@@ -51,12 +51,7 @@ fn receipt(incident: &str, at_ms: u64, status: DeliveryState, url: Option<&str>)
 }
 
 fn decision(id: &str, at_ms: u64, decision: Effect, approval: Option<&str>) -> DecisionFact {
-    DecisionFact {
-        decision_id: id.into(),
-        decision,
-        approval_id: approval.map(str::to_owned),
-        created_at_ms: at_ms,
-    }
+    DecisionFact { decision_id: id.into(), decision, approval_id: approval.map(str::to_owned), created_at_ms: at_ms }
 }
 
 fn measured(facts: &Facts) -> Maturity {
@@ -195,11 +190,13 @@ fn windows_and_thresholds() {
     let zero = Request { window_ms: Some(0), ..Request::default() };
     assert_eq!(settings(&zero, 2_000_000_000).unwrap().window.window_ms, DEFAULT_WINDOW_MS);
     let request = |body| serde_json::from_value::<Request>(body).unwrap();
-    let some = settings(&request(json!({ "thresholds": { "routeReadinessMin": 0.5, "drift_rate_delta_max": null } })), 1);
+    let some =
+        settings(&request(json!({ "thresholds": { "routeReadinessMin": 0.5, "drift_rate_delta_max": null } })), 1);
     let some = some.unwrap().thresholds;
     assert_eq!(some, Thresholds { route_readiness_min: 0.5, ..Thresholds::default() });
     for wrong in [-0.1, 1.1, 5.0] {
-        let refused = settings(&request(json!({ "thresholds": { "governance_confidence_min": wrong } })), 1).unwrap_err();
+        let refused =
+            settings(&request(json!({ "thresholds": { "governance_confidence_min": wrong } })), 1).unwrap_err();
         assert_eq!(refused.http_status(), 400);
         assert!(refused.message.contains("governance_confidence_min"), "{}", refused.message);
     }

@@ -50,7 +50,12 @@ fn only(probe: ProbeId) -> Options {
 }
 
 /// Target and status of every result of one probe.
-fn said(estate: &Estate, probe: ProbeId, findings: &[Finding], doors: Option<&DoorReport>) -> Vec<(String, ProbeStatus)> {
+fn said(
+    estate: &Estate,
+    probe: ProbeId,
+    findings: &[Finding],
+    doors: Option<&DoorReport>,
+) -> Vec<(String, ProbeStatus)> {
     let inventory = inventory(estate, &Viewer::Reviewer);
     let run = run(estate, &inventory, findings, doors, &only(probe));
     for result in &run.results {
@@ -135,31 +140,45 @@ fn mcp_destinations_are_ready_or_not() {
 #[test]
 fn a_high_risk_event_is_held() {
     let probe = ProbeId::RoutePreviewHighRiskApproval;
-    let off = json!({ "safety_defaults": { "require_approval_for_high_risk": false }, "default_destination_ids": ["gh"] });
+    let off =
+        json!({ "safety_defaults": { "require_approval_for_high_risk": false }, "default_destination_ids": ["gh"] });
     let on = json!({ "default_destination_ids": ["gh"] });
     let inside = json!({"destination_id": "t", "name": "t", "kind": "telemetry"});
     let cases = [
         (monitor(&[github()], on), ProbeStatus::Pass),
         (monitor(&[github()], off.clone()), ProbeStatus::Fail),
         (
-            monitor(&[inside], json!({ "safety_defaults": { "require_approval_for_high_risk": false },
-                "default_destination_ids": ["t"] })),
+            monitor(
+                &[inside],
+                json!({ "safety_defaults": { "require_approval_for_high_risk": false },
+                "default_destination_ids": ["t"] }),
+            ),
             ProbeStatus::Pass,
         ),
         (monitor(&[github()], json!({})), ProbeStatus::Blocked),
         (
             // A route of its own lifts what the default demands.
-            monitor(&[github()], json!({ "routes": [{ "route_id": "r", "name": "r", "destination_ids": ["gh"],
-                "approval_policy": "never", "match_route_tags": ["security_assessment"] }] })),
+            monitor(
+                &[github()],
+                json!({ "routes": [{ "route_id": "r", "name": "r", "destination_ids": ["gh"],
+                "approval_policy": "never", "match_route_tags": ["security_assessment"] }] }),
+            ),
             ProbeStatus::Fail,
         ),
     ];
     for (body, expected) in cases {
-        assert_eq!(said(&estate(body.clone()), probe, &[], None), of(&[("high_risk_synthetic_event", expected)]), "{body}");
+        assert_eq!(
+            said(&estate(body.clone()), probe, &[], None),
+            of(&[("high_risk_synthetic_event", expected)]),
+            "{body}"
+        );
     }
     // Routes of another tenant do not take a caller's event.
-    let mut other = estate(monitor(&[github()], json!({ "routes": [{ "route_id": "r", "name": "r",
-        "destination_ids": ["gh"], "approval_policy": "never", "match_tenant_ids": ["umbrella"] }] })));
+    let mut other = estate(monitor(
+        &[github()],
+        json!({ "routes": [{ "route_id": "r", "name": "r",
+        "destination_ids": ["gh"], "approval_policy": "never", "match_tenant_ids": ["umbrella"] }] }),
+    ));
     other.tenant = TenantContext::explicit("acme", "main");
     assert_eq!(said(&other, probe, &[], None), of(&[("high_risk_synthetic_event", ProbeStatus::Blocked)]));
     other.tenant = TenantContext::explicit("umbrella", "main");
@@ -189,7 +208,11 @@ fn webhooks_keep_to_the_rules_of_the_way_out() {
         ("https://127.0.0.1/in", ProbeStatus::Fail),
         ("https://user:pw@hooks.example.com/in", ProbeStatus::Fail),
     ] {
-        assert_eq!(said(&estate(monitor(&[hook(url)], json!({}))), probe, &[], None), of(&[("hook", expected)]), "{url}");
+        assert_eq!(
+            said(&estate(monitor(&[hook(url)], json!({}))), probe, &[], None),
+            of(&[("hook", expected)]),
+            "{url}"
+        );
     }
     let none = said(&estate(monitor(&[github()], json!({}))), probe, &[], None);
     assert_eq!(none, of(&[("no_webhook_destinations", ProbeStatus::NotApplicable)]));

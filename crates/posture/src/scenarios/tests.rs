@@ -100,7 +100,10 @@ fn each_default_scenario_fails_where_the_configuration_is_wrong_for_it() {
     alone("cross_system_dispute_escalates", loose_route("match_route_tags", "cross_system"));
     alone("prompt_injection_requires_approval", loose_route("match_risk_categories", "prompt_injection"));
     alone("low_confidence_missing_evidence_requires_approval", loose_route("match_confidence", "low"));
-    alone("recurring_denied_action_requires_approval", loose_route("match_event_types", "authority.denied_action.recurring"));
+    alone(
+        "recurring_denied_action_requires_approval",
+        loose_route("match_event_types", "authority.denied_action.recurring"),
+    );
     let destination = |id: &str| changed(|body| body["destinations"].as_array_mut().unwrap().push(github(id)));
     alone("excessive_agency_unknown_destination_blocked", destination("scenario-privileged-destination"));
     alone("cross_tenant_forged_binding_blocked", destination("scenario-cross-tenant-destination"));
