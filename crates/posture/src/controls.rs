@@ -167,7 +167,11 @@ pub fn theme(rule_id: &str) -> Option<Theme> {
         | rules::KEY_OVER_SCOPED
         | rules::KEY_UNKNOWN_PROJECT
         | rules::TOKEN_WITHOUT_EXPIRY => Theme::Credentials,
-        rules::AGENT_WITHOUT_SPONSOR | rules::DECLARED_WITHOUT_OWNER => Theme::Ownership,
+        rules::AGENT_WITHOUT_SPONSOR
+        | rules::DECLARED_WITHOUT_OWNER
+        | rules::CARD_MISSING
+        | rules::CARD_UNSIGNED
+        | rules::CARD_STALE => Theme::Ownership,
         rules::DECLARED_STALE => Theme::Inventory,
         rules::TOOL_DRIFT => Theme::Change,
         rules::SELF_WITHOUT_EXPORT => Theme::Custody,

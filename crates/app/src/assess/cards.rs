@@ -19,6 +19,7 @@ use tandem_posture::{
         subject::{automation_card, source_card},
     },
     declared::{Declared, DeclaredKind},
+    estate::Owned,
     evidence::ContextRun,
     inventory::inventory,
     posture::{self, check},
@@ -28,8 +29,6 @@ use utoipa::ToSchema;
 use super::viewer;
 use crate::{App, Page, PageRequest};
 
-/// Stored cards of a tenant that one answer uses.
-const MANY: usize = 50_000;
 /// The newest incidents and evidence packs that cards refer to.
 const INCIDENTS_LINKED: usize = 200;
 const PACKS_LINKED: usize = 20;
@@ -81,9 +80,11 @@ impl App {
         let estate = self.estate(ctx).await?;
         let inventory = inventory(&estate, &viewer(ctx));
         let findings = check(&estate, &inventory, &posture::Options::default()).findings;
-        let stored = self.all::<StoredCard>(&ctx.tenant.key(), "updated_at_ms", Vec::new(), MANY).await?;
+        // Where the implicit tenant and another one have a card of the same id, its own counts.
+        let own = |owned: &&Owned<StoredCard>| owned.tenant.key() == ctx.tenant.key();
+        let stored = estate.cards.iter().filter(|owned| !own(owned)).chain(estate.cards.iter().filter(own));
         let known = Known {
-            stored: stored.iter().map(|row| (row.value.card_id.as_str(), &row.value)).collect(),
+            stored: stored.map(|owned| (owned.value.card_id.as_str(), &owned.value)).collect(),
             findings: &findings,
             links: self.card_links(ctx).await?,
         };

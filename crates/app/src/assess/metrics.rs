@@ -130,20 +130,16 @@ impl App {
         Ok(true)
     }
 
-    /// Tenants whose rows the caller sees: its own first, and for the implicit one all others that own rows.
+    /// Tenants whose rows the caller sees: its own, or all for the implicit one.
     pub(crate) async fn seen_tenants(
         &self,
         ctx: &OpContext,
         collection: &'static Collection,
     ) -> Result<Vec<TenantKey>, Failure> {
-        let own = ctx.tenant.key();
-        if !ctx.tenant.is_local_implicit() {
-            return Ok(vec![own]);
+        match ctx.tenant.is_local_implicit() {
+            true => self.store().tenants(collection).await.map_err(store_failure),
+            false => Ok(vec![ctx.tenant.key()]),
         }
-        let mut tenants = self.store().tenants(collection).await.map_err(store_failure)?;
-        tenants.retain(|tenant| *tenant != own);
-        tenants.insert(0, own);
-        Ok(tenants)
     }
 
     /// Incidents that the audit log names in a publish since then.

@@ -29,14 +29,20 @@ impl App {
             check(&estate, &inventory, &options)
         });
         let mut checks = judged.await.map_err(|_| Failure::of(Code::Internal))?;
+        self.with_lifecycles(ctx, &mut checks).await?;
+        Ok(checks)
+    }
+
+    /// Puts beside each finding what is recorded of it.
+    pub(super) async fn with_lifecycles(&self, ctx: &OpContext, checks: &mut PostureChecks) -> Result<(), Failure> {
         if checks.findings.is_empty() {
-            return Ok(checks);
+            return Ok(());
         }
         let mut known: HashMap<String, Lifecycle> = self.lifecycles(ctx).await?;
         for finding in &mut checks.findings {
             finding.lifecycle = known.remove(&finding.fingerprint).map(|life| life.at(ctx.now_ms));
         }
-        Ok(checks)
+        Ok(())
     }
 
     async fn lifecycles(&self, ctx: &OpContext) -> Result<HashMap<String, Lifecycle>, Failure> {

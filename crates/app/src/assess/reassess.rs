@@ -18,7 +18,9 @@ use tandem_posture::{
     finding::Finding,
     inventory::{Viewer, inventory},
     lifecycle::{LiveFinding, reconcile},
+    metrics,
     posture::{self, check, table},
+    probes,
     reassess::{
         self, Cause, Change, Complete, Held, ListCounts, Mark, Observed, Reassessment, ReassessmentBlock,
         ReassessmentList, ReassessmentRun, ReassessmentScope, SCOPES, ScheduleRow, ScopeId, ScopeState, Trigger, With,
@@ -26,6 +28,7 @@ use tandem_posture::{
     scenarios,
 };
 
+use super::probe_options;
 use crate::{App, decide_again, store_failure, tenant_of};
 
 /// Live findings of a tenant at most.
@@ -56,7 +59,7 @@ impl App {
     pub async fn reassessments(&self, ctx: &OpContext, limit: usize) -> Result<ReassessmentList, Failure> {
         let block = self.reassessment_block(ctx).await?;
         let mut records: Vec<Reassessment> = Vec::new();
-        for tenant in self.seen_tenants(ctx, Reassessment::COLLECTION).await? {
+        for tenant in self.scheduled_tenants(ctx, Reassessment::COLLECTION).await? {
             let rows = self.all::<Reassessment>(&tenant, "generated_at_ms", Vec::new(), limit).await?;
             records.extend(rows.into_iter().map(|row| row.value));
         }
@@ -81,7 +84,7 @@ impl App {
     /// Where every scope stands that the caller may see. A read.
     pub(crate) async fn reassessment_block(&self, ctx: &OpContext) -> Result<ReassessmentBlock, Failure> {
         let mut schedule: Vec<ScheduleRow> = Vec::new();
-        for tenant in self.seen_tenants(ctx, &SCOPES).await? {
+        for tenant in self.scheduled_tenants(ctx, &SCOPES).await? {
             let settings = self.snapshot(&tenant).await?;
             let states = self.scope_states(&tenant).await?;
             for id in reassess::scopes(&settings.config, &tenant_of(&tenant)) {
@@ -90,6 +93,22 @@ impl App {
             }
         }
         Ok(ReassessmentBlock::of(schedule))
+    }
+
+    /// The caller's tenant, whether it owns rows or not, and for the implicit one all others that do.
+    async fn scheduled_tenants(
+        &self,
+        ctx: &OpContext,
+        collection: &'static tandem_core::record::Collection,
+    ) -> Result<Vec<TenantKey>, Failure> {
+        let own = ctx.tenant.key();
+        if !ctx.tenant.is_local_implicit() {
+            return Ok(vec![own]);
+        }
+        let mut tenants = self.store().tenants(collection).await.map_err(store_failure)?;
+        tenants.retain(|tenant| *tenant != own);
+        tenants.insert(0, own);
+        Ok(tenants)
     }
 
     pub(crate) async fn scope_states(&self, tenant: &TenantKey) -> Result<Vec<ScopeState>, Failure> {
@@ -138,12 +157,25 @@ impl App {
             narrow(&mut estate, id);
         }
         let tenant = estate.tenant.clone();
-        // Whoever asks, the same is judged.
-        let inventory = inventory(&estate, &Viewer::Reviewer);
-        let findings = check(&estate, &inventory, &posture::Options::default()).findings;
-        let mut observed: Vec<Observed> = reassess::of_findings(&findings).collect();
-        for pack in scenarios::built_in() {
-            observed.extend(reassess::of_scenarios(&scenarios::evaluate(&estate, &pack, &[]), &tenant));
+        let packs = self.packs();
+        // Seconds of work on a large estate, which requests must not wait for.
+        let judged = tokio::task::spawn_blocking(move || {
+            // Whoever asks, the same is judged.
+            let inventory = inventory(&estate, &Viewer::Reviewer);
+            let findings = check(&estate, &inventory, &posture::Options::default()).findings;
+            let mut observed: Vec<Observed> = reassess::of_findings(&findings).collect();
+            for pack in packs {
+                observed.extend(reassess::of_scenarios(&scenarios::evaluate(&estate, &pack, &[]), &estate.tenant));
+            }
+            (estate, inventory, findings, observed)
+        });
+        let (estate, inventory, findings, mut observed) = judged.await.map_err(|_| Failure::of(Code::Internal))?;
+        let probes = self.probe(&estate, &inventory, &probe_options(&probes::Request::default())?).await;
+        observed.extend(reassess::of_probes(&probes, &tenant));
+        if whole {
+            let settings = metrics::settings(&metrics::Request::default(), ctx.now_ms)?;
+            let measured = self.maturity(ctx, &estate, &inventory, &settings).await?;
+            observed.extend(reassess::of_metrics(&measured, &tenant));
         }
         Ok(Sight { observed, findings: whole.then_some(findings) })
     }
@@ -279,6 +311,7 @@ fn narrow(estate: &mut Estate, id: &ScopeId) {
     estate.actions.retain(|row| row.tenant.key() == key);
     estate.agents.retain(|row| row.tenant.key() == key);
     estate.declared.retain(|row| row.tenant.key() == key);
+    estate.cards.retain(|row| row.tenant.key() == key);
 }
 
 #[cfg(test)]

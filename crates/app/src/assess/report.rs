@@ -18,7 +18,7 @@ use tandem_posture::{
     inventory::inventory,
     metrics,
     posture::{self, Options},
-    probes::{self, ProbeMode},
+    probes,
     report::{
         AuditLedger, HISTORY, IncidentRow, Material, PREDICATE_TYPE, RECORDS, ReceiptRow, RecordRow, Report, Request,
         build, predicate,
@@ -53,33 +53,43 @@ impl App {
         let probe_options = probe_options(&wanted)?;
         let settings = metrics::settings(&metrics_request(request, ctx.now_ms), ctx.now_ms)?;
 
-        let estate = self.estate(ctx).await?;
-        let inventory = inventory(&estate, &viewer(ctx));
-        let posture = posture::check(&estate, &inventory, &options);
+        let (estate, viewer) = (self.estate(ctx).await?, viewer(ctx));
+        // A large estate keeps a core busy for a while; other requests do not wait for it.
+        let (estate, inventory, mut posture, scenarios) = apart(move || {
+            let inventory = inventory(&estate, &viewer);
+            let posture = posture::check(&estate, &inventory, &options);
+            let pack = built_in().into_iter().find(|pack| pack.pack_id == DEFAULT_PACK).unwrap_or_default();
+            let scenarios = evaluate(&estate, &pack, &[]);
+            (estate, inventory, posture, scenarios)
+        })
+        .await?;
+        self.with_lifecycles(ctx, &mut posture).await?;
         let probes = self.probe(&estate, &inventory, &probe_options).await;
-        debug_assert!(include_probes || probes.probe_policy.mode == ProbeMode::Disabled);
-        let default_pack = built_in().into_iter().find(|pack| pack.pack_id == DEFAULT_PACK).unwrap_or_default();
-        let scenarios = evaluate(&estate, &default_pack, &[]);
         let maturity = self.maturity(ctx, &estate, &inventory, &settings).await?;
         let incidents: Vec<Incident> = self.newest(ctx, request, |row: &Incident| row.updated_at_ms).await?;
         let receipts: Vec<Post> = self.newest(ctx, request, |row: &Post| row.updated_at_ms).await?;
         let (records, next_cursor) = self.records(ctx, request).await?;
-        let report = build(Material {
-            request,
-            preview: &export_preview(&estate, request),
-            estate: &estate,
-            inventory: &inventory,
-            posture: &posture,
-            probes: &probes,
-            include_probes,
-            scenarios: &scenarios,
-            maturity: &maturity,
-            incidents: incidents.iter().map(IncidentRow::of).collect(),
-            receipts: receipts.iter().map(ReceiptRow::of).collect(),
-            records,
-            next_cursor,
-            ledger: self.ledger_head(ctx, &estate).await?,
-        });
+        let ledger = self.ledger_head(ctx, &estate).await?;
+        let asked = request.clone();
+        let report = apart(move || {
+            build(Material {
+                request: &asked,
+                preview: &export_preview(&estate, &asked),
+                estate: &estate,
+                inventory: &inventory,
+                posture: &posture,
+                probes: &probes,
+                include_probes,
+                scenarios: &scenarios,
+                maturity: &maturity,
+                incidents: incidents.iter().map(IncidentRow::of).collect(),
+                receipts: receipts.iter().map(ReceiptRow::of).collect(),
+                records,
+                next_cursor,
+                ledger,
+            })
+        })
+        .await?;
         self.keep_report(ctx, request, report).await
     }
 
@@ -89,8 +99,13 @@ impl App {
         if request.persist_artifact.unwrap_or(true) {
             let (run, artifact) = (self.ports.ids.uuid(), self.ports.ids.uuid());
             let names = Names::new(RunType::Report, ctx.now_ms, &run.replace('-', ""), &artifact.replace('-', ""));
-            let body = render(&report.body());
-            let digest = tandem_core::text::sha256_hex(&body);
+            let (whole, body, digest) = apart(move || {
+                let body = render(&report.body());
+                let digest = tandem_core::text::sha256_hex(&body);
+                (report, body, digest)
+            })
+            .await?;
+            report = whole;
             let statement = dsse::statement(&names.path(), &digest, PREDICATE_TYPE, predicate(&report, &names.run_id));
             let attestation = dsse::seal(self.signer().await?, dsse::IN_TOTO, &statement);
             let (puts, kept) = pack(ctx, &names, body, Some(attestation.clone()));
@@ -219,6 +234,11 @@ impl App {
             }
         }
     }
+}
+
+/// Runs what only computes on a thread that may be kept busy.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Failure::of(Code::Internal))
 }
 
 fn invalid(why: &str) -> Failure {
