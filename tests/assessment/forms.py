@@ -81,13 +81,13 @@ def the_estate_has_something_wrong_everywhere():
 
 
 def a_risk_that_a_person_took_is_recorded():
-    # Findings are recorded by whoever runs a reassessment; without that route there is nothing to accept yet.
+    # A reassessment records what it finds; only what is recorded has a life.
     call("POST", "/incident-monitor/security/reassessments")
     rows = json.loads(call("GET", FINDINGS))["findings"]
     assert rows, "nothing was recorded"
     person = {"x-tandem-request-source": "control_panel", "x-tandem-actor-id": "ann"}
     seen["accepted"] = rows[0]["fingerprint"]
-    body = {"status": "accepted", "reason": "known", "expires_at_ms": rows[0]["last_seen_at_ms"] + 86_400_000}
+    body = {"accept": {"reason": "known", "expires_at_ms": rows[0]["last_seen_at_ms"] + 86_400_000}}
     call("PATCH", f"{FINDINGS}/{rows[0]['fingerprint']}", body, person)
 
 

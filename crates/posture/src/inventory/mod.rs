@@ -15,6 +15,7 @@ use tandem_core::tenant::TenantContext;
 use utoipa::ToSchema;
 
 pub use automation::{AgentRow, AutomationRow, ConnectionGrant, GateRow, McpPolicyRow, NodeRow, ToolPolicyRow};
+pub(crate) use governance::webhook_name;
 pub use governance::{
     ActionRow, ApprovalRequestRow, ApprovalWait, DecisionRow, ExternalSurfaces, PendingApproval, Surface,
     SurfaceTarget, Target, TenantRef,

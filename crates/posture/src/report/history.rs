@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tandem_core::{
+    destination::DestinationKind,
     incident::Incident,
     publish::digest::h,
     receipt::Post,
@@ -14,7 +15,7 @@ use tandem_core::{
 };
 use utoipa::ToSchema;
 
-use crate::run::facts::RowFact;
+use crate::{inventory::webhook_name, run::facts::RowFact};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ReportIncident)]
@@ -184,7 +185,11 @@ impl ReceiptRow {
             route_match_reason: clean_opt(post.route_match_reason.as_deref()),
             external_id: clean_opt(post.external_id.as_deref()),
             external_url: clean_opt(post.external_url.as_deref()),
-            target_ref: clean_opt(post.target_ref.as_deref()),
+            target_ref: match post.destination_kind {
+                // Its path may be all that protects it.
+                Some(DestinationKind::Webhook) => post.target_ref.as_deref().map(webhook_name),
+                Some(_) | None => clean_opt(post.target_ref.as_deref()),
+            },
             receipt_present: post.receipt.as_ref().is_some_and(|receipt| !receipt.is_null()),
             evidence_digest: post.evidence_digest.clone(),
             evidence_refs: clean_list(&post.evidence_refs),

@@ -64,10 +64,11 @@ fn no_answer_of_the_assessment_holds_a_secret() {
         json!("login with password=canary-password-0123 failed, see ghp_0123456789abcdefghijABCDEFGHIJ012345");
     report["event_payload"] = json!({ "authorization": "Bearer canary-password-0123" });
     let id = drafted(&client, report);
-    publish(&client, &id, json!({})).ok();
-    settled(&client, &id, "local", "posted");
     client.ask(&format!("/incident-monitor/drafts/{id}/triage-run")).ok();
     crate::support::triaged(&client, &id);
+    publish(&client, &id, json!({ "destination_ids": ["local", "hook"] })).ok();
+    settled(&client, &id, "local", "posted");
+    settled(&client, &id, "hook", "posted");
 
     let kept = client.post(REPORT, json!({ "include_raw_payloads": true, "include_draft_suggestions": true })).ok();
     let pack = &kept["evidence_pack"];
@@ -101,7 +102,9 @@ fn no_answer_of_the_assessment_holds_a_secret() {
             continue;
         }
         if item.get("get").is_some() {
-            answers.push((format!("GET {path}"), get(&client, path)));
+            // The one that needs to be asked something.
+            let asked = if path.ends_with("/reach") { format!("{path}?to=destination:hook") } else { path.clone() };
+            answers.push((format!("GET {path}"), get(&client, &asked)));
         }
         if item.get("post").is_some() {
             answers.push((format!("POST {path}"), post(&client, path)));
