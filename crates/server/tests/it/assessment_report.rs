@@ -123,7 +123,7 @@ fn a_report_has_all_its_sections_and_is_kept_with_its_row() {
     let key = VerifierKey::parse(&text(&manifest["public_key"])).unwrap();
     let envelope: Envelope = serde_json::from_value(report["attestation"].clone()).unwrap();
     assert_eq!(envelope.payload_type, "application/vnd.in-toto+json");
-    let statement: Value = serde_json::from_slice(&dsse::open(&envelope, &[key.clone()]).unwrap()).unwrap();
+    let statement: Value = serde_json::from_slice(&dsse::open(&envelope, std::slice::from_ref(&key)).unwrap()).unwrap();
     assert_eq!(statement["_type"], json!("https://in-toto.io/Statement/v1"));
     assert_eq!(statement["subject"][0]["digest"]["sha256"], pack["content_sha256"]);
     assert_eq!(statement["predicate"]["counts"], report["counts"]);
