@@ -18,6 +18,7 @@ pub mod posture;
 pub mod probes;
 pub mod reach;
 pub mod reassess;
+pub mod report;
 pub mod run;
 pub mod scenarios;
 pub mod tools;

@@ -22,6 +22,7 @@ pub use governance::{
 pub use mcp::{GovernedTool, McpInventory, ServerEntry};
 pub use monitor::{
     ApprovalRule, DataPresence, DestinationRow, KeyRow, MonitorRow, RouteMatchRow, RouteRow, SafetyRow, SourceRow,
+    destination_row,
 };
 pub use workflow::{
     DeclaredAgentRow, RegisteredAgentRow, RuntimeRow, TokenRow, ToolPolicyEntry, WorkflowHook, WorkflowRow,

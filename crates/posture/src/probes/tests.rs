@@ -191,7 +191,7 @@ fn what_is_not_ready_is_blocked() {
     let unready = json!({"destination_id": "gh", "name": "gh", "kind": "github_issue"});
     let open = json!({ "safety_defaults": { "block_unready_destinations": false }, "repo": null });
     assert_eq!(said(&estate(monitor(&[github()], open.clone())), probe, &[], None), of(&[("gh", ProbeStatus::Pass)]));
-    let closed = monitor(&[unready.clone()], json!({ "repo": null }));
+    let closed = monitor(std::slice::from_ref(&unready), json!({ "repo": null }));
     assert_eq!(said(&estate(closed), probe, &[], None), of(&[("gh", ProbeStatus::Pass)]));
     assert_eq!(said(&estate(monitor(&[unready], open)), probe, &[], None), of(&[("gh", ProbeStatus::Fail)]));
     let inside = json!({"destination_id": "t", "name": "t", "kind": "telemetry"});

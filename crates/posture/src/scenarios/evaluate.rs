@@ -90,6 +90,7 @@ struct Judged {
     id: Option<String>,
     status: ScenarioStatus,
     assertions: Vec<Assertion>,
+    expect: Expect,
     preview: RoutePreview,
     requested: Vec<String>,
 }
@@ -111,7 +112,7 @@ fn judge(estate: &Estate, pack: &Pack, scenario: &Scenario) -> ScenarioResult {
         description: scenario.description.clone(),
         status,
         passed: status == ScenarioStatus::Pass,
-        expected_behavior: expected(&scenario.expect),
+        expected_behavior: expected(decided.map_or(&scenario.expect, |judged| &judged.expect)),
         observed_behavior: observed(decided, &all, &failed),
         assertions: decided.map(|judged| judged.assertions.clone()).unwrap_or_default(),
         route_preview: decided.map(summary).unwrap_or_default(),
@@ -176,7 +177,7 @@ fn attempt(estate: &Estate, case: Case) -> Judged {
         true if assertions.iter().all(|assertion| assertion.ok) => ScenarioStatus::Pass,
         true => ScenarioStatus::Fail,
     };
-    Judged { id: case.id, status, assertions, preview, requested: asked.destination_ids }
+    Judged { id: case.id, status, assertions, expect: case.expect, preview, requested: asked.destination_ids }
 }
 
 /// The assertions, and whether there was something to judge.

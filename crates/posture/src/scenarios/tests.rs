@@ -176,7 +176,7 @@ fn each_discriminating_scenario_fails_where_the_configuration_is_wrong_for_it() 
     );
     finds(
         "forged_tenant_does_not_reach_tenant_destination",
-        "other:acme",
+        "other",
         changed(|body| body["routes"][0]["match_tenant_ids"] = json!([])),
     );
     finds(

@@ -132,3 +132,41 @@ async fn passes(mut handlers: Router, method: &Method, path: &str, key: &str, no
         Err(never) => match never {},
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::{get, post};
+
+    use super::*;
+    use crate::extract::{Anyone, Decider, IntakeAuth, Operator};
+
+    #[tokio::test]
+    async fn a_door_that_is_open_is_seen_and_not_entered() {
+        async fn entered() {
+            panic!("a dry run went in");
+        }
+        let router = Router::new()
+            .route("/operator", post(|_: Operator| entered()))
+            .route("/decider", get(|_: Decider| entered()))
+            .route("/anyone", post(|_: Anyone| entered()))
+            .route("/intake", get(|_: IntakeAuth| entered()));
+        for (method, path, open) in [
+            (Method::POST, "/operator", false),
+            (Method::GET, "/decider", false),
+            (Method::POST, "/anyone", true),
+            (Method::GET, "/intake", true),
+        ] {
+            assert_eq!(passes(router.clone(), &method, path, "tim_intake_x", 1).await, open, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_route_is_a_door() {
+        let all = doors();
+        assert!(all.len() > 100, "{}", all.len());
+        assert!(all.iter().all(|(_, path)| !path.contains('{')));
+        assert!(
+            all.iter().any(|(method, path)| *method == Method::DELETE && path == "/incident-monitor/drafts/dry-run")
+        );
+    }
+}

@@ -5,13 +5,16 @@
 
 mod answers;
 mod approval;
+mod assessment_report;
 mod audit;
 mod automation_events;
 mod automations;
 mod boot;
+mod canary;
 mod cards;
 mod concurrency;
 mod config;
+mod context_runs;
 mod crash;
 mod disk;
 mod executors;
@@ -25,8 +28,11 @@ mod mcp;
 mod mcp_publish;
 mod mcp_rpc;
 mod permissions;
+mod posture;
 mod preview;
+mod probes;
 mod publish;
+mod reach;
 mod reassess;
 mod redaction;
 mod reports;

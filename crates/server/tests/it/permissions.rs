@@ -152,6 +152,7 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         // What they ask is answered and forgotten.
         ("POST", "/incident-monitor/security/scenario-packs" | "/incident-monitor/security/governance-metrics") => None,
         ("POST", "/incident-monitor/security/assessment-probes") => to("", json!({})),
+        ("POST", "/incident-monitor/security/assessment-report") => to("", json!({})),
         // Needs lines that were read; the tests of log sources cover it.
         ("POST", "/incident-monitor/log-sources/{project_id}/{source_id}/replay-latest") => None,
         // They need an automation; the tests of governance make some.
@@ -232,6 +233,11 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
             to(card, stored)
         }
         ("POST", "/incident-monitor/security/reassessments") => to("", json!({})),
+        // A finding that is always there: nothing sets a retention period.
+        ("PATCH", "/incident-monitor/security/findings/{fingerprint}") => {
+            let checks = admin.get("/incident-monitor/security/posture-checks?rules=retention_unset").ok();
+            to(&text(&checks["findings"][0]["fingerprint"]), json!({ "owner": unique }))
+        }
         ("POST", "/auth/tokens") => to("", json!({ "name": unique })),
         ("POST", "/auth/tokens/{id}/revoke") => {
             to(&text(&admin.post("/auth/tokens", json!({ "name": unique })).ok()["token"]["token_id"]), json!({}))

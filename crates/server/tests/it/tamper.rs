@@ -50,6 +50,8 @@ fn shows(client: &Client, first_bad: u64) {
     };
     expected(&client.get("/audit/protected?limit=5").ok()["integrity"]);
     expected(&audit::manifest(client)["integrity"]);
+    let metrics = client.post("/incident-monitor/security/governance-metrics", json!({})).ok();
+    expected(&metrics["governance_maturity"]["integrity"]);
     let export = audit::export(client);
     let trailer: Value = serde_json::from_str(export.last().unwrap()).unwrap();
     expected(&trailer["integrity"]);
