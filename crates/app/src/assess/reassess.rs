@@ -63,7 +63,7 @@ impl App {
             let rows = self.all::<Reassessment>(&tenant, "generated_at_ms", Vec::new(), limit).await?;
             records.extend(rows.into_iter().map(|row| row.value));
         }
-        records.sort_by(|a, b| (b.generated_at_ms, b.version).cmp(&(a.generated_at_ms, a.version)));
+        records.sort_by_key(|record| std::cmp::Reverse((record.generated_at_ms, record.version)));
         records.truncate(limit);
         Ok(ReassessmentList {
             scope: ReassessmentScope::of(&ctx.tenant),
