@@ -17,6 +17,7 @@ use super::{metadata::CardMetadata, subject::CardKind};
 wire_enum! {
     /// What a person found.
     #[derive(Default)]
+    #[schema(as = DeploymentCardOutcome)]
     pub enum ReviewOutcome {
         #[default]
         Approved = "approved",
@@ -27,6 +28,7 @@ wire_enum! {
 
 wire_enum! {
     /// How a stored card stands.
+    #[schema(as = DeploymentCardStatus)]
     pub enum CardStatus {
         /// Nobody signed this version.
         Unsigned = "unsigned",

@@ -12,6 +12,7 @@ use crate::inventory::{AuthorityInventory, AutomationRow, Inventory, SourceRow, 
 
 wire_enum! {
     /// Cards are listed in this order.
+    #[schema(as = DeploymentCardKind)]
     pub enum CardKind {
         SelfMonitoring = "tandem_self_monitoring",
         Automation = "automation",

@@ -12,6 +12,7 @@ use super::trigger::Trigger;
 use crate::finding::Severity;
 
 wire_enum! {
+    #[schema(as = ReassessedFindingStatus)]
     pub enum FindingStatus {
         New = "new",
         Recurring = "recurring",

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use tandem_core::{config::Config, wire_enum};
 
 wire_enum! {
+    /// Why a scope is assessed again.
+    #[schema(as = ReassessmentReason)]
     pub enum Trigger {
         Scheduled = "scheduled",
         Manual = "manual",

@@ -202,6 +202,38 @@ fn automations_and_tools_are_reasons_and_can_be_switched_off() {
 }
 
 #[test]
+fn a_run_keeps_the_life_of_findings_and_counts_what_failed_beside_the_rules() {
+    let server = launch("reassess-living").start();
+    let client = server.client();
+    configure(&client, json!({ "destinations": [webhook("open"), bodies::telemetry("local")] }));
+    let live = |status: &str| {
+        let rows = crate::support::all(&client, "/incident-monitor/security/findings", "findings");
+        let of = |row: &&Value| {
+            row["rule_id"] == json!("external_destination_without_approval") && row["status"] == json!(status)
+        };
+        rows.iter().filter(of).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(live("open").len(), 0, "reading keeps nothing");
+    let first = client.ask(PATH).ok()["reassessment"].clone();
+    let open = live("open");
+    assert_eq!(open.len(), 1);
+    let findings = first["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|finding| finding["fingerprint"] == open[0]["fingerprint"]), "{first}");
+    assert!(findings.iter().any(|finding| finding["scope"] == json!("destination:open")), "{first}");
+    // The webhook has no secret: a probe says so, and no rule does.
+    let of_probe = findings.iter().find(|finding| text(&finding["rule_id"]).starts_with("probe."));
+    let of_probe = of_probe.unwrap_or_else(|| panic!("no probe failed: {first}"));
+    assert_eq!(text(&of_probe["fingerprint"]).len(), 32);
+    client.ask(PATH).ok();
+    assert_eq!(live("open")[0]["occurrence_count"], json!(2));
+    configure(&client, json!({}));
+    let last = client.ask(PATH).ok()["reassessment"].clone();
+    assert!(last["comparison"]["resolved_fingerprints"].as_array().unwrap().contains(&open[0]["fingerprint"]));
+    assert_eq!((live("open").len(), live("resolved").len()), (0, 1));
+    audit::assert_verified(&client);
+}
+
+#[test]
 fn the_cadence_and_bound_tenants_are_kept() {
     let server = launch("reassess-cadence").start();
     let client = server.client();
