@@ -1,8 +1,7 @@
 """The published Python client, unmodified, through every method of its incident monitor.
 
-One flow, as an operator lives it: configure, report, read, decide, publish, check the receipts, pause, clean up. Methods
-under /security/ belong to another part of the server and are not called; a method that was added to the client and is
-called nowhere fails the last step.
+One flow, as an operator lives it: configure, report, read, decide, publish, check the receipts, assess, pause, clean up. A
+method that was added to the client and is called nowhere fails the last step.
 
 Reads TANDEM_URL, TANDEM_TOKEN, HOOK_SECRET_NAME and HOOK_SECRET. Prints one line a step and the totals.
 """
@@ -20,13 +19,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 from tandem_client import TandemClient
 
-SECURITY = {
-    "get_authority_inventory",
-    "get_posture_checks",
-    "run_assessment_probes",
-    "generate_assessment_report",
-    "generate_deployment_cards",
-}
+PROBES = {
+    "approval_required_tool_policy", "destination_readiness_fail_closed", "mcp_tool_allowlist",
+    "route_preview_high_risk_approval", "scoped_intake_restriction", "webhook_url_policy",
+}  # fmt: skip
 READINESS = {
     "config_valid", "repo_valid", "mcp_server_present", "mcp_connected", "github_read_ready", "github_write_ready",
     "selected_model_ready", "ingest_ready", "publish_ready", "runtime_ready", "destination_ready", "source_ready",
@@ -402,6 +398,67 @@ async def flow(client):
         equal((await monitor.publish_draft(draft))["action"], "post_webhook")
         equal(len(hook.kept), 3)
 
+    async def the_inventory_names_what_there_is_without_its_secrets():
+        inventory = await monitor.get_authority_inventory()
+        equal(inventory.schema_version, 1)
+        sections = inventory.model_dump()["inventory"]
+        equal([row["destination_id"] for row in sections["destinations"]], ["hook", "lines", "memory"])
+        equal(sections["destinations"][0]["webhook_secret_ref_present"], True)
+        assert os.environ["HOOK_SECRET_NAME"] not in inventory.model_dump_json()
+        assert hook.url not in inventory.model_dump_json()
+        assert all(isinstance(count, int) for count in inventory.counts.values()), inventory.counts
+
+    async def posture_is_checked_by_rule_and_severity():
+        checks = await monitor.get_posture_checks()
+        equal((checks.schema_version, checks.findings != []), (1, True))
+        rule = "external_destination_without_approval"
+        one = await monitor.get_posture_checks(mode="enabled", rules=[rule], min_severity="medium")
+        equal({row.rule_id for row in one.findings}, {rule})
+        none = await monitor.get_posture_checks(disabled_rules=[rule])
+        assert rule not in {row.rule_id for row in none.findings}
+        equal((await monitor.get_posture_checks(mode="disabled")).findings, [])
+
+    async def probes_are_run_and_kept():
+        run = await monitor.run_assessment_probes(mode="dry_run")
+        equal({row.probe_id for row in run.results}, PROBES)
+        pack = run.model_dump()["evidence_pack"]
+        equal(pack["persisted"], True)
+        one = await monitor.run_assessment_probes(probes=["webhook_url_policy"], include_draft_suggestions=False)
+        equal({row.probe_id for row in one.results}, {"webhook_url_policy"})
+
+    async def a_report_is_made_and_kept():
+        report = await monitor.generate_assessment_report()
+        equal((report.schema_version, len(report.sections)), (1, 15))
+        assert report.markdown_summary.startswith("# Incident Monitor Security Gap Assessment")
+        pack = report.evidence_pack if isinstance(report.evidence_pack, dict) else report.evidence_pack.model_dump()
+        equal(pack["persisted"], True)
+        kept = await client.incident_monitor._http.get(
+            f"/context/runs/{pack['context_run_id']}/artifacts/{pack['artifact_id']}"
+        )
+        equal(hashlib.sha256(kept.content).hexdigest(), pack["content_sha256"])
+        small = await monitor.generate_assessment_report(
+            from_ms=1, source_kind="tandem_monitor", min_severity="high", probes=["webhook_url_policy"],
+            include_probe_results=True, include_draft_suggestions=True, persist_artifact=False,
+            route_destination_ids=["hook"], include_raw_payloads=True,
+        )  # fmt: skip
+        text = small.model_dump_json()
+        assert "hunter2" not in text and os.environ["HOOK_SECRET"] not in text
+
+    async def deployment_cards_are_made():
+        cards = await monitor.generate_deployment_cards(
+            defaults={"business_owner": "ann", "accountable_team": "core"},
+            metadata={"tandem:self_monitoring:incident_monitor": {"purpose": "watches failures"}},
+            include_markdown=True, include_raw_inventory=True,
+        )  # fmt: skip
+        own = cards.model_dump()["cards"][0]
+        equal((own["card_id"], own["intended_purpose"]), ("tandem:self_monitoring:incident_monitor", "watches failures"))
+        assert cards.markdown_export.startswith("# Incident Monitor Deployment Cards")
+
+    async def the_audit_of_the_memory_is_read():
+        audit = await client.memory.audit(limit=10)
+        equal((audit.count, len(audit.entries) > 0), (len(audit.entries), True))
+        equal((await client.memory.audit(run_id="none")).count, 0)
+
     automations = client.automations_v2
 
     async def an_automation_lives_from_create_to_delete():
@@ -506,7 +563,7 @@ async def flow(client):
 
     async def every_method_was_called():
         public = {name for name, _ in inspect.getmembers(monitor.monitor, inspect.ismethod) if not name.startswith("_")}
-        equal(sorted(public - SECURITY - monitor.called), [])
+        equal(sorted(public - monitor.called), [])
 
     steps = [step for step in list(locals().values()) if inspect.iscoroutinefunction(step)]
     return await Suite().run(steps)

@@ -11,6 +11,8 @@ use tandem_core::{
     tenant::TenantKey,
 };
 
+use tandem_posture::reassess::{self, Mark};
+
 use crate::{App, decide_again};
 
 /// The row of every save, also of one that pauses; pause and resume calls have rows of their own.
@@ -128,7 +130,15 @@ impl App {
             let payload = config::diff(&current, &next);
             let record = StoredConfig { config: next };
             let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
-            let commit = Commit::new(ctx).put(Put::of(&record, expect)).audit(self.event_id(), event_type, payload);
+            let changes = match record.config.reassessment.change_triggers_enabled {
+                true => reassess::of_config(&current, &record.config),
+                false => Vec::new(),
+            };
+            let scopes = Some(reassess::scopes(&record.config, &ctx.tenant));
+            let commit = Commit::new(ctx)
+                .put(Put::of(&record, expect))
+                .write(self.marked(Mark { changes, scopes, at_once: true }))
+                .audit(self.event_id(), event_type, payload);
             self.store().commit(commit).await.map_err(crate::store_failure)?;
             let snapshot = Arc::new(Snapshot { config: record.config, version: version + 1 });
             self.hub.changed.notify_waiters();

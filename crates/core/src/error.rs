@@ -87,8 +87,11 @@ codes! {
     AssessmentReportAdminRequired "INCIDENT_MONITOR_ASSESSMENT_REPORT_ADMIN_REQUIRED" 403 false "Assessment reports need a full token; a scoped intake key may not come along.";
     DeploymentCardsAdminRequired "INCIDENT_MONITOR_DEPLOYMENT_CARDS_ADMIN_REQUIRED" 403 false "Deployment cards need a full token; a scoped intake key may not come along.";
     ScenarioPacksAdminRequired "INCIDENT_MONITOR_SCENARIO_PACKS_ADMIN_REQUIRED" 403 false "Scenario packs, governance metrics and reassessments need a full token; a scoped intake key may not come along.";
+    DeploymentCardNotFound "INCIDENT_MONITOR_DEPLOYMENT_CARD_NOT_FOUND" 404 false "No such automation, workflow or source, or nothing is stored of its card.";
+    DeploymentCardChanged "INCIDENT_MONITOR_DEPLOYMENT_CARD_CHANGED" 409 false "The card is not the version that was looked at; `version` is the one in force.";
     ContextRunNotFound "CONTEXT_RUN_NOT_FOUND" 404 false "No such run.";
     EvidenceArtifactNotFound "EVIDENCE_ARTIFACT_NOT_FOUND" 404 false "The run has no such artifact, or its body was dropped.";
+    EvidenceTampered "EVIDENCE_ARTIFACT_TAMPERED" 409 false "The stored artifact is not what was recorded; its digest does not fit.";
     AuditAdminRequired "AUDIT_ADMIN_REQUIRED" 403 false "The audit log needs a full token or the control panel.";
     CreationDisabled "AUTOMATION_V2_CREATION_DISABLED" 403 false "Creation of automations is switched off.";
     AgentCreationPaused "AUTOMATION_V2_AGENT_CREATION_PAUSED" 403 false "A person has paused this agent.";

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::posture::table as rules;
 
 wire_enum! {
+    #[schema(as = ControlFramework)]
     pub enum Framework {
         EuAiAct = "eu_ai_act",
         NistAiRmf = "nist_ai_rmf",
@@ -19,6 +20,7 @@ wire_enum! {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ControlReference)]
 pub struct Control {
     pub framework: Framework,
     /// `Art. 14`, `MANAGE 2.4`, `A.6.2.8`, `CC6.1`, …
@@ -28,6 +30,7 @@ pub struct Control {
 }
 
 wire_enum! {
+    #[schema(as = ControlTheme)]
     pub enum Theme {
         HumanOversight = "human_oversight",
         LeastAuthority = "least_authority",
@@ -167,7 +170,11 @@ pub fn theme(rule_id: &str) -> Option<Theme> {
         | rules::KEY_OVER_SCOPED
         | rules::KEY_UNKNOWN_PROJECT
         | rules::TOKEN_WITHOUT_EXPIRY => Theme::Credentials,
-        rules::AGENT_WITHOUT_SPONSOR | rules::DECLARED_WITHOUT_OWNER => Theme::Ownership,
+        rules::AGENT_WITHOUT_SPONSOR
+        | rules::DECLARED_WITHOUT_OWNER
+        | rules::CARD_MISSING
+        | rules::CARD_UNSIGNED
+        | rules::CARD_STALE => Theme::Ownership,
         rules::DECLARED_STALE => Theme::Inventory,
         rules::TOOL_DRIFT => Theme::Change,
         rules::SELF_WITHOUT_EXPORT => Theme::Custody,

@@ -13,7 +13,7 @@ use tandem_core::{
     tenant::TenantContext,
 };
 
-use crate::declared::Declared;
+use crate::{cards::StoredCard, declared::Declared};
 
 /// A value with the tenant that it belongs to. The local implicit tenant sees those of all.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +48,8 @@ pub struct Estate {
     pub tools: Vec<ToolRow>,
     pub destinations: Vec<DestinationReadiness>,
     pub sources: Vec<SourceReadiness>,
+    /// Stored deployment cards.
+    pub cards: Vec<Owned<StoredCard>>,
     /// Of the tenant's audit log.
     pub integrity: Integrity,
 }
@@ -72,6 +74,7 @@ impl Estate {
             tools: Vec::new(),
             destinations: Vec::new(),
             sources: Vec::new(),
+            cards: Vec::new(),
             integrity: Integrity::EMPTY,
         }
     }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::lifecycle::Lifecycle;
 
 wire_enum! {
+    #[schema(as = PostureSeverity)]
     pub enum Severity {
         Low = "low",
         Medium = "medium",
@@ -118,6 +119,7 @@ pub struct DraftSuggestion {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = PostureFinding)]
 pub struct Finding {
     /// `bpf_` and 16 hex characters of the fingerprint.
     pub finding_id: String,

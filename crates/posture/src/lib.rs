@@ -5,6 +5,7 @@
 //! or reaches out, and nothing here changes what it judges.
 
 pub mod boundary;
+pub mod cards;
 pub mod controls;
 pub mod declared;
 pub mod estate;
@@ -16,6 +17,8 @@ pub mod metrics;
 pub mod posture;
 pub mod probes;
 pub mod reach;
+pub mod reassess;
+pub mod report;
 pub mod run;
 pub mod scenarios;
 pub mod tools;

@@ -19,6 +19,7 @@ use crate::finding::{AffectedObject, EvidenceRef, Finding, Severity};
 
 wire_enum! {
     #[derive(Default)]
+    #[schema(as = FindingLifeStatus)]
     pub enum LifeStatus {
         #[default]
         Open = "open",
@@ -31,6 +32,7 @@ wire_enum! {
 
 /// A risk that somebody took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AcceptedRisk)]
 pub struct Acceptance {
     pub by: ActorRef,
     pub reason: String,

@@ -17,13 +17,15 @@ pub fn merged(mut base: Value, over: Value) -> Value {
     base
 }
 
-/// An enabled monitor with one local telemetry destination as its default.
+/// An enabled monitor with one local telemetry destination as its default. Changes are no reason to assess it again, so
+/// that the log holds what a test did and nothing else.
 pub fn config(over: Value) -> Value {
     let base = json!({
         "enabled": true,
         "repo": REPO,
         "destinations": [telemetry("local")],
         "default_destination_ids": ["local"],
+        "reassessment": { "change_triggers_enabled": false },
     });
     merged(base, over)
 }

@@ -8,7 +8,7 @@ use super::{
     postgres::Postgres,
     report::{Counts, Report},
     server::{HOOK_SECRET, Server, TOKEN},
-    tools::Clients,
+    tools::{Clients, Forms},
 };
 use crate::{cargo, process};
 
@@ -118,6 +118,17 @@ pub fn trackers(report: &mut Report, work: &Work, binary: &Path, node: &Path) {
         suite.arg("trackers.mjs").current_dir(node);
         with_server(&mut suite, &server);
         let shown = process::show(&mut suite);
+        server.stop().and(shown)
+    });
+}
+
+/// The forms of an assessment report, judged by the programs that read them.
+pub fn forms(report: &mut Report, work: &Work, binary: &Path, forms: &Forms) {
+    report.suite("SARIF, OCSF and OSCAL by their readers", Counts::of_closing_line, || {
+        let server = Server::start(binary, &work.dir, "forms", None)?;
+        let mut suite = Command::new(&forms.python);
+        suite.arg(cargo::root().join("tests/assessment/forms.py")).env("SARIF_SCHEMA", &forms.sarif_schema);
+        let shown = process::show(with_server(&mut suite, &server));
         server.stop().and(shown)
     });
 }

@@ -42,6 +42,9 @@ pub fn run(extent: Extent) -> Result<(), String> {
             if let Some(node) = report.need("install the MCP servers", || tools::mcp(&work.dir)) {
                 clients::mcp(&mut report, &work, &binary, &node);
             }
+            if let Some(forms) = report.need("install the readers of reports", || tools::forms(&work.dir)) {
+                clients::forms(&mut report, &work, &binary, &forms);
+            }
             report.gate("demo", || shown(std::process::Command::new(&binary).arg("demo")));
         }
     }

@@ -21,15 +21,28 @@ pub struct Clients {
 }
 
 pub fn clients(work: &Path) -> Result<Clients, String> {
-    let venv = python(&work.join("python"))?;
+    let venv = python(&work.join("python"), &cargo::root().join("tests/clients/requirements.txt"))?;
     let node = node(&work.join("node"))?;
     Ok(Clients { python: venv.join("bin/python"), schemathesis: venv.join("bin/schemathesis"), node })
 }
 
-/// A virtual environment with exactly the packages of `requirements.txt`. A marker says which list it was made from.
-fn python(venv: &Path) -> Result<PathBuf, String> {
-    let list = cargo::root().join("tests/clients/requirements.txt");
-    let wanted = read(&list)?;
+/// Where the forms of an assessment report find their judges.
+pub struct Forms {
+    pub python: PathBuf,
+    pub sarif_schema: PathBuf,
+}
+
+pub fn forms(work: &Path) -> Result<Forms, String> {
+    let from = cargo::root().join("tests/assessment");
+    let venv = python(&work.join("assessment-python"), &from.join("requirements.txt"))?;
+    let node = npm(&from, &work.join("assessment-node"), &[])?;
+    let schema = "node_modules/@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json";
+    Ok(Forms { python: venv.join("bin/python"), sarif_schema: node.join(schema) })
+}
+
+/// A virtual environment with exactly the packages of a list. A marker says which list it was made from.
+fn python(venv: &Path, list: &Path) -> Result<PathBuf, String> {
+    let wanted = read(list)?;
     let marker = venv.join("installed.txt");
     if fs::read_to_string(&marker).is_ok_and(|found| found == wanted) {
         return Ok(venv.to_owned());
@@ -42,7 +55,7 @@ fn python(venv: &Path) -> Result<PathBuf, String> {
     }
     retry(|| {
         let mut pip = Command::new(venv.join("bin/python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&list);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(list);
         capture(&mut pip)
     })?;
     fs::write(&marker, wanted).map_err(|error| error.to_string())?;

@@ -84,22 +84,12 @@ fn unknown(id: &str) -> Failure {
 }
 
 impl App {
-    /// The tenants whose rows the caller may see: its own, and for the implicit tenant those of all.
-    async fn visible<R: Record>(&self, ctx: &OpContext) -> Result<Vec<TenantKey>, Failure> {
-        let own = ctx.tenant.key();
-        if !ctx.tenant.is_local_implicit() {
-            return Ok(vec![own]);
-        }
-        let others = self.store().tenants(R::COLLECTION).await.map_err(store_failure)?;
-        Ok(std::iter::once(own.clone()).chain(others.into_iter().filter(|key| *key != own)).collect())
-    }
-
     pub(crate) async fn find_visible<R: Record>(
         &self,
         ctx: &OpContext,
         id: &str,
     ) -> Result<Option<(TenantKey, R)>, Failure> {
-        for tenant in self.visible::<R>(ctx).await? {
+        for tenant in self.seen_tenants(ctx, R::COLLECTION).await? {
             if let Some(found) = self.load::<R>(&tenant, id).await? {
                 return Ok(Some((tenant, found.value)));
             }

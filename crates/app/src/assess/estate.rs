@@ -15,6 +15,7 @@ use tandem_core::{
     source,
 };
 use tandem_posture::{
+    cards::StoredCard,
     declared::Declared,
     estate::{Estate, Owned},
     inventory::{AuthorityInventory, CAP, Viewer, inventory},
@@ -68,6 +69,7 @@ impl App {
             servers: self.mcp_server_rows(&tenant).await?.into_iter().map(|row| row.value).collect(),
             tools: self.plain::<ToolRow>(ctx, "fetched_at_ms").await?,
             sources: source::readiness(&config, &watchers, ctx.now_ms),
+            cards: self.everywhere::<StoredCard>(ctx, "updated_at_ms", all(), MANY).await?,
             integrity: self.integrity(&tenant).await?,
             destinations,
             config,

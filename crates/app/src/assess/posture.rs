@@ -1,17 +1,63 @@
-//! The posture of the caller's tenant. A read: stored lifecycles are shown, none is changed.
+//! The posture of the caller's tenant, and who reaches what in it. Reads: stored lifecycles are shown, none is changed.
 
-use tandem_core::{actor::OpContext, error::Failure};
+use std::collections::HashMap;
+
+use tandem_core::{
+    actor::OpContext,
+    error::{Code, Failure},
+};
 use tandem_posture::{
-    inventory,
+    inventory::inventory,
+    lifecycle::{Lifecycle, LiveFinding},
     posture::{Options, PostureChecks, check},
+    reach::{Ask, Reach, reach},
 };
 
 use super::viewer;
 use crate::App;
 
+/// Recorded findings that are read for one answer at most.
+pub(super) const MANY: usize = 200_000;
+
 impl App {
+    /// Judges the caller's estate by the rules. What is recorded of a finding stands beside it.
     pub async fn posture_checks(&self, ctx: &OpContext, options: &Options) -> Result<PostureChecks, Failure> {
-        let estate = self.estate(ctx).await?;
-        Ok(check(&estate, &inventory::inventory(&estate, &viewer(ctx)), options))
+        let (estate, viewer, options) = (self.estate(ctx).await?, viewer(ctx), options.clone());
+        // A large estate keeps a core busy for a while; other requests do not wait for it.
+        let judged = tokio::task::spawn_blocking(move || {
+            let inventory = inventory(&estate, &viewer);
+            check(&estate, &inventory, &options)
+        });
+        let mut checks = judged.await.map_err(|_| Failure::of(Code::Internal))?;
+        self.with_lifecycles(ctx, &mut checks).await?;
+        Ok(checks)
+    }
+
+    /// Puts beside each finding what is recorded of it.
+    pub(super) async fn with_lifecycles(&self, ctx: &OpContext, checks: &mut PostureChecks) -> Result<(), Failure> {
+        if checks.findings.is_empty() {
+            return Ok(());
+        }
+        let mut known: HashMap<String, Lifecycle> = self.lifecycles(ctx).await?;
+        for finding in &mut checks.findings {
+            finding.lifecycle = known.remove(&finding.fingerprint).map(|life| life.at(ctx.now_ms));
+        }
+        Ok(())
+    }
+
+    async fn lifecycles(&self, ctx: &OpContext) -> Result<HashMap<String, Lifecycle>, Failure> {
+        let tenant = ctx.tenant.key();
+        let rows = self.all::<LiveFinding>(&tenant, "last_seen_at_ms", Vec::new(), MANY).await?;
+        Ok(rows.into_iter().map(|row| (row.value.fingerprint, row.value.life)).collect())
+    }
+
+    /// Who can make what reach where.
+    pub async fn reach(&self, ctx: &OpContext, ask: &Ask) -> Result<Reach, Failure> {
+        let (estate, viewer, ask) = (self.estate(ctx).await?, viewer(ctx), ask.clone());
+        let answered = tokio::task::spawn_blocking(move || {
+            let inventory = inventory(&estate, &viewer);
+            reach(&estate, &inventory, &ask)
+        });
+        answered.await.map_err(|_| Failure::of(Code::Internal))?
     }
 }

@@ -15,6 +15,7 @@ use tandem_core::{
     record::{Commit, Expect, Put, Record, Versioned, Write},
     tenant::TenantKey,
 };
+use tandem_posture::reassess::Trigger;
 
 use super::mcp_key;
 use crate::{App, decide_again, store_failure};
@@ -144,6 +145,11 @@ impl App {
             for id in &listed.remove {
                 let (collection, id) = (ToolRow::COLLECTION, id.clone());
                 commit = commit.write(Write::Delete { collection, id, expect: Expect::Any });
+            }
+            let moved = [&listed.added, &listed.updated, &listed.removed, &listed.changed];
+            if moved.iter().any(|names| !names.is_empty()) {
+                let told = format!("tools of server {name}");
+                commit = commit.write(self.mark(ctx, Trigger::McpInventoryChange, told).await?);
             }
             let event = if was { "mcp.tools.refreshed" } else { "mcp.server.connected" };
             let payload = json!({

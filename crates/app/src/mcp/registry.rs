@@ -8,6 +8,7 @@ use tandem_core::{
     record::{Commit, Expect, Put, Record, Write},
     tenant::TenantKey,
 };
+use tandem_posture::reassess::Trigger;
 
 use super::{SERVERS, mcp_key};
 use crate::{App, decide_again, store_failure};
@@ -89,7 +90,11 @@ impl App {
             let event = if known.is_some() { "mcp.server.updated" } else { "mcp.server.added" };
             let expect = known.map_or(Expect::Absent, |known| Expect::Version(known.version));
             let payload = change(known.map(|known| &known.value), &row);
-            let commit = Commit::new(ctx).put(Put::of(&row, expect)).audit(self.event_id(), event, payload);
+            let told = format!("server {}", row.name);
+            let commit = Commit::new(ctx)
+                .put(Put::of(&row, expect))
+                .write(self.mark(ctx, Trigger::McpInventoryChange, told).await?)
+                .audit(self.event_id(), event, payload);
             self.store().commit(commit).await.map_err(store_failure)?;
             self.ports.mcp.close(&mcp_key(&tenant, &row.name)).await;
             let tools = self.mcp_tool_rows(&tenant, &row.name).await?;
@@ -107,7 +112,10 @@ impl App {
             self.mcp_command_known(&row)?;
             let payload = change(Some(&found.value), &row);
             let put = Put::update(&row, found.version);
-            let commit = Commit::new(ctx).put(put).audit(self.event_id(), "mcp.server.updated", payload);
+            let commit = Commit::new(ctx)
+                .put(put)
+                .write(self.mark(ctx, Trigger::McpInventoryChange, format!("server {name}")).await?)
+                .audit(self.event_id(), "mcp.server.updated", payload);
             self.store().commit(commit).await.map_err(store_failure)?;
             if anew {
                 self.ports.mcp.close(&mcp_key(&tenant, name)).await;
@@ -131,7 +139,8 @@ impl App {
                 commit = commit.write(delete(ToolRow::COLLECTION, tool.id(), Expect::Any));
             }
             let payload = json!({ "name": name, "transport": found.value.transport, "tools": tools.len() });
-            let commit = commit.audit(self.event_id(), "mcp.server.deleted", payload);
+            let mark = self.mark(ctx, Trigger::McpInventoryChange, format!("server {name}")).await?;
+            let commit = commit.write(mark).audit(self.event_id(), "mcp.server.deleted", payload);
             self.store().commit(commit).await.map_err(store_failure)?;
             self.ports.mcp.close(&mcp_key(&tenant, name)).await;
             Ok(())
@@ -176,7 +185,11 @@ impl App {
                 "accepted_hash": row.accepted_hash,
             });
             let put = Put::update(&row, found.version);
-            let commit = Commit::new(ctx).put(put).audit(self.event_id(), "mcp.tool.accepted", payload);
+            let told = format!("a tool of server {server}");
+            let commit = Commit::new(ctx)
+                .put(put)
+                .write(self.mark(ctx, Trigger::McpInventoryChange, told).await?)
+                .audit(self.event_id(), "mcp.tool.accepted", payload);
             self.store().commit(commit).await.map_err(store_failure)?;
             Ok(row)
         })

@@ -4,6 +4,7 @@
 pub mod deliver;
 mod destination;
 mod govern;
+mod reassess;
 pub mod runs;
 pub mod sync;
 pub mod tail;

@@ -241,6 +241,20 @@ pub(super) fn decisions(estate: &Estate) -> Vec<DecisionRow> {
     estate.decisions.iter().take(CAP).map(row).collect()
 }
 
+/// The target of an action. A webhook's address is withheld, because its path may be all that protects it; equal ones
+/// still have equal names.
+fn shown_target(capability: Option<&str>, target: Option<&str>) -> Target {
+    match (capability, target) {
+        (Some("webhook.post"), Some(url)) => Some(webhook_name(url)),
+        (_, target) => target.map(str::to_owned),
+    }
+}
+
+/// A name for a webhook's address that does not tell it.
+pub(crate) fn webhook_name(url: &str) -> String {
+    format!("webhook:{}", &tandem_core::publish::digest::h([url])[..16])
+}
+
 pub(super) fn surfaces(estate: &Estate, destinations: &[DestinationRow]) -> ExternalSurfaces {
     let surface = |row: &DestinationRow| Surface {
         source: "incident_monitor_destination".into(),
@@ -273,7 +287,7 @@ pub(super) fn surfaces(estate: &Estate, destinations: &[DestinationRow]) -> Exte
             context_run_id: action.context_run_id.clone(),
             capability_id: action.capability_id.clone(),
             provider: action.provider.clone(),
-            target: action.target.clone(),
+            target: shown_target(action.capability_id.as_deref(), action.target.as_deref()),
             approval_state: action.approval_state.clone(),
             idempotency_key_present: present(action.idempotency_key.as_deref()),
             receipt_present: action.receipt.as_ref().is_some_and(|receipt| !receipt.is_null()),

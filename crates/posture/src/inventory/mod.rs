@@ -15,6 +15,7 @@ use tandem_core::tenant::TenantContext;
 use utoipa::ToSchema;
 
 pub use automation::{AgentRow, AutomationRow, ConnectionGrant, GateRow, McpPolicyRow, NodeRow, ToolPolicyRow};
+pub(crate) use governance::webhook_name;
 pub use governance::{
     ActionRow, ApprovalRequestRow, ApprovalWait, DecisionRow, ExternalSurfaces, PendingApproval, Surface,
     SurfaceTarget, Target, TenantRef,
@@ -22,6 +23,7 @@ pub use governance::{
 pub use mcp::{GovernedTool, McpInventory, ServerEntry};
 pub use monitor::{
     ApprovalRule, DataPresence, DestinationRow, KeyRow, MonitorRow, RouteMatchRow, RouteRow, SafetyRow, SourceRow,
+    destination_row,
 };
 pub use workflow::{
     DeclaredAgentRow, RegisteredAgentRow, RuntimeRow, TokenRow, ToolPolicyEntry, WorkflowHook, WorkflowRow,
@@ -210,4 +212,4 @@ pub(crate) fn strings(value: Option<&Value>) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -66,6 +66,7 @@ pub struct Counts {
 
 /// The inventory that was judged, without its rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = PostureInventorySummary)]
 pub struct InventorySummary {
     pub schema_version: u32,
     pub generated_at_ms: u64,

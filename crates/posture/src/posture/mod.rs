@@ -5,6 +5,7 @@ mod answer;
 mod automations;
 mod credentials;
 pub(crate) mod declarations;
+mod deployment;
 mod destinations;
 mod findings;
 mod monitor;
@@ -133,6 +134,7 @@ fn findings(estate: &Estate, inventory: &AuthorityInventory, options: &Options) 
     servers::judge(inventory, &mut out);
     people::judge(estate, inventory, &mut out);
     declarations::judge(estate, &mut out);
+    deployment::judge(estate, inventory, &mut out);
     records::judge_log(estate, &mut out);
     out.into_vec()
 }

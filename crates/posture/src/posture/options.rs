@@ -15,6 +15,7 @@ use crate::finding::Severity;
 wire_enum! {
     /// `enabled` differs from `dry_run` in its label only: nothing is enforced by looking.
     #[derive(Default)]
+    #[schema(as = PostureMode)]
     pub enum Mode {
         #[default]
         DryRun = "dry_run",

@@ -63,6 +63,9 @@ rules! {
     DECLARED_SERVER_WITHOUT_ALLOWLIST "declared_server_without_allowlist" "mcp_allowlist_gap" Medium 1 "A declared agent or runtime may call every tool of a server.";
     DECLARED_STALE "declared_object_stale" "inventory_gap" Medium 1 "What was declared is no longer repeated.";
     DECLARED_WITHOUT_OWNER "declared_object_without_owner" "ownership_gap" Medium 1 "Nobody answers for something that was declared.";
+    CARD_MISSING "deployment_card_missing" "production_governance" Low 1 "No deployment card is stored of something that can act.";
+    CARD_UNSIGNED "deployment_card_unsigned" "production_governance" Low 1 "Nobody signed a deployment card off, or somebody rejected it.";
+    CARD_STALE "deployment_card_stale" "production_governance" Medium 1 "A deployment card is due for review, or its subject reaches something else.";
     LOG_TAMPERED "audit_log_tampered" "audit_gap" Critical 1 "The audit log is not what was signed.";
 }
 

@@ -375,10 +375,10 @@ fn declared(estate: &Estate, servers: &Servers<'_>, graph: &mut Graph) {
                 graph.step(node, to, format!("{place}.related"), Standing::None);
             }
         }
-        if let Some(workflow) = declared.spec.hooks.iter().find_map(|hook| hook.workflow_id.as_deref()) {
-            if let Some(to) = graph.known(Kind::Workflow, workflow).filter(|_| declared.kind == DeclaredKind::Hook) {
-                graph.step(node, to, format!("{place}.workflow_id"), Standing::None);
-            }
+        let workflow = declared.spec.hooks.iter().find_map(|hook| hook.workflow_id.as_deref());
+        let workflow = workflow.filter(|_| declared.kind == DeclaredKind::Hook);
+        if let Some(to) = workflow.and_then(|id| graph.known(Kind::Workflow, id)) {
+            graph.step(node, to, format!("{place}.workflow_id"), Standing::None);
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::{estate::Estate, inventory::AuthorityInventory};
 
 wire_enum! {
     /// What a path goes through.
+    #[schema(as = ReachKind)]
     pub enum Kind {
         Source = "source",
         IntakeKey = "intake_key",
@@ -75,6 +76,7 @@ impl Kind {
 
 wire_enum! {
     /// Whether a person stands on a step.
+    #[schema(as = ReachApproval)]
     pub enum Standing {
         None = "none",
         /// For high risk only, or by a rule of another system that Tandem does not enforce.

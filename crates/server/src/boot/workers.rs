@@ -28,6 +28,7 @@ impl Workers {
             tokio::spawn(govern(Arc::clone(app), wakes.clone(), stopping.clone())),
             tokio::spawn(tail(Arc::clone(app), wakes.clone(), stopping.clone())),
             tokio::spawn(runs(Arc::clone(app), wakes.clone(), stopping.clone())),
+            tokio::spawn(reassess(Arc::clone(app), wakes.clone(), stopping.clone())),
             every("checkpoint", Duration::from_secs(1), |app| Box::pin(async move { app.checkpoint_all().await })),
             every("key use", Duration::from_secs(5), |app| Box::pin(async move { app.flush_uses().await })),
             tokio::spawn(tend_mcp(Arc::clone(app), stopping.clone())),
@@ -241,5 +242,15 @@ async fn runs(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watc
         wakes.mark_unchanged();
         report("runs", app.runs_until_idle().await.map(|_| ()));
         rest(&app, JobKind::RunLease, &mut wakes, &mut stopping).await;
+    }
+}
+
+/// Scopes that are due for assessment. What was stored before there were scopes gets them first.
+async fn reassess(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
+    report("reassess", app.reassess_arrange().await);
+    while !*stopping.borrow() {
+        wakes.mark_unchanged();
+        report("reassess", app.reassess_due().await.map(|_| ()));
+        rest(&app, JobKind::Reassess, &mut wakes, &mut stopping).await;
     }
 }

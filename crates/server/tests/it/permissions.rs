@@ -123,6 +123,8 @@ fn agents_do_not_administer() {
         ("POST", "/mcp/gh/disconnect".into(), json!({})),
         ("POST", "/mcp/gh/refresh".into(), json!({})),
         ("POST", "/mcp/gh/tools/t/accept".into(), json!({})),
+        ("PUT", "/incident-monitor/security/deployment-cards/automation:a".into(), json!({ "metadata": {} })),
+        ("POST", "/incident-monitor/security/deployment-cards/automation:a/sign-off".into(), json!({})),
     ];
     for (method, path, body) in cases {
         agent.must(method, &path, &[], Some(body)).refused(403, "HUMAN_ACTOR_REQUIRED");
@@ -155,6 +157,7 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         // What they ask is answered and forgotten.
         ("POST", "/incident-monitor/security/scenario-packs" | "/incident-monitor/security/governance-metrics") => None,
         ("POST", "/incident-monitor/security/assessment-probes") => to("", json!({})),
+        ("POST", "/incident-monitor/security/assessment-report") => to("", json!({})),
         // Needs lines that were read; the tests of log sources cover it.
         ("POST", "/incident-monitor/log-sources/{project_id}/{source_id}/replay-latest") => None,
         // They need an automation; the tests of governance make some.
@@ -224,6 +227,22 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         }
         (method, path) if path.starts_with("/governance/") => governance_change(admin, template, method, turn),
         (method, path) if path.starts_with("/automations/v2") => automation_change(admin, template, method, &unique),
+        ("POST", "/incident-monitor/security/deployment-cards") => to("", json!({})),
+        ("PUT", "/incident-monitor/security/deployment-cards/{card_id}")
+        | ("POST", "/incident-monitor/security/deployment-cards/{card_id}/sign-off") => {
+            let stored = json!({ "metadata": { "business_owner": unique } });
+            let card = "tandem:self_monitoring:incident_monitor";
+            if method == "POST" {
+                admin.must("PUT", &filled(&template.replace("/sign-off", ""), card), &[], Some(stored.clone())).ok();
+            }
+            to(card, stored)
+        }
+        ("POST", "/incident-monitor/security/reassessments") => to("", json!({})),
+        // A finding that is always there: nothing sets a retention period.
+        ("PATCH", "/incident-monitor/security/findings/{fingerprint}") => {
+            let checks = admin.get("/incident-monitor/security/posture-checks?rules=retention_unset").ok();
+            to(&text(&checks["findings"][0]["fingerprint"]), json!({ "owner": unique }))
+        }
         ("POST", "/auth/tokens") => to("", json!({ "name": unique })),
         ("POST", "/auth/tokens/{id}/revoke") => {
             to(&text(&admin.post("/auth/tokens", json!({ "name": unique })).ok()["token"]["token_id"]), json!({}))

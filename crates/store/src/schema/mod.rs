@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_collection_has_its_table_with_its_columns() {
-        let collections: [&'static Collection; 38] = [
+        let collections: [&'static Collection; 44] = [
             &automation::AUTOMATIONS,
             &automation::run::RUNS,
             &automation::run::failure::NOTES,
@@ -173,6 +173,12 @@ mod tests {
             &mcp::MCP_SERVERS,
             &mcp::MCP_TOOLS,
             &tandem_posture::declared::DECLARED,
+            &tandem_posture::cards::CARDS,
+            &tandem_posture::cards::VERSIONS,
+            &tandem_posture::cards::SIGN_OFFS,
+            &tandem_posture::reassess::REASSESSMENTS,
+            &tandem_posture::reassess::SCOPES,
+            &tandem_posture::reassess::SEEN,
             &tandem_posture::evidence::CONTEXT_RUNS,
             &tandem_posture::evidence::EVIDENCE_ARTIFACTS,
             &tandem_posture::lifecycle::POSTURE_FINDINGS,

@@ -1,8 +1,14 @@
 //! Assessment over HTTP: inventory, posture, probes, cards, reports. Nothing here reaches out or changes what it judges.
 
+mod cards;
+mod findings;
 mod inventory;
 mod metrics;
+mod posture;
 mod probes;
+mod reach;
+mod reassessments;
+mod report;
 mod scenarios;
 
 use tandem_core::error::Code;
@@ -17,6 +23,12 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(probes::router())
         .merge(scenarios::router())
         .merge(metrics::router())
+        .merge(report::router())
+        .merge(cards::router())
+        .merge(reassessments::router())
+        .merge(posture::router())
+        .merge(findings::router())
+        .merge(reach::router())
 }
 
 /// A scoped intake key opens none of these doors, whatever else comes along.
