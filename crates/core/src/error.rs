@@ -85,6 +85,10 @@ codes! {
     AssessmentReportAdminRequired "INCIDENT_MONITOR_ASSESSMENT_REPORT_ADMIN_REQUIRED" 403 false "Assessment reports need a full token; a scoped intake key may not come along.";
     DeploymentCardsAdminRequired "INCIDENT_MONITOR_DEPLOYMENT_CARDS_ADMIN_REQUIRED" 403 false "Deployment cards need a full token; a scoped intake key may not come along.";
     ScenarioPacksAdminRequired "INCIDENT_MONITOR_SCENARIO_PACKS_ADMIN_REQUIRED" 403 false "Scenario packs, governance metrics and reassessments need a full token; a scoped intake key may not come along.";
+    DeclarationNotFound "AUTHORITY_DECLARATION_NOT_FOUND" 404 false "Nothing of this kind and id is declared.";
+    DeclarationInvalid "AUTHORITY_DECLARATION_INVALID" 400 false "The declaration breaks a bound; `detail` says which.";
+    DeclarationForbidden "AUTHORITY_DECLARATION_FORBIDDEN" 403 false "An agent declares itself and what it declared before, and nothing of others.";
+    DeclarationLimit "AUTHORITY_DECLARATION_LIMIT" 409 false "The tenant has as many declarations as it may; remove some first.";
     AuditAdminRequired "AUDIT_ADMIN_REQUIRED" 403 false "The audit log needs a full token or the control panel.";
     CreationDisabled "AUTOMATION_V2_CREATION_DISABLED" 403 false "Creation of automations is switched off.";
     AgentCreationPaused "AUTOMATION_V2_AGENT_CREATION_PAUSED" 403 false "A person has paused this agent.";

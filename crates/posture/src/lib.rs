@@ -8,4 +8,5 @@ pub mod declared;
 pub mod estate;
 pub mod finding;
 pub mod inventory;
+pub mod scan;
 pub mod tools;

@@ -6,6 +6,7 @@
 pub mod alias;
 pub mod answer;
 mod audit;
+mod authority;
 mod automation_events;
 mod automations;
 mod config;
@@ -64,6 +65,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(rpc::router())
         .merge(audit::router())
         .merge(security::router())
+        .merge(authority::router())
         .merge(tokens::router())
         .merge(governance::router())
         .merge(automations::router())

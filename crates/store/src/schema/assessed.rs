@@ -2,9 +2,12 @@
 
 use super::tables::{INT, TEXT, Table};
 
-pub const ASSESSED: &[Table] = &[Table {
-    name: "authority_declared",
-    columns: &[("kind", TEXT), ("last_seen_at_ms", INT)],
-    unique: &[],
-    lists: &["last_seen_at_ms, id", "kind, last_seen_at_ms, id"],
-}];
+pub const ASSESSED: &[Table] = &[
+    Table {
+        name: "authority_declared",
+        columns: &[("kind", TEXT), ("last_seen_at_ms", INT), ("stale_at_ms", INT)],
+        unique: &[],
+        lists: &["last_seen_at_ms, id", "kind, last_seen_at_ms, id", "kind, stale_at_ms, id"],
+    },
+    Table { name: "authority_counts", columns: &[], unique: &[], lists: &[] },
+];

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_collection_has_its_table_with_its_columns() {
-        let collections: [&'static Collection; 35] = [
+        let collections: [&'static Collection; 36] = [
             &automation::AUTOMATIONS,
             &automation::run::RUNS,
             &automation::run::failure::NOTES,
@@ -173,6 +173,7 @@ mod tests {
             &mcp::MCP_SERVERS,
             &mcp::MCP_TOOLS,
             &tandem_posture::declared::DECLARED,
+            &tandem_posture::declared::DECLARED_COUNTS,
         ];
         for collection in collections {
             let table = tables().find(|table| table.name == collection.name);
