@@ -10,6 +10,7 @@ pub mod egress;
 pub mod failure;
 pub mod intake;
 pub mod mcp;
+pub mod registry;
 pub mod secrets;
 pub mod telemetry;
 pub mod webhook;

@@ -6,6 +6,7 @@
 mod answers;
 mod approval;
 mod audit;
+mod authority;
 mod automation_events;
 mod automations;
 mod boot;
@@ -28,6 +29,7 @@ mod preview;
 mod publish;
 mod redaction;
 mod reports;
+mod scan;
 mod ship;
 mod support;
 mod tamper;

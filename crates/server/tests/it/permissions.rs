@@ -118,6 +118,7 @@ fn agents_do_not_administer() {
         ("POST", "/mcp/gh/disconnect".into(), json!({})),
         ("POST", "/mcp/gh/refresh".into(), json!({})),
         ("POST", "/mcp/gh/tools/t/accept".into(), json!({})),
+        ("DELETE", "/authority/agents/agent-7".into(), json!({})),
     ];
     for (method, path, body) in cases {
         agent.must(method, &path, &[], Some(body)).refused(403, "HUMAN_ACTOR_REQUIRED");
@@ -216,6 +217,16 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         }
         (method, path) if path.starts_with("/governance/") => governance_change(admin, template, method, turn),
         (method, path) if path.starts_with("/automations/v2") => automation_change(admin, template, method, &unique),
+        ("PUT", "/authority/{kind}/{id}") => {
+            Some(Change { path: format!("/authority/agents/walked-{turn}"), body: json!({ "owner": "ada" }) })
+        }
+        ("DELETE", "/authority/{kind}/{id}") => {
+            let path = format!("/authority/agents/walked-{turn}");
+            admin.must("PUT", &path, &[], Some(json!({}))).ok();
+            Some(Change { path, body: json!({}) })
+        }
+        // A heartbeat is bookkeeping.
+        ("POST", "/authority/{kind}/{id}/seen") => None,
         ("POST", "/auth/tokens") => to("", json!({ "name": unique })),
         ("POST", "/auth/tokens/{id}/revoke") => {
             to(&text(&admin.post("/auth/tokens", json!({ "name": unique })).ok()["token"]["token_id"]), json!({}))
