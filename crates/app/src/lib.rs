@@ -88,6 +88,8 @@ pub struct App {
     initial_config: tandem_core::config::Config,
     /// Limits that the server was started with.
     governance: std::sync::OnceLock<Arc<tandem_core::governance::Base>>,
+    /// Who is asked to sign checkpoints, too.
+    pub(crate) witnesses: std::sync::OnceLock<Vec<audit::Witness>>,
 }
 
 impl App {
@@ -112,6 +114,7 @@ impl App {
             signer: tokio::sync::OnceCell::new(),
             initial_config,
             governance: std::sync::OnceLock::new(),
+            witnesses: std::sync::OnceLock::new(),
         })
     }
 

@@ -179,10 +179,12 @@ pub enum JobKind {
     RunFailure,
     /// Look whether the executor of a run was heard of before its lease ended.
     RunLease,
+    /// Export what was appended to a tenant's log. The job is given back with the time of the next export.
+    Export,
 }
 
 impl JobKind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Triage,
         Self::AutoPublish,
         Self::Deliver,
@@ -193,6 +195,7 @@ impl JobKind {
         Self::Tail,
         Self::RunFailure,
         Self::RunLease,
+        Self::Export,
     ];
 
     pub fn label(self) -> &'static str {
@@ -207,6 +210,7 @@ impl JobKind {
             Self::Tail => "tail",
             Self::RunFailure => "run_failure",
             Self::RunLease => "run_lease",
+            Self::Export => "export",
         }
     }
 }

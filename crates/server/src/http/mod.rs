@@ -11,6 +11,7 @@ mod automation_events;
 mod automations;
 mod config;
 pub mod cors;
+mod custody;
 pub mod document;
 mod drafts;
 mod executors;
@@ -64,6 +65,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(mcp::router())
         .merge(rpc::router())
         .merge(audit::router())
+        .merge(custody::router())
         .merge(security::router())
         .merge(authority::router())
         .merge(tokens::router())

@@ -13,6 +13,7 @@ mod boot;
 mod concurrency;
 mod config;
 mod crash;
+mod custody;
 mod disk;
 mod executors;
 mod governance;

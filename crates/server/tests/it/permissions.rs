@@ -119,6 +119,7 @@ fn agents_do_not_administer() {
         ("POST", "/mcp/gh/refresh".into(), json!({})),
         ("POST", "/mcp/gh/tools/t/accept".into(), json!({})),
         ("DELETE", "/authority/agents/agent-7".into(), json!({})),
+        ("PUT", "/audit/exports/config".into(), json!({ "destination": { "kind": "directory" } })),
     ];
     for (method, path, body) in cases {
         agent.must(method, &path, &[], Some(body)).refused(403, "HUMAN_ACTOR_REQUIRED");
@@ -217,6 +218,7 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
         }
         (method, path) if path.starts_with("/governance/") => governance_change(admin, template, method, turn),
         (method, path) if path.starts_with("/automations/v2") => automation_change(admin, template, method, &unique),
+        ("PUT", "/audit/exports/config") => to("", json!({ "enabled": false, "destination": { "kind": "directory" } })),
         ("PUT", "/authority/{kind}/{id}") => {
             Some(Change { path: format!("/authority/agents/walked-{turn}"), body: json!({ "owner": "ada" }) })
         }

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_collection_has_its_table_with_its_columns() {
-        let collections: [&'static Collection; 36] = [
+        let collections: [&'static Collection; 39] = [
             &automation::AUTOMATIONS,
             &automation::run::RUNS,
             &automation::run::failure::NOTES,
@@ -174,6 +174,9 @@ mod tests {
             &mcp::MCP_TOOLS,
             &tandem_posture::declared::DECLARED,
             &tandem_posture::declared::DECLARED_COUNTS,
+            &tandem_core::custody::setting::EXPORT_SETTINGS,
+            &tandem_core::custody::receipt::AUDIT_EXPORTS,
+            &tandem_core::audit::cosigned::COSIGNED,
         ];
         for collection in collections {
             let table = tables().find(|table| table.name == collection.name);
