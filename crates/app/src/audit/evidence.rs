@@ -41,7 +41,13 @@ impl App {
     async fn evidence_documents(&self, ctx: &OpContext) -> Result<Vec<Document>, Failure> {
         let inventory = self.authority_inventory(ctx).await?;
         let receipts = self.exports(ctx, &PageRequest { limit: RECEIPTS, ..PageRequest::default() }).await?.items;
-        Ok(vec![json("authority-inventory.json", &inventory), json("audit-exports.json", &receipts)])
+        let tenant = ctx.tenant.key();
+        let witnessed = self.witnessed(&tenant, self.checkpoint(&tenant).await?.size).await?;
+        Ok(vec![
+            json("authority-inventory.json", &inventory),
+            json("audit-exports.json", &receipts),
+            json("audit-witnesses.json", &witnessed),
+        ])
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde_json::Value;
 use tandem_core::{
     actor::OpContext,
@@ -31,6 +32,8 @@ const MOST_ROWS: u64 = 10_000;
 const LEASE_MS: u64 = 180_000;
 /// A job whose setting is switched off; a change of the setting wakes it.
 const RESTING_MS: u64 = 3_600_000;
+/// Objects made at the same time, each of another tenant.
+const AT_ONCE: usize = 4;
 /// Rows looked at for something else than exports. Few are enough: an export writes one.
 const LOOKED_AT: usize = 32;
 
@@ -78,24 +81,34 @@ impl App {
 
     /// Takes a step of every export that is due. Answers with how many there were.
     pub async fn export_due(self: &Arc<Self>) -> Result<usize, Failure> {
-        let mut done = 0;
-        for lane in self.store().due_lanes(JobKind::Export, self.now_ms()).await.map_err(store_failure)? {
-            let (now_ms, lease) = (self.now_ms(), self.ports.ids.fresh());
-            let until = now_ms + LEASE_MS;
-            let claims = self.store().claim(JobKind::Export, &lane, now_ms, &lease, until, 1).await;
-            for claim in claims.map_err(store_failure)? {
-                let pause_ms = match self.export_step(&claim).await {
-                    Ok(pause_ms) => pause_ms,
-                    Err(failure) => {
-                        tracing::warn!(lane, code = failure.code.word(), "an export stopped early; it is tried again");
-                        5_000
-                    }
-                };
-                self.export_give_back(&claim, pause_ms).await?;
-                done += 1;
+        let lanes = self.store().due_lanes(JobKind::Export, self.now_ms()).await.map_err(store_failure)?;
+        let mut running: FuturesUnordered<_> = lanes.iter().take(AT_ONCE).map(|lane| self.export_lane(lane)).collect();
+        let (mut done, mut failed) = (0, None);
+        while let Some(ended) = running.next().await {
+            match ended {
+                Ok(count) => done += count,
+                Err(failure) => failed = Some(failure),
             }
         }
-        Ok(done)
+        failed.map_or(Ok(done), Err)
+    }
+
+    async fn export_lane(self: &Arc<Self>, lane: &str) -> Result<usize, Failure> {
+        let (now_ms, lease) = (self.now_ms(), self.ports.ids.fresh());
+        let until = now_ms + LEASE_MS;
+        let claims =
+            self.store().claim(JobKind::Export, lane, now_ms, &lease, until, 1).await.map_err(store_failure)?;
+        for claim in &claims {
+            let pause_ms = match self.export_step(claim).await {
+                Ok(pause_ms) => pause_ms,
+                Err(failure) => {
+                    tracing::warn!(lane, code = failure.code.word(), "an export stopped early; it is tried again");
+                    5_000
+                }
+            };
+            self.export_give_back(claim, pause_ms).await?;
+        }
+        Ok(claims.len())
     }
 
     async fn export_give_back(&self, claim: &Claim, pause_ms: u64) -> Result<(), Failure> {

@@ -82,7 +82,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fault> {
         table(&outcome, told.as_deref()).iter().for_each(|line| say(line));
         notes.iter().for_each(|note| say(note));
     }
-    outcome.trouble.iter().for_each(|trouble| complain(&format!("{}: {}", trouble.path, trouble.why)));
+    outcome.trouble.iter().for_each(|trouble| complain(&printable(&format!("{}: {}", trouble.path, trouble.why))));
     let unreached = told.iter().flatten().filter(|told| matches!(told, Declared::Unreached { .. })).count();
     let refused = told.iter().flatten().filter(|told| matches!(told, Declared::Refused { .. })).count();
     for (said, told) in outcome.declared.iter().zip(told.iter().flatten()) {

@@ -46,8 +46,8 @@ pub struct ExportConfigAnswer {
 
 /// Export evidence
 ///
-/// One file: the authority inventory and the receipts of exports, a list of them that is signed with the key of the log,
-/// and an export of the log. `tandem audit verify` checks all of it offline.
+/// One file: the authority inventory, the receipts of exports and what witnesses signed, a list of them that is signed
+/// with the key of the log, and an export of the log. `tandem audit verify` checks all of it offline.
 #[utoipa::path(
     get, path = "/audit/evidence/export", tag = "audit", params(ExportQuery),
     responses(
