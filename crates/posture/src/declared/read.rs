@@ -136,7 +136,7 @@ pub struct ServerBody {
     #[serde(alias = "httpUrl", alias = "serverUrl")]
     pub url: Option<String>,
     /// A program or a command line; only the program's name is kept.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<String>)]
     pub command: Option<Value>,
     /// A host or a program, where neither `url` nor `command` is given.
     pub target: Option<String>,
