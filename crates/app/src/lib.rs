@@ -92,6 +92,8 @@ pub struct App {
     doors: std::sync::OnceLock<Arc<dyn assess::Doors>>,
     /// Scenario packs of the operator.
     packs: std::sync::OnceLock<Vec<tandem_posture::scenarios::Pack>>,
+    /// Who is asked to sign checkpoints, too.
+    pub(crate) witnesses: std::sync::OnceLock<Vec<audit::Witness>>,
 }
 
 impl App {
@@ -118,6 +120,7 @@ impl App {
             governance: std::sync::OnceLock::new(),
             doors: std::sync::OnceLock::new(),
             packs: std::sync::OnceLock::new(),
+            witnesses: std::sync::OnceLock::new(),
         })
     }
 

@@ -92,7 +92,12 @@ codes! {
     ContextRunNotFound "CONTEXT_RUN_NOT_FOUND" 404 false "No such run.";
     EvidenceArtifactNotFound "EVIDENCE_ARTIFACT_NOT_FOUND" 404 false "The run has no such artifact, or its body was dropped.";
     EvidenceTampered "EVIDENCE_ARTIFACT_TAMPERED" 409 false "The stored artifact is not what was recorded; its digest does not fit.";
+    DeclarationNotFound "AUTHORITY_DECLARATION_NOT_FOUND" 404 false "Nothing of this kind and id is declared.";
+    DeclarationInvalid "AUTHORITY_DECLARATION_INVALID" 400 false "The declaration breaks a bound; `detail` says which.";
+    DeclarationForbidden "AUTHORITY_DECLARATION_FORBIDDEN" 403 false "An agent declares itself and what it declared before, and nothing of others.";
+    DeclarationLimit "AUTHORITY_DECLARATION_LIMIT" 409 false "The tenant has as many declarations as it may; remove some first.";
     AuditAdminRequired "AUDIT_ADMIN_REQUIRED" 403 false "The audit log needs a full token or the control panel.";
+    ExportConfigInvalid "AUDIT_EXPORT_CONFIG_INVALID" 400 false "The setting of exports breaks a rule; `detail` says which.";
     CreationDisabled "AUTOMATION_V2_CREATION_DISABLED" 403 false "Creation of automations is switched off.";
     AgentCreationPaused "AUTOMATION_V2_AGENT_CREATION_PAUSED" 403 false "A person has paused this agent.";
     AgentSpendCapExceeded "AUTOMATION_V2_AGENT_SPEND_CAP_EXCEEDED" 429 true "The agent has reached a spend cap; an approved quota override lifts it.";

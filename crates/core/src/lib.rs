@@ -35,6 +35,7 @@ pub mod triage;
 // What the flow is configured with, and how it reaches the world.
 pub mod config;
 pub mod credential;
+pub mod custody;
 pub mod decide;
 pub mod ports;
 pub mod record;

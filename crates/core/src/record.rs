@@ -181,10 +181,12 @@ pub enum JobKind {
     RunLease,
     /// Assess a scope of a tenant again when it is due. Never ends as long as a configuration names the scope.
     Reassess,
+    /// Export what was appended to a tenant's log. The job is given back with the time of the next export.
+    Export,
 }
 
 impl JobKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Triage,
         Self::AutoPublish,
         Self::Deliver,
@@ -196,6 +198,7 @@ impl JobKind {
         Self::RunFailure,
         Self::RunLease,
         Self::Reassess,
+        Self::Export,
     ];
 
     pub fn label(self) -> &'static str {
@@ -211,6 +214,7 @@ impl JobKind {
             Self::RunFailure => "run_failure",
             Self::RunLease => "run_lease",
             Self::Reassess => "reassess",
+            Self::Export => "export",
         }
     }
 }

@@ -56,17 +56,7 @@ impl Intake {
     /// # Errors
     /// It is no URL, or holds user data.
     pub fn new(egress: Arc<Egress>, server: &str, key: Secret) -> Result<Self, Failure> {
-        let mut base = Url::parse(server).map_err(|_| Failure::of(Code::UrlInvalid))?;
-        if !base.username().is_empty() || base.password().is_some() || base.cannot_be_a_base() {
-            return Err(Failure::of(Code::UrlInvalid));
-        }
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err(Failure::of(Code::UrlScheme));
-        }
-        if !base.path().ends_with('/') {
-            base.set_path(&format!("{}/", base.path()));
-        }
-        base.set_query(None);
+        let base = base(server)?;
         let url = base.join(PATH).map_err(|_| Failure::of(Code::UrlInvalid))?;
         Ok(Self { egress, url, key })
     }
@@ -94,19 +84,41 @@ impl Intake {
             return Told::Accepted;
         }
         let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        let mut answer = Vec::new();
-        while let Ok(Some(piece)) = response.chunk().await {
-            answer.extend_from_slice(&piece);
-            if answer.len() > ANSWER_BYTES {
-                break;
-            }
-        }
+        let answer = beginning(&mut response, ANSWER_BYTES).await;
         judge(status, code(&answer).as_deref(), seconds.map(|seconds| seconds.saturating_mul(1_000)))
     }
 }
 
+/// The address that an operator gives for a server, with or without a path, as one that paths are joined to.
+pub(crate) fn base(server: &str) -> Result<Url, Failure> {
+    let mut base = Url::parse(server).map_err(|_| Failure::of(Code::UrlInvalid))?;
+    if !base.username().is_empty() || base.password().is_some() || base.cannot_be_a_base() {
+        return Err(Failure::of(Code::UrlInvalid));
+    }
+    if !matches!(base.scheme(), "http" | "https") {
+        return Err(Failure::of(Code::UrlScheme));
+    }
+    if !base.path().ends_with('/') {
+        base.set_path(&format!("{}/", base.path()));
+    }
+    base.set_query(None);
+    Ok(base)
+}
+
+/// Of an answer, about its first `most` bytes.
+pub(crate) async fn beginning(response: &mut reqwest::Response, most: usize) -> Vec<u8> {
+    let mut answer = Vec::new();
+    while let Ok(Some(piece)) = response.chunk().await {
+        answer.extend_from_slice(&piece);
+        if answer.len() > most {
+            break;
+        }
+    }
+    answer
+}
+
 /// The `code` of an error body.
-fn code(answer: &[u8]) -> Option<String> {
+pub(crate) fn code(answer: &[u8]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(answer).ok()?;
     body.get("code")?.as_str().map(|code| code.chars().filter(char::is_ascii_graphic).take(64).collect())
 }

@@ -2,6 +2,11 @@
 //!
 //! A declaration is no authority. It makes something visible, so that it can be judged; one that is no longer repeated
 //! goes stale, and that is itself a finding. Values of parameters are never kept, only their names.
+//!
+//! [`read`] makes what is kept from what was sent; [`declare`] decides who may say what, and what a repetition changes.
+
+pub mod declare;
+pub mod read;
 
 use serde::{Deserialize, Serialize};
 use tandem_core::{
@@ -22,6 +27,10 @@ wire_enum! {
 }
 
 impl DeclaredKind {
+    pub fn from_segment(segment: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.segment() == segment)
+    }
+
     /// The segment of its address: `/authority/<segment>/{id}`.
     pub fn segment(self) -> &'static str {
         match self {
@@ -191,12 +200,18 @@ impl Declared {
         format!("{}:{id}", kind.word())
     }
 
+    /// The last moment at which it is not stale.
+    pub fn stale_at_ms(&self) -> u64 {
+        self.last_seen_at_ms.saturating_add(self.stale_after_ms)
+    }
+
     pub fn is_stale(&self, now_ms: u64) -> bool {
-        now_ms > self.last_seen_at_ms.saturating_add(self.stale_after_ms)
+        now_ms > self.stale_at_ms()
     }
 }
 
-pub static DECLARED: Collection = Collection { name: "authority_declared", columns: &["kind", "last_seen_at_ms"] };
+pub static DECLARED: Collection =
+    Collection { name: "authority_declared", columns: &["kind", "last_seen_at_ms", "stale_at_ms"] };
 
 impl Record for Declared {
     const COLLECTION: &'static Collection = &DECLARED;
@@ -204,6 +219,28 @@ impl Record for Declared {
         &self.declared_id
     }
     fn columns(&self) -> Vec<Column> {
-        vec![Column::text(self.kind.word()), Column::ms(self.last_seen_at_ms)]
+        vec![Column::text(self.kind.word()), Column::ms(self.last_seen_at_ms), Column::ms(self.stale_at_ms())]
+    }
+}
+
+/// How many declarations a tenant has; kept beside them, so that a limit costs one row and not all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeclaredCount {
+    pub live: u64,
+}
+
+impl DeclaredCount {
+    pub const ID: &str = "declared";
+}
+
+pub static DECLARED_COUNTS: Collection = Collection { name: "authority_counts", columns: &[] };
+
+impl Record for DeclaredCount {
+    const COLLECTION: &'static Collection = &DECLARED_COUNTS;
+    fn id(&self) -> &str {
+        Self::ID
+    }
+    fn columns(&self) -> Vec<Column> {
+        Vec::new()
     }
 }

@@ -20,5 +20,6 @@ pub mod reach;
 pub mod reassess;
 pub mod report;
 pub mod run;
+pub mod scan;
 pub mod scenarios;
 pub mod tools;

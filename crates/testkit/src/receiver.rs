@@ -126,6 +126,11 @@ impl Receiver {
         self.shared.lock().received.iter().filter(|request| request.path == path).cloned().collect()
     }
 
+    /// What came to any path so far.
+    pub fn everything(&self) -> Vec<Received> {
+        self.shared.lock().received.clone()
+    }
+
     /// Waits until a path has had this many requests.
     #[track_caller]
     pub fn wait(&self, path: &str, count: usize, limit: Duration) -> Vec<Received> {

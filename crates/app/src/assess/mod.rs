@@ -3,6 +3,7 @@
 mod boundary;
 mod cards;
 mod context;
+mod declared;
 mod doors;
 mod estate;
 mod findings;

@@ -55,13 +55,10 @@ impl App {
             (Some(first), Some(last)) if first <= last => (first, last),
             (Some(_) | None, Some(_) | None) => (1, 0),
         };
-        let owner = Self::audit_owner(tenant);
+        let (org_id, workspace_id) = Self::audit_names(tenant);
         let about = About {
-            org_id: owner.org_id,
-            workspace_id: match owner.deployment_id {
-                Some(deployment) => format!("{}/{deployment}", owner.workspace_id),
-                None => owner.workspace_id,
-            },
+            org_id,
+            workspace_id,
             since_ms,
             until_ms,
             exported_at_ms: self.now_ms(),
@@ -71,19 +68,29 @@ impl App {
             public_key: signed.public_key,
             integrity,
         };
-        Ok(ExportStream {
-            app: Arc::clone(self),
+        Ok(ExportStream::over(self, tenant, about, first, last))
+    }
+}
+
+impl ExportStream {
+    /// The rows from `first` to `last`, proved in the tree that `about` describes; none when `first` is greater.
+    pub(super) fn over(app: &Arc<App>, tenant: &TenantKey, about: About, first: u64, last: u64) -> Self {
+        Self {
+            app: Arc::clone(app),
             tenant: tenant.clone(),
             about,
             export: Some(Export::default()),
             at: first - 1,
             last,
             first,
-        })
+        }
     }
-}
 
-impl ExportStream {
+    /// The signed note that the rows are proved against.
+    pub(super) fn checkpoint(&self) -> &str {
+        &self.about.checkpoint
+    }
+
     /// The next lines, each with its newline; `None` after the trailer.
     pub async fn next(&mut self) -> Result<Option<String>, Failure> {
         let Some(export) = &mut self.export else { return Ok(None) };

@@ -4,11 +4,16 @@
 //! recorded acknowledgement, which is itself a row.
 
 mod check;
+mod evidence;
 mod export;
+mod exports;
 mod read;
 mod sign;
+mod witness;
 
 pub use check::{Acknowledge, Checks};
 pub use export::ExportStream;
+pub use exports::{ExportCall, ExportTrouble};
 pub use read::{Events, EventsRequest, Manifest, StreamRow};
 pub use sign::Signed;
+pub use witness::{Witness, Witnessed};

@@ -15,6 +15,7 @@ use tandem_core::{
 };
 use utoipa::ToSchema;
 
+use super::Witnessed;
 use crate::{App, store_failure, tenant_of};
 
 /// At most this many rows are looked through for one page of a `run_id` filter.
@@ -59,6 +60,8 @@ pub struct Manifest {
     pub checkpoint: String,
     /// The verifier key of the checkpoint.
     pub public_key: String,
+    /// What each witness has signed of the log; empty where the server has none.
+    pub witnesses: Vec<Witnessed>,
     pub integrity: Integrity,
 }
 
@@ -135,6 +138,7 @@ impl App {
             tree_size: signed.size,
             checkpoint: signed.note,
             public_key: signed.public_key,
+            witnesses: self.witnessed(tenant, signed.size).await?,
             integrity,
         })
     }
@@ -152,8 +156,12 @@ impl App {
     }
 
     /// The tenant of a log as exports name it.
-    pub(super) fn audit_owner(tenant: &TenantKey) -> TenantContext {
-        tenant_of(tenant)
+    pub(super) fn audit_names(tenant: &TenantKey) -> (String, String) {
+        let TenantContext { org_id, workspace_id, deployment_id, .. } = tenant_of(tenant);
+        match deployment_id {
+            Some(deployment) => (org_id, format!("{workspace_id}/{deployment}")),
+            None => (org_id, workspace_id),
+        }
     }
 }
 

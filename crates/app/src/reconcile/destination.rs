@@ -28,6 +28,7 @@ use super::{
     tracker::ApiCall,
 };
 use crate::App;
+use crate::audit::{ExportCall, ExportTrouble};
 
 /// A signed webhook request, ready but for its signature.
 #[derive(Clone, Debug)]
@@ -53,6 +54,10 @@ pub trait Outbound: Send + Sync {
     fn exchange(&self, call: ApiCall) -> BoxFuture<'_, Result<Answer, Trouble>>;
     /// Appends one line to a file beneath the state directory, durably.
     fn telemetry(&self, path: String, line: String) -> BoxFuture<'_, Result<(), String>>;
+    /// Asks a witness: the status and the beginning of its answer, or a machine word.
+    fn witness(&self, url: String, body: String) -> BoxFuture<'_, Result<(u16, String), String>>;
+    /// Keeps one exported object elsewhere, durably, and says where. Doing so twice changes nothing.
+    fn keep(&self, call: ExportCall) -> BoxFuture<'_, Result<String, ExportTrouble>>;
 }
 
 /// Circuit breakers by lane.

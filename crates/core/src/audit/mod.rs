@@ -7,6 +7,8 @@
 //! - [`note`] and [`checkpoint`] are the C2SP signed note and tlog-checkpoint formats.
 //! - [`dsse`] signs statements about other files with the same key.
 //! - [`bundle`] is the shape of an export; [`verify`] checks one offline, reading rows through [`reader`] only.
+//! - [`evidence`] holds documents and the log that tells of them together.
+//! - [`witness`] has others sign that the log only grew; [`cosigned`] is what they signed last.
 //! - [`integrity`] judges the rows of a store against the heads that were signed.
 //!
 //! Deliberately absent: storage, the clock, the choice of when to sign, and keys at rest.
@@ -14,8 +16,10 @@
 pub mod acknowledge;
 pub mod bundle;
 pub mod checkpoint;
+pub mod cosigned;
 pub mod dsse;
 pub mod event;
+pub mod evidence;
 pub mod integrity;
 pub mod merkle;
 pub mod note;
@@ -23,3 +27,4 @@ pub mod plan;
 pub mod proof;
 pub mod reader;
 pub mod verify;
+pub mod witness;

@@ -174,6 +174,11 @@ impl Note {
         Ok(Self { text: note[..=split].to_owned(), signatures })
     }
 
+    /// The signature lines, whoever wrote them.
+    pub fn signatures(&self) -> &[Signature] {
+        &self.signatures
+    }
+
     /// The text, once a known key vouches for it, with the names of the known keys that do.
     pub fn open<'k>(&self, known: &'k [VerifierKey]) -> Result<(&str, Vec<&'k str>), NoteError> {
         let mut signers = Vec::new();

@@ -15,6 +15,7 @@ pub mod system;
 #[cfg(test)]
 mod tail_tests;
 pub mod token;
+mod witness;
 mod workers;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -82,13 +83,14 @@ impl Server {
         gate.auth.attach(Arc::clone(&opened.store));
         let egress = outbound::egress();
         let commands = settings.mcp_commands.clone().unwrap_or_else(|| state_dir.path.join("mcp-commands.json"));
+        let exports = settings.export_dir.clone().unwrap_or_else(|| state_dir.path.join("exports"));
         let app = App::new(
             Ports {
                 store: Arc::clone(&opened.store),
                 clock: Arc::new(SystemClock),
                 ids: Arc::new(SystemIds),
                 secrets: Arc::new(EnvSecrets),
-                outbound: Arc::new(Drivers::new(Arc::clone(&egress), &state_dir.path, Arc::new(SystemClock))),
+                outbound: Arc::new(Drivers::new(Arc::clone(&egress), &state_dir.path, exports, Arc::new(SystemClock))),
                 mcp: Arc::new(outbound::mcp(
                     egress,
                     commands,
@@ -106,12 +108,13 @@ impl Server {
             tracing::warn!(name, "the value cannot be read; the default is in force");
         }
         app.govern_with(base);
+        app.witness_with(settings.witnesses.clone());
         // Started over rows that nobody can read, it would refuse one request after the other, or worse, forget a rule.
         app.governance_check().await.map_err(|error| Fault(format!("governance cannot be enforced: {error}")))?;
         if let Some(dir) = &settings.scenario_packs_dir {
             app.load_packs(packs::read(dir)?);
         }
-        let workers = Workers::start(&app, &opened.wakes, &gate.stopping());
+        let workers = Workers::start(&app, &opened.wakes, &gate.stopping(), settings.witness_interval);
         gate.open(http::handlers(AppState::new(app, opened.store, Arc::clone(&gate))));
         tracing::info!(%address, "ready");
         Ok(Self { gate, listening, workers, _state_dir: state_dir })

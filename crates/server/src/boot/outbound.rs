@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use tandem_app::reconcile::{ApiCall, Outbound, WebhookCall};
+use tandem_app::{
+    audit::{ExportCall, ExportTrouble},
+    reconcile::{ApiCall, Outbound, WebhookCall},
+};
 use tandem_core::{
     destination::address,
     ports::{BoxFuture, Clock},
@@ -15,6 +18,7 @@ use tandem_core::{
 use tandem_outbound::{
     api::{self, Api},
     egress::{Egress, SystemLookup},
+    keep::{Keeper, Object},
     mcp::{Commands, Connections},
     secrets::EnvSecrets,
     telemetry::Telemetry,
@@ -25,6 +29,8 @@ pub struct Drivers {
     webhook: Webhook,
     api: Api,
     telemetry: Arc<Telemetry>,
+    keeper: Keeper,
+    egress: Arc<Egress>,
     clock: Arc<dyn Clock>,
 }
 
@@ -41,10 +47,13 @@ pub fn mcp(egress: Arc<Egress>, commands: PathBuf, grants: PathBuf, clock: Arc<d
 }
 
 impl Drivers {
-    pub fn new(egress: Arc<Egress>, state_dir: &Path, clock: Arc<dyn Clock>) -> Self {
+    /// `exports` is the directory that exports may be written beneath.
+    pub fn new(egress: Arc<Egress>, state_dir: &Path, exports: PathBuf, clock: Arc<dyn Clock>) -> Self {
         Self {
             webhook: Webhook::new(Arc::clone(&egress), env!("CARGO_PKG_VERSION")),
-            api: Api::new(egress, env!("CARGO_PKG_VERSION")),
+            keeper: Keeper::new(exports, Arc::clone(&egress)),
+            api: Api::new(Arc::clone(&egress), env!("CARGO_PKG_VERSION")),
+            egress,
             telemetry: Arc::new(Telemetry::new(state_dir.join("incident-monitor"))),
             clock,
         }
@@ -99,6 +108,26 @@ impl Outbound for Drivers {
                 request: &call.request,
             };
             self.api.exchange(&call).await
+        })
+    }
+
+    fn witness(&self, url: String, body: String) -> BoxFuture<'_, Result<(u16, String), String>> {
+        Box::pin(async move { tandem_outbound::witness::ask(&self.egress, &url, body).await })
+    }
+
+    fn keep(&self, call: ExportCall) -> BoxFuture<'_, Result<String, ExportTrouble>> {
+        Box::pin(async move {
+            let object = Object {
+                target: &call.target,
+                name: &call.name,
+                body: call.body,
+                digest: &call.digest,
+                access_key: call.access_key.as_ref(),
+                secret_key: call.secret_key.as_ref(),
+                session_token: call.session_token.as_ref(),
+                at_ms: call.at_ms,
+            };
+            self.keeper.keep(object).await.map_err(|trouble| ExportTrouble::new(trouble.code, trouble.text))
         })
     }
 

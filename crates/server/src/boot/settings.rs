@@ -1,8 +1,9 @@
 //! What the process was started with, resolved once from flags and environment. Everything that can be refused without
 //! touching the world is refused here, with the sentence that the operator reads.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
+use tandem_app::audit::Witness;
 use tandem_core::text::non_blank;
 
 use crate::cli::serve::Args;
@@ -31,6 +32,11 @@ pub struct Settings {
     pub mcp_commands: Option<PathBuf>,
     /// Where the operator keeps scenario packs.
     pub scenario_packs_dir: Option<PathBuf>,
+    /// The directory that exports may be written beneath; `exports` in the state directory otherwise.
+    pub export_dir: Option<PathBuf>,
+    /// Who is asked to sign checkpoints of the audit log, too, and how often.
+    pub witnesses: Vec<Witness>,
+    pub witness_interval: Duration,
     /// Further names under which the MCP endpoint answers.
     pub mcp_hosts: Vec<String>,
     /// Whether `/metrics` answers without a token.
@@ -74,6 +80,9 @@ impl Settings {
                 .unwrap_or_default(),
             mcp_commands: args.mcp_commands,
             scenario_packs_dir: args.scenario_packs_dir,
+            export_dir: args.export_dir,
+            witnesses: super::witness::parse(&args.witness)?,
+            witness_interval: Duration::from_millis(args.witness_interval_ms),
             mcp_hosts: var("TANDEM_MCP_HOSTS")
                 .map(|list| list.split(',').map(|host| host.trim().to_owned()).filter(|h| !h.is_empty()).collect())
                 .unwrap_or_default(),
@@ -118,6 +127,9 @@ mod tests {
             unsafe_no_api_token: false,
             mcp_commands: None,
             scenario_packs_dir: None,
+            export_dir: None,
+            witness: Vec::new(),
+            witness_interval_ms: 60_000,
             log_format: crate::telemetry::log::Format::Auto,
         }
     }

@@ -75,6 +75,7 @@ impl Lab {
                 outbound: Arc::new(Drivers::new(
                     crate::boot::outbound::egress(),
                     std::path::Path::new("unused"),
+                    "unused".into(),
                     Arc::new(self.watch.clone()),
                 )),
                 mcp: Arc::new(crate::boot::outbound::mcp(

@@ -20,7 +20,12 @@ pub struct Workers {
 }
 
 impl Workers {
-    pub fn start(app: &Arc<App>, wakes: &watch::Receiver<u64>, stopping: &watch::Receiver<bool>) -> Self {
+    pub fn start(
+        app: &Arc<App>,
+        wakes: &watch::Receiver<u64>,
+        stopping: &watch::Receiver<bool>,
+        witnessing: Duration,
+    ) -> Self {
         let every = |name, period, step| tokio::spawn(timed(name, period, Arc::clone(app), stopping.clone(), step));
         let tasks = vec![
             tokio::spawn(deliver(Arc::clone(app), wakes.clone(), stopping.clone())),
@@ -29,7 +34,9 @@ impl Workers {
             tokio::spawn(tail(Arc::clone(app), wakes.clone(), stopping.clone())),
             tokio::spawn(runs(Arc::clone(app), wakes.clone(), stopping.clone())),
             tokio::spawn(reassess(Arc::clone(app), wakes.clone(), stopping.clone())),
+            tokio::spawn(exports(Arc::clone(app), wakes.clone(), stopping.clone())),
             every("checkpoint", Duration::from_secs(1), |app| Box::pin(async move { app.checkpoint_all().await })),
+            every("witness", witnessing, |app| Box::pin(async move { app.cosign_all().await })),
             every("key use", Duration::from_secs(5), |app| Box::pin(async move { app.flush_uses().await })),
             tokio::spawn(tend_mcp(Arc::clone(app), stopping.clone())),
             every("audit look", Duration::from_secs(20), |app| Box::pin(async move { app.look_at_all().await })),
@@ -252,5 +259,14 @@ async fn reassess(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: 
         wakes.mark_unchanged();
         report("reassess", app.reassess_due().await.map(|_| ()));
         rest(&app, JobKind::Reassess, &mut wakes, &mut stopping).await;
+    }
+}
+
+/// Scheduled exports of logs.
+async fn exports(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
+    while !*stopping.borrow() {
+        wakes.mark_unchanged();
+        report("exports", app.export_due().await.map(|_| ()));
+        rest(&app, JobKind::Export, &mut wakes, &mut stopping).await;
     }
 }

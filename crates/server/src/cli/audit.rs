@@ -15,9 +15,11 @@ use std::{
     process::ExitCode,
 };
 
+use serde::Serialize;
 use tandem_core::audit::{
     bundle::{TRAILER_TYPE, Trailer},
     checkpoint::Checkpoint,
+    evidence::{Evidence, EvidenceReport},
     note::VerifierKey,
     verify::{Report, verify_bundle},
 };
@@ -32,7 +34,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Check a bundle that `GET /audit/ledger/export` produced. Exits with 0 when it is as it was signed, with 1 when
+    /// Check a bundle that `GET /audit/ledger/export` or `GET /audit/evidence/export` produced, or a scheduled export. Exits with 0 when it is as it was signed, with 1 when
     /// it was tampered with, with 2 when it could not be checked.
     Verify {
         /// The bundle, or `-` for standard input.
@@ -68,37 +70,78 @@ pub fn run(args: Args) -> Result<ExitCode, Fault> {
 
 fn verify(bundle: &Path, key: Option<&str>, json: bool) -> Result<ExitCode, String> {
     let key = key.map(trusted_key).transpose()?;
-    let report = check(&mut open(bundle)?, key.as_ref())
+    let verdict = check(&mut open(bundle)?, key.as_ref())
         .map_err(|error| format!("cannot read the bundle {}: {error}", bundle.display()))?;
     if json {
-        say(&serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?);
+        say(&serde_json::to_string_pretty(&verdict).map_err(|error| error.to_string())?);
     } else {
-        verdict::lines(&report).iter().for_each(|line| say(line));
+        verdict::lines(&verdict.report).iter().for_each(|line| say(line));
+        verdict.evidence.iter().flat_map(verdict::documents).for_each(|line| say(&line));
     }
-    Ok(ExitCode::from(u8::from(!verdict::holds(&report))))
+    Ok(ExitCode::from(u8::from(!verdict.holds())))
+}
+
+/// What there is to say of a bundle.
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    #[serde(flatten)]
+    pub report: Report,
+    /// Of the documents before the log, where the bundle is one of evidence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceReport>,
+}
+
+impl Verdict {
+    pub fn holds(&self) -> bool {
+        verdict::holds(&self.report) && self.evidence.as_ref().is_none_or(|evidence| evidence.verified)
+    }
 }
 
 /// Reads a bundle to its end and judges it, on every core.
-pub fn check(bundle: &mut dyn BufRead, key: Option<&VerifierKey>) -> io::Result<Report> {
-    let failed = RefCell::new(None);
-    let lines = std::iter::from_fn(|| {
-        let mut line = Vec::new();
-        match bundle.read_until(b'\n', &mut line) {
-            Ok(0) => None,
-            Ok(_) => Some(line),
-            Err(error) => {
-                *failed.borrow_mut() = Some(error);
-                None
-            }
+pub fn check(bundle: &mut dyn BufRead, key: Option<&VerifierKey>) -> io::Result<Verdict> {
+    let mut first = next_line(bundle)?;
+    let mut evidence = None;
+    if first.as_deref().is_some_and(Evidence::begins) {
+        let mut documents = Evidence::default();
+        while first.as_deref().is_some_and(|line| documents.take(line)) {
+            first = next_line(bundle)?;
+        }
+        evidence = Some(documents);
+    }
+    let (failed, trailer) = (RefCell::new(None), RefCell::new(None));
+    let rest = std::iter::from_fn(|| match next_line(bundle) {
+        Ok(line) => line,
+        Err(error) => {
+            *failed.borrow_mut() = Some(error);
+            None
+        }
+    });
+    let lines = first.into_iter().chain(rest).inspect(|line| {
+        if line.starts_with(br#"{"type":"#) {
+            *trailer.borrow_mut() = serde_json::from_slice::<Trailer>(line).ok();
         }
     });
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let report = verify_bundle(lines, key.map(ToString::to_string).as_deref(), threads);
     // A verdict on half a bundle would read as "truncated", which is not what happened.
-    match failed.into_inner() {
-        Some(error) => Err(error),
-        None => Ok(report),
+    if let Some(error) = failed.into_inner() {
+        return Err(error);
     }
+    let evidence = evidence.map(|documents| {
+        let trailer: Option<Trailer> = trailer.into_inner();
+        let own = trailer.as_ref().and_then(|trailer| VerifierKey::parse(trailer.public_key.trim()).ok());
+        let key = key.cloned().or(own);
+        let signed = trailer.zip(key.as_ref());
+        let signed =
+            signed.and_then(|(trailer, key)| Checkpoint::open(&trailer.checkpoint, std::slice::from_ref(key)).ok());
+        documents.finish(key.as_ref(), signed.as_ref())
+    });
+    Ok(Verdict { report, evidence })
+}
+
+fn next_line(bundle: &mut dyn BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    Ok(if bundle.read_until(b'\n', &mut line)? == 0 { None } else { Some(line) })
 }
 
 fn key_of(bundle: &Path) -> Result<ExitCode, String> {

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod demo;
 pub mod openapi;
+pub mod scan;
 pub mod serve;
 pub mod ship;
 
@@ -29,6 +30,8 @@ enum Command {
     Demo(demo::Args),
     /// Read logs on this host and report what they say to a server elsewhere.
     Ship(ship::Args),
+    /// Read the configuration files of agents and MCP clients beneath a directory, and print or declare what they name.
+    Scan(scan::Args),
     /// Print the OpenAPI document of this binary.
     Openapi,
 }
@@ -49,6 +52,7 @@ pub fn run() -> ExitCode {
         Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Ship(args) => ship::run(args),
+        Command::Scan(args) => scan::run(args),
         Command::Openapi => openapi::run(),
     };
     match done {

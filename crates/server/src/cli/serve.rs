@@ -36,6 +36,16 @@ pub struct Args {
     /// Directory of scenario packs (*.json), listed after the built-in ones.
     #[arg(long, env = "TANDEM_SCENARIO_PACKS_DIR")]
     pub scenario_packs_dir: Option<PathBuf>,
+    /// Directory that exports of the audit log may be written beneath [default: exports in the state directory].
+    #[arg(long, env = "TANDEM_EXPORT_DIR")]
+    pub export_dir: Option<PathBuf>,
+    /// Witness that signs checkpoints of the audit log, too, as <verifier key>,<address>. May be given several times.
+    #[arg(long, env = "TANDEM_WITNESSES", value_delimiter = ';')]
+    pub witness: Vec<String>,
+    /// How often witnesses are asked.
+    #[arg(long, env = "TANDEM_WITNESS_INTERVAL_MS", default_value_t = 60_000, hide = true,
+        value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
+    pub witness_interval_ms: u64,
     /// How log lines look.
     #[arg(long, env = "TANDEM_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: log::Format,

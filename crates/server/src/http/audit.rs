@@ -9,10 +9,11 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use futures_util::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tandem_app::assess::BoundaryRequest;
-use tandem_app::audit::{Acknowledge, EventsRequest, Manifest};
+use tandem_app::audit::{Acknowledge, EventsRequest, ExportStream, Manifest};
 use tandem_core::{
     audit::{
         event::AuditEvent,
@@ -76,7 +77,7 @@ pub struct ProtectedAnswer {
 
 /// The log is for whoever holds a full token or speaks for the control panel. An intake key that comes along, and the mere
 /// absence of a token on a server that asks for none, are neither.
-fn admin(operator: &Operator) -> Result<(), ApiError> {
+pub fn admin(operator: &Operator) -> Result<(), ApiError> {
     let nobody = operator.ctx.actor.source.as_deref() == Some("local_control_panel");
     if operator.with_intake_key || nobody { Err(ApiError::of(Code::AuditAdminRequired)) } else { Ok(()) }
 }
@@ -159,7 +160,7 @@ pub struct ExportQuery {
     pub until_ms: Option<u64>,
 }
 
-const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+pub const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// Export the log as a bundle
 ///
@@ -180,7 +181,18 @@ pub async fn export(
     admin(&operator)?;
     let tenant = state.app.audit_tenant(&operator.ctx, query.tenant.as_deref())?;
     let export = state.app.audit_export(&tenant, query.since_ms, query.until_ms).await?;
-    let lines = futures_util::stream::unfold(Some(export), |export| async {
+    let mut response = Bytes::from_stream(lines(export)).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, NDJSON);
+    response.headers_mut().insert(
+        header::CONTENT_DISPOSITION,
+        HeaderValue::from_static("attachment; filename=\"audit-ledger-export.ndjson\""),
+    );
+    Ok(response)
+}
+
+/// The lines of an export as they are made.
+pub fn lines(export: ExportStream) -> impl Stream<Item = Result<String, std::io::Error>> {
+    futures_util::stream::unfold(Some(export), |export| async {
         let mut export = export?;
         match export.next().await {
             Ok(Some(lines)) => Some((Ok(lines), Some(export))),
@@ -188,14 +200,7 @@ pub async fn export(
             // Without its trailer the bundle does not verify, so a broken export cannot pass for a whole one.
             Err(failure) => Some((Err(std::io::Error::other(failure.code.word())), None)),
         }
-    });
-    let mut response = Bytes::from_stream(lines).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, NDJSON);
-    response.headers_mut().insert(
-        header::CONTENT_DISPOSITION,
-        HeaderValue::from_static("attachment; filename=\"audit-ledger-export.ndjson\""),
-    );
-    Ok(response)
+    })
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -6,11 +6,13 @@
 pub mod alias;
 pub mod answer;
 mod audit;
+mod authority;
 mod automation_events;
 mod automations;
 mod config;
 mod context;
 pub mod cors;
+mod custody;
 pub mod document;
 mod doors;
 mod drafts;
@@ -65,8 +67,10 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(mcp::router())
         .merge(rpc::router())
         .merge(audit::router())
+        .merge(custody::router())
         .merge(security::router())
         .merge(context::router())
+        .merge(authority::router())
         .merge(tokens::router())
         .merge(governance::router())
         .merge(automations::router())

@@ -125,6 +125,8 @@ fn agents_do_not_administer() {
         ("POST", "/mcp/gh/tools/t/accept".into(), json!({})),
         ("PUT", "/incident-monitor/security/deployment-cards/automation:a".into(), json!({ "metadata": {} })),
         ("POST", "/incident-monitor/security/deployment-cards/automation:a/sign-off".into(), json!({})),
+        ("DELETE", "/authority/agents/agent-7".into(), json!({})),
+        ("PUT", "/audit/exports/config".into(), json!({ "destination": { "kind": "directory" } })),
     ];
     for (method, path, body) in cases {
         agent.must(method, &path, &[], Some(body)).refused(403, "HUMAN_ACTOR_REQUIRED");
@@ -243,6 +245,17 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
             let checks = admin.get("/incident-monitor/security/posture-checks?rules=retention_unset").ok();
             to(&text(&checks["findings"][0]["fingerprint"]), json!({ "owner": unique }))
         }
+        ("PUT", "/audit/exports/config") => to("", json!({ "enabled": false, "destination": { "kind": "directory" } })),
+        ("PUT", "/authority/{kind}/{id}") => {
+            Some(Change { path: format!("/authority/agents/walked-{turn}"), body: json!({ "owner": "ada" }) })
+        }
+        ("DELETE", "/authority/{kind}/{id}") => {
+            let path = format!("/authority/agents/walked-{turn}");
+            admin.must("PUT", &path, &[], Some(json!({}))).ok();
+            Some(Change { path, body: json!({}) })
+        }
+        // A heartbeat is bookkeeping.
+        ("POST", "/authority/{kind}/{id}/seen") => None,
         ("POST", "/auth/tokens") => to("", json!({ "name": unique })),
         ("POST", "/auth/tokens/{id}/revoke") => {
             to(&text(&admin.post("/auth/tokens", json!({ "name": unique })).ok()["token"]["token_id"]), json!({}))

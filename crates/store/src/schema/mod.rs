@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_collection_has_its_table_with_its_columns() {
-        let collections: [&'static Collection; 44] = [
+        let collections: [&'static Collection; 48] = [
             &automation::AUTOMATIONS,
             &automation::run::RUNS,
             &automation::run::failure::NOTES,
@@ -182,6 +182,10 @@ mod tests {
             &tandem_posture::evidence::CONTEXT_RUNS,
             &tandem_posture::evidence::EVIDENCE_ARTIFACTS,
             &tandem_posture::lifecycle::POSTURE_FINDINGS,
+            &tandem_posture::declared::DECLARED_COUNTS,
+            &tandem_core::custody::setting::EXPORT_SETTINGS,
+            &tandem_core::custody::receipt::AUDIT_EXPORTS,
+            &tandem_core::audit::cosigned::COSIGNED,
         ];
         for collection in collections {
             let table = tables().find(|table| table.name == collection.name);

@@ -82,7 +82,7 @@ fn bundle() -> String {
 }
 
 fn told(text: &str, key: Option<&VerifierKey>) -> (Report, String) {
-    let report = check(&mut Cursor::new(text), key).unwrap();
+    let report = check(&mut Cursor::new(text), key).unwrap().report;
     let lines = verdict::lines(&report).join("\n");
     (report, lines)
 }

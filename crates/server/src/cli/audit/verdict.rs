@@ -1,6 +1,7 @@
 //! The verdict in words: what was checked, with whose key, and which row is wrong. No judgement is made here.
 
 use tandem_core::audit::{
+    evidence::EvidenceReport,
     integrity::{Reason, Status},
     verify::Report,
 };
@@ -33,6 +34,17 @@ pub fn lines(report: &Report) -> Vec<String> {
     row("log", log(report));
     row("coverage", coverage(report).to_owned());
     row("key", key(report).to_owned());
+    out
+}
+
+/// The documents of a bundle of evidence.
+pub fn documents(evidence: &EvidenceReport) -> Vec<String> {
+    let mut out = vec![match evidence.verified {
+        true => format!("VERIFIED  {} documents are as they were signed", evidence.documents.len()),
+        false => "TAMPERED  the documents are not what was signed".to_owned(),
+    }];
+    out.extend(evidence.problems.iter().map(|problem| format!("  {:<10}{}", "problem", printable(problem))));
+    out.extend(evidence.documents.iter().map(|name| format!("  {:<10}{}", "document", printable(name))));
     out
 }
 

@@ -32,6 +32,6 @@ pub fn router() -> OpenApiRouter<AppState> {
 }
 
 /// A scoped intake key opens none of these doors, whatever else comes along.
-pub(super) fn without_intake_key(operator: &Operator, refusal: Code) -> Result<(), ApiError> {
+pub fn without_intake_key(operator: &Operator, refusal: Code) -> Result<(), ApiError> {
     if operator.with_intake_key { Err(ApiError::of(refusal)) } else { Ok(()) }
 }

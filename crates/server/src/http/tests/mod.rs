@@ -80,6 +80,7 @@ impl Setup {
                     outbound: Arc::new(Drivers::new(
                         outbound::egress(),
                         std::path::Path::new("unused"),
+                        "unused".into(),
                         Arc::new(Fixed),
                     )),
                     workspace: Arc::new(LocalWorkspace::default()),
