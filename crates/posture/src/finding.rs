@@ -1,5 +1,7 @@
 //! A finding: what is wrong, with what, where that can be seen, and what to do.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tandem_core::{publish::digest::h, wire_enum};
@@ -73,7 +75,7 @@ impl AffectedObject {
 /// Where it can be seen: `inventory.<section>[<id>].<field>`, or live state under `incident_monitor.`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EvidenceRef {
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     pub path: String,
 }
 
@@ -90,16 +92,16 @@ impl EvidenceRef {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RouteSuggestion {
     pub route_tags: Vec<String>,
-    pub risk_level: String,
+    pub risk_level: Cow<'static, str>,
     pub risk_category: String,
-    pub expected_destination: String,
+    pub expected_destination: Cow<'static, str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DestinationSuggestion {
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     pub require_approval: bool,
-    pub idempotency_key: String,
+    pub idempotency_key: Cow<'static, str>,
     pub receipt_required: bool,
 }
 
@@ -111,9 +113,9 @@ pub struct DraftSuggestion {
     pub title: String,
     pub fingerprint: String,
     pub detail: String,
-    pub risk_level: String,
+    pub risk_level: Cow<'static, str>,
     pub risk_category: String,
-    pub confidence: String,
+    pub confidence: Cow<'static, str>,
     pub route_tags: Vec<String>,
     pub excerpt: Vec<String>,
 }
@@ -159,8 +161,11 @@ pub struct New<'a> {
 
 impl Finding {
     pub fn new(new: New<'_>, dry_run: bool) -> Self {
-        let ids: Vec<String> = new.affected.iter().map(qualified).collect();
-        let ids = ids.join("|");
+        let ids: Vec<Cow<'_, str>> = new.affected.iter().map(qualified).collect();
+        let ids = match ids.as_slice() {
+            [only] => only.clone(),
+            all => Cow::Owned(all.join("|")),
+        };
         let parts = [new.rule_id, new.category, new.severity.word(), &ids];
         let hash = h(parts.into_iter().chain(new.extra.as_deref()));
         let risk = new.severity.risk_level();
@@ -219,10 +224,21 @@ impl Finding {
 }
 
 /// The id with its parents, so that equal ids in two automations or projects stay apart.
-fn qualified(object: &AffectedObject) -> String {
+fn qualified(object: &AffectedObject) -> Cow<'_, str> {
+    if object.more.is_empty() {
+        return Cow::Borrowed(&object.id);
+    }
     let parent = |key: &str| object.more.get(key).and_then(Value::as_str);
-    let parents = ["automation_id", "project_id", "workflow_id"].iter().filter_map(|key| parent(key));
-    let mut id: String = parents.filter(|p| *p != object.id).fold(String::new(), |all, p| all + p + "/");
+    let mut id = String::new();
+    for parent in ["automation_id", "project_id", "workflow_id"].iter().filter_map(|key| parent(key)) {
+        if parent != object.id {
+            id.push_str(parent);
+            id.push('/');
+        }
+    }
+    if id.is_empty() {
+        return Cow::Borrowed(&object.id);
+    }
     id.push_str(&object.id);
-    id
+    Cow::Owned(id)
 }

@@ -17,7 +17,8 @@ pub(super) struct Findings {
     enabled: HashSet<&'static str>,
     floor: u8,
     dry_run: bool,
-    seen: HashSet<String>,
+    /// Parts of fingerprints, because a second copy of each would cost as much as the finding.
+    seen: HashSet<u128>,
     found: Vec<Finding>,
 }
 
@@ -55,7 +56,9 @@ impl Findings {
     }
 
     fn keep(&mut self, finding: Finding) {
-        if self.seen.insert(finding.fingerprint.clone()) {
+        // 128 bits of the hash behind `sha256:`.
+        let short = finding.fingerprint.get(7..39).and_then(|hex| u128::from_str_radix(hex, 16).ok());
+        if self.seen.insert(short.unwrap_or_default()) {
             self.found.push(finding);
         }
     }

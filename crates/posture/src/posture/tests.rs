@@ -823,17 +823,3 @@ fn ten_times_the_estate_takes_ten_times_as_long() {
     // Quadratic would be a hundred times.
     assert!(large < small * 40, "{small:?} for 400, {large:?} for 4000");
 }
-
-/// Says how long the largest promised estate takes. Run it by hand, in release: `--run-ignored only`.
-#[test]
-#[ignore = "a measurement"]
-fn how_long_ten_thousand_take() {
-    for n in [1_000, 10_000] {
-        let estate = large(n);
-        let began = Instant::now();
-        let rows = inventory(&estate, &Viewer::Reviewer);
-        let listed = began.elapsed();
-        let found = check(&estate, &rows, &Options::default()).findings.len();
-        println!("{n}: inventory {listed:?}, {found} findings {:?}", began.elapsed() - listed);
-    }
-}
