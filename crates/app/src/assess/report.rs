@@ -14,7 +14,7 @@ use tandem_core::{
 };
 use tandem_posture::{
     estate::Estate,
-    evidence::{EvidenceArtifact, EvidencePack, Names, RunType, pack, render},
+    evidence::{EvidenceArtifact, EvidencePack, Names, RunType, pack},
     inventory::inventory,
     metrics,
     posture::{self, Options},
@@ -100,7 +100,7 @@ impl App {
             let (run, artifact) = (self.ports.ids.uuid(), self.ports.ids.uuid());
             let names = Names::new(RunType::Report, ctx.now_ms, &run.replace('-', ""), &artifact.replace('-', ""));
             let (whole, body, digest) = apart(move || {
-                let body = render(&report.body());
+                let body = report.body();
                 let digest = tandem_core::text::sha256_hex(&body);
                 (report, body, digest)
             })
@@ -110,10 +110,10 @@ impl App {
             let attestation = dsse::seal(self.signer().await?, dsse::IN_TOTO, &statement);
             let (puts, kept) = pack(ctx, &names, body, Some(attestation.clone()));
             commit = puts.into_iter().fold(commit, Commit::put);
-            report.evidence_pack = kept;
+            report.evidence_pack = Some(kept);
             report.attestation = Some(attestation);
         } else {
-            report.evidence_pack = EvidencePack::none("persist_artifact is false");
+            report.evidence_pack = Some(EvidencePack::none("persist_artifact is false"));
         }
         let payload = json!({
             "source_kind": SourceKind::TandemMonitor.label(),
@@ -146,7 +146,7 @@ impl App {
         };
         let mut report: Report =
             serde_json::from_str(body).map_err(|error| Failure::new(Code::StoreCorrupt, error.to_string()))?;
-        report.evidence_pack = EvidencePack {
+        report.evidence_pack = Some(EvidencePack {
             persisted: true,
             kind: Some("context_run_artifact".into()),
             reason: None,
@@ -156,7 +156,7 @@ impl App {
             path: Some(artifact.path),
             content_sha256: Some(artifact.content_sha256),
             content_bytes: Some(artifact.content_bytes),
-        };
+        });
         report.attestation = artifact.attestation;
         Ok(report)
     }

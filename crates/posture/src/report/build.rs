@@ -17,7 +17,6 @@ use super::{
 use crate::{
     controls as frameworks,
     estate::Estate,
-    evidence::EvidencePack,
     finding::Finding,
     inventory::{AuthorityInventory, SensitiveValues, destination_row},
     metrics::Maturity,
@@ -118,7 +117,7 @@ pub fn build(mut from: Material<'_>) -> Report {
         audit_ledger: from.ledger,
         rule_set_digest: from.posture.rule_set_digest.clone(),
         sensitive_values: SensitiveValues::of(OMITTED),
-        evidence_pack: EvidencePack::none("not kept"),
+        evidence_pack: None,
         attestation: None,
         sections,
     };

@@ -407,7 +407,7 @@ fn boundary(report: &Report, out: &mut String) {
 }
 
 fn evidence(report: &Report, out: &mut String) {
-    let pack = &report.evidence_pack;
+    let pack = &report.pack();
     out.push_str(&format!(
         "<h2>Evidence</h2><p>Audit log: {}, {} rows under the signed checkpoint. Rule set <code>{}</code>.</p>",
         escape(&word(&report.integrity)),

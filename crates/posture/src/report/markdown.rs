@@ -116,7 +116,7 @@ pub fn full(report: &Report) -> String {
 }
 
 fn evidence(report: &Report) -> String {
-    let pack = &report.evidence_pack;
+    let pack = &report.pack();
     let mut text = format!(
         "- Audit log: {}, {} rows under the signed checkpoint\n",
         word(&report.integrity),

@@ -344,22 +344,26 @@ pub struct Report {
     pub rule_set_digest: String,
     pub sensitive_values: crate::inventory::SensitiveValues,
     /// Where the report is kept. Not part of what is kept.
-    #[serde(default)]
-    pub evidence_pack: EvidencePack,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_pack: Option<EvidencePack>,
     /// A signed statement about the kept bytes (DSSE). Not part of what is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attestation: Option<Envelope>,
 }
 
 impl Report {
-    /// What is kept: the report without what is only known once it is kept.
-    pub fn body(&self) -> Value {
-        let mut body = serde_json::to_value(self).unwrap_or_default();
-        if let Value::Object(map) = &mut body {
-            map.remove("evidence_pack");
-            map.remove("attestation");
-        }
+    /// The exact bytes that are kept: the report without what is only known once it is kept.
+    pub fn body(&mut self) -> String {
+        let (pack, attestation) = (self.evidence_pack.take(), self.attestation.take());
+        // It has string keys and finite numbers only, so it always serialises.
+        let body = serde_json::to_string_pretty(self).unwrap_or_default();
+        (self.evidence_pack, self.attestation) = (pack, attestation);
         body
+    }
+
+    /// Where it is kept, or nothing.
+    pub fn pack(&self) -> EvidencePack {
+        self.evidence_pack.clone().unwrap_or_default()
     }
 
     pub fn count(&self, name: &str) -> u64 {

@@ -49,7 +49,7 @@ fn event(report: &Report, class: u64, activity: u64, rank: Severity) -> Value {
             _ => "Close",
         },
     );
-    let pack = &report.evidence_pack;
+    let pack = &report.pack();
     json!({
         "class_uid": class,
         "class_name": class_name,

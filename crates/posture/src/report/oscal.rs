@@ -93,7 +93,7 @@ impl Made<'_> {
 }
 
 pub fn results(report: &Report) -> Value {
-    let pack = &report.evidence_pack;
+    let pack = &report.pack();
     let seed = pack.artifact_id.clone().unwrap_or_else(|| report.generated_at_ms.to_string());
     let made = Made { report, seed, collected: rfc3339(report.generated_at_ms) };
     let (mut observations, mut risks, mut findings) = (Vec::new(), Vec::new(), Vec::new());
@@ -282,7 +282,7 @@ fn of_scenario(made: &Made<'_>, result: &ScenarioResult) -> Value {
 
 fn resources(made: &Made<'_>) -> Value {
     let report = made.report;
-    let pack = &report.evidence_pack;
+    let pack = &report.pack();
     let mut kept = json!({
         "uuid": made.artifact(),
         "title": "Assessment report",
@@ -312,7 +312,7 @@ fn resources(made: &Made<'_>) -> Value {
 }
 
 fn place(report: &Report) -> String {
-    let pack = &report.evidence_pack;
+    let pack = &report.pack();
     match (&pack.context_run_id, &pack.artifact_id) {
         (Some(run), Some(artifact)) => format!("/context/runs/{run}/artifacts/{artifact}"),
         _ => "/incident-monitor/security/assessment-report".into(),

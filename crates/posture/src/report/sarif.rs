@@ -104,8 +104,8 @@ pub fn log(report: &Report) -> Value {
             "invocations": [{ "executionSuccessful": true, "endTimeUtc": rfc3339(report.generated_at_ms) }],
             "results": results,
             "properties": {
-                "artifactId": report.evidence_pack.artifact_id,
-                "artifactSha256": report.evidence_pack.content_sha256,
+                "artifactId": report.pack().artifact_id,
+                "artifactSha256": report.pack().content_sha256,
                 "ruleSetDigest": report.rule_set_digest,
                 "auditLog": report.integrity,
                 "checkpoint": report.audit_ledger.checkpoint,

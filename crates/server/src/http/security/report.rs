@@ -97,7 +97,7 @@ const CLOSED: HeaderValue =
     HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'");
 
 async fn answer(report: Report, format: Format) -> Response {
-    let id = report.evidence_pack.artifact_id.clone();
+    let id = report.pack().artifact_id;
     let place = id.map(|id| format!("/incident-monitor/security/assessment-report/{id}"));
     // A report of a large estate takes a while to write down.
     let text = tokio::task::spawn_blocking(move || format.render(&report)).await.unwrap_or_default();
