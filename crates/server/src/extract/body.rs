@@ -64,6 +64,24 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
+/// The largest body that is taken in before anything is decided.
+const SMALL: u64 = 64 * 1024;
+
+/// The request with its body here, where that is announced and small. A request that is answered while its body is still on
+/// the way has its connection closed, and the client's next request on it meets nobody: whoever refuses early, or has no use
+/// for a body, would break the connection of a client that did nothing wrong.
+pub async fn arrived(request: Request) -> Result<Request, ApiError> {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    // Who asks before sending gets the refusal in place of the permission, and sends nothing.
+    let asks = request.headers().contains_key(header::EXPECT);
+    if !length.is_some_and(|length: u64| (1..=SMALL).contains(&length)) || asks {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let bytes = read(Request::new(body), DRAIN_LIMIT).await?;
+    Ok(Request::from_parts(parts, axum::body::Body::from(bytes)))
+}
+
 async fn read(request: Request, limit: usize) -> Result<Vec<u8>, ApiError> {
     let slow = |_| ApiError(Failure::new(Code::ValidationFailed, "The body did not arrive in time.").status(408));
     tokio::time::timeout(WHOLE_TIMEOUT, collect(request, limit)).await.map_err(slow)?

@@ -23,6 +23,7 @@ use super::{alias, answer::ApiError, limit::Limiter};
 use crate::{
     extract::{
         auth::Auth,
+        body,
         caller::{Caller, Credential},
     },
     telemetry::metrics::Metrics,
@@ -85,6 +86,10 @@ impl Gate {
     }
 
     pub async fn pass(&self, request: Request, request_id: &Arc<str>) -> Response {
+        let request = match body::arrived(request).await {
+            Ok(request) => request,
+            Err(error) => return error.into_response(),
+        };
         match self.admit(request, request_id).await {
             Ok((request, handlers)) => match handlers.clone().call(request).await {
                 Ok(response) => response,

@@ -1,7 +1,11 @@
 //! What nobody should send: malformed, deep, huge, non-UTF-8 bodies, wild heads and paths. Each is refused in the
 //! envelope, nothing is a 5xx, and the server stays up without growing.
 
-use std::{net::TcpStream, time::Duration};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tandem_testkit::{Reply, Seed, Server, bodies, client::raw, server::TOKEN};
@@ -286,4 +290,30 @@ fn many_silent_connections_do_not_keep_others_out() {
     client.get("/incident-monitor/status").ok();
     server.client().get("/incident-monitor/status").ok();
     drop(held);
+}
+
+/// A client that sends its body a moment after its head keeps its connection, whatever the answer is and whether or not the
+/// route wants a body.
+#[test]
+fn a_body_that_comes_late_breaks_no_connection() {
+    let (server, _client) = configured("late-body", json!({}));
+    for path in ["/nowhere", "/incident-monitor/pause", "/incident-monitor/report"] {
+        let mut connection = TcpStream::connect(server.address).expect("connects");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\n\
+             content-length: 2\r\n\r\n"
+        );
+        connection.write_all(head.as_bytes()).expect("sent");
+        connection.set_read_timeout(Some(Duration::from_millis(300))).expect("set");
+        let mut buffer = [0_u8; 16 * 1024];
+        assert!(connection.read(&mut buffer).is_err(), "{path}: nothing is answered before the body is here");
+        connection.set_read_timeout(Some(PATIENCE)).expect("set");
+        connection.write_all(b"{}").expect("sent");
+        let read = connection.read(&mut buffer).expect("an answer");
+        assert!(buffer[..read].starts_with(b"HTTP/1.1 "), "{path}");
+        connection.write_all(b"GET /global/health HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").expect("sent");
+        let mut rest = Vec::new();
+        connection.read_to_end(&mut rest).expect("the connection is still there");
+        assert!(String::from_utf8_lossy(&rest).contains("HTTP/1.1 200"), "{path}");
+    }
 }
