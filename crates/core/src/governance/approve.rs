@@ -10,7 +10,7 @@ use super::{
     approval::{Approval, RequestType, Status, Vote, fold_id},
     limits::Base,
     record::{GovernanceRecord, ReviewKind},
-    review, sweep,
+    request, review, sweep,
 };
 use crate::{
     actor::ActorKind,
@@ -149,21 +149,24 @@ fn is_review(approval: &Approval) -> bool {
 }
 
 impl Decide {
-    /// A review decides only while it is the one that its automation or agent waits for.
+    /// A review that says why it is due decides only while it is the one that its automation or agent waits for.
     fn is_superseded(&self, desk: &mut Desk<'_>, approval: &Approval) -> Decided<bool> {
-        if !is_review(approval) {
-            return Ok(false);
-        }
+        let target = &approval.target_resource;
         let id = Some(self.approval_id.as_str());
-        if approval.target_resource.kind == "agent" {
-            let agent = desk.get::<Agent>(&approval.target_resource.id)?;
-            return Ok(agent.is_none_or(|agent| agent.creation.review_request_id.as_deref() != id));
-        }
-        let record = desk.get::<GovernanceRecord>(&approval.target_resource.id)?;
-        Ok(record.is_none_or(|record| record.is_deleted() || record.review_request_id.as_deref() != id)
-            // A person may ask about retirement when no review is due.
-            && approval.request_type == RequestType::LifecycleReview
-            || approval.superseded)
+        let (current, gone) = if !is_review(approval) {
+            return Ok(false);
+        } else if target.kind == "agent" {
+            let agent = desk.get::<Agent>(&target.id)?;
+            (agent.as_ref().is_some_and(|agent| agent.creation.review_request_id.as_deref() == id), agent.is_none())
+        } else {
+            let record = desk.get::<GovernanceRecord>(&target.id)?;
+            let current = record.as_ref().is_some_and(|record| record.review_request_id.as_deref() == id);
+            (current, record.is_none_or(|record| record.is_deleted()))
+        };
+        // A person may ask about retirement, or for a look without a cause, when no review is due.
+        let claims = approval.request_type == RequestType::LifecycleReview
+            && request::named_cause(&approval.context).is_some_and(|kind| request::is_cause(target, kind));
+        Ok(approval.superseded || (claims && !current) || (current && gone))
     }
 
     fn acknowledge(&self, desk: &mut Desk<'_>, approval: &mut Approval) -> Decided<()> {

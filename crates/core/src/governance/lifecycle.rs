@@ -14,6 +14,7 @@ use super::{
     record::{Finding, GovernanceRecord, ReviewKind},
     review::{self, Cause},
     run,
+    sweep::{self, Sweep},
 };
 use crate::{
     decide::{Ask, Decided, Decision, Desk},
@@ -169,6 +170,7 @@ impl Decision for Extend {
             effects::stand(desk, &self.automation_id, Standing::Active)?
         };
         record.plan_check(limits.expiration_warning_window_ms);
+        sweep::come_by(desk, &limits, Sweep::Lifecycle, record.next_check_at_ms);
         desk.save(&record);
         let automation = shown(automation, &self.automation_id);
         desk.audit(
