@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tandem_core::{
     actor::{ActorKind, OpContext},
+    automation::Automation,
     error::{Code, Failure},
     governance::{
         agent::Agent,
@@ -196,13 +197,15 @@ impl App {
                 agents.extend(AgentReview::of(&row.value));
             }
         }
-        let automations = self
-            .all::<GovernanceRecord>(&tenant, "updated_at_ms", required(), MOST)
-            .await?
-            .into_iter()
-            .filter(|row| !row.value.is_deleted())
-            .map(|row| (row.value.provenance.creator.actor_id.clone(), Lifecycle::of(&row.value)))
-            .collect();
+        let mut automations = Vec::new();
+        for row in self.all::<GovernanceRecord>(&tenant, "updated_at_ms", required(), MOST).await? {
+            if !row.value.is_deleted() {
+                let automation = self.load::<Automation>(&tenant, &row.value.automation_id).await?;
+                let known = automation.map(|automation| automation.value.creator_id.clone());
+                let creator_id = known.or_else(|| row.value.provenance.creator.actor_id.clone());
+                automations.push((creator_id, Lifecycle::of(&row.value)));
+            }
+        }
         let mut equals = vec![("status", Column::text("pending"))];
         equals.extend(Self::sees(ctx));
         let pending = self.all::<Approval>(&tenant, "updated_at_ms", equals, MOST).await?;
@@ -212,17 +215,26 @@ impl App {
     pub async fn spend(&self, ctx: &OpContext, request: &PageRequest) -> Result<Page<AgentSpend>, Failure> {
         let tenant = ctx.tenant.key();
         let limits = self.limits(&tenant).await?;
-        let page = self.page::<Agent>(&tenant, "updated_at_ms", request).await?;
-        let spent = page.items.iter().filter(|agent| agent.spend.updated_at_ms > 0);
-        let items = spent.map(|agent| AgentSpend::of(agent, &limits, ctx.now_ms)).collect();
-        Ok(Page { items, next: page.next })
+        let mut request = request.clone();
+        let mut items = Vec::new();
+        // Agents that pay for nothing are passed over, and others take their place on the page.
+        loop {
+            let page = self.page::<Agent>(&tenant, "updated_at_ms", &request).await?;
+            request.limit -= page.items.iter().filter(|agent| agent.is_payer()).count();
+            let payers = page.items.iter().filter(|agent| agent.is_payer());
+            items.extend(payers.map(|agent| AgentSpend::of(agent, &limits, ctx.now_ms)));
+            if request.limit == 0 || page.next.is_none() {
+                return Ok(Page { items, next: page.next });
+            }
+            request.after = page.next;
+        }
     }
 
     pub async fn agent_spend(&self, ctx: &OpContext, id: &str) -> Result<AgentSpend, Failure> {
         let tenant = ctx.tenant.key();
         let limits = self.limits(&tenant).await?;
         match self.load::<Agent>(&tenant, id).await? {
-            Some(row) if row.value.spend.updated_at_ms > 0 => Ok(AgentSpend::of(&row.value, &limits, ctx.now_ms)),
+            Some(row) if row.value.is_payer() => Ok(AgentSpend::of(&row.value, &limits, ctx.now_ms)),
             Some(_) | None => Err(not_found(Code::AgentSpendNotFound, "agentID", id)),
         }
     }
