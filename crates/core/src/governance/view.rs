@@ -6,12 +6,14 @@ use utoipa::ToSchema;
 
 use super::{
     agent::{Agent, AgentPause},
-    approval::Approval,
+    approval::{Approval, Resource},
     limits::Limits,
     money::Usd,
+    policy::PolicyDecision,
     record::{Capabilities, Finding, GovernanceRecord, Grant, Provenance, ReviewKind},
     window::{Window, WindowKind},
 };
+use crate::tenant::TenantContext;
 
 /// The complete state of one automation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -222,6 +224,47 @@ impl AgentView {
             pause: agent.pause.clone(),
             created_at_ms: agent.created_at_ms,
             updated_at_ms: agent.updated_at_ms,
+        }
+    }
+}
+
+/// A decision as clients see it, with its tenant. What is not known of it is null.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DecisionView {
+    #[serde(flatten)]
+    pub decision: PolicyDecision,
+    pub tenant_context: TenantContext,
+    /// The automation that it was about.
+    pub resource: Option<Resource>,
+    #[schema(value_type = Option<Object>)]
+    pub requester_context: Option<Value>,
+    pub session_id: Option<String>,
+    pub message_id: Option<String>,
+    pub node_id: Option<String>,
+    pub tool: Option<String>,
+    pub data_classes: Option<Vec<String>>,
+    pub risk_tier: Option<String>,
+    /// A refusal's audit row names the decision, not the other way round.
+    pub audit_event_id: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Value>,
+}
+
+impl DecisionView {
+    pub fn of(decision: PolicyDecision, tenant: &TenantContext) -> Self {
+        Self {
+            tenant_context: TenantContext { actor_id: None, ..tenant.clone() },
+            resource: decision.automation_id.as_deref().map(Resource::automation),
+            requester_context: None,
+            session_id: None,
+            message_id: None,
+            node_id: None,
+            tool: None,
+            data_classes: None,
+            risk_tier: None,
+            audit_event_id: None,
+            metadata: None,
+            decision,
         }
     }
 }

@@ -12,10 +12,9 @@ use tandem_core::{
         approval::{Approval, RequestType, Resource, Status},
         limits::{Limits, Source},
         money::Usd,
-        policy::PolicyDecision,
         record::{Finding, Grant},
         request::NewRequest,
-        view::{AgentReview, AgentSpend, AgentView, Governance, Lifecycle},
+        view::{AgentReview, AgentSpend, AgentView, DecisionView, Governance, Lifecycle},
     },
     record::Column,
     text::non_blank,
@@ -405,7 +404,7 @@ pub struct DecisionFilters {
 #[derive(Serialize, ToSchema)]
 pub struct DecisionList {
     /// Newest first.
-    pub policy_decisions: Vec<PolicyDecision>,
+    pub policy_decisions: Vec<DecisionView>,
     pub count: usize,
     pub next_cursor: Option<String>,
 }
@@ -432,7 +431,10 @@ pub async fn policy_decisions(
     let request = PageRequest { limit: page.limit_in(100, 500), after: page.after, since_ms: None, equals };
     let found = state.app.policy_decisions(&operator.ctx, &request).await?;
     let next_cursor = cursor(found.next);
-    Ok(Json(DecisionList { count: found.items.len(), policy_decisions: found.items, next_cursor }))
+    let tenant = &operator.ctx.tenant;
+    let policy_decisions: Vec<DecisionView> =
+        found.items.into_iter().map(|decision| DecisionView::of(decision, tenant)).collect();
+    Ok(Json(DecisionList { count: policy_decisions.len(), policy_decisions, next_cursor }))
 }
 
 /// Where the value of a limit comes from.
