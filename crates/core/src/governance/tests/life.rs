@@ -23,7 +23,7 @@ use crate::{
         record::{Finding, GovernanceRecord, ReviewKind, Severity},
         review::{self, NewFinding},
         run::{self, RunReport, RunStart},
-        sweep::Overdue,
+        sweep::{Overdue, Sweep},
     },
     tenant::TenantContext,
 };
@@ -239,6 +239,64 @@ fn health_looks_at_real_runs_since_the_last_review() {
     report(&mut lab, done).unwrap();
     assert_eq!(check(&mut lab), 1);
     assert_eq!(lab.all::<Finding>().len(), 2, "findings are only added");
+}
+
+#[test]
+fn a_check_shows_what_it_finds_now() {
+    let mut lab = Lab::new();
+    lab.create(&human("ann"), "a").unwrap();
+    let grant = give(&mut lab, "bot");
+    let run = |lab: &mut Lab, id: &str, ended: RunEnd| {
+        lab.now_ms += 1;
+        start(lab, id, "a", None).unwrap();
+        end(lab, id, ended);
+    };
+    let shown = |lab: &Lab| {
+        let found = lab.record("a").health_findings;
+        let drift = found.iter().filter(|one| one.kind == ReviewKind::HealthDrift);
+        drift.map(|one| (one.severity, one.evidence.clone().unwrap_or_default()["failureCount"].clone())).collect()
+    };
+    for n in 0..3 {
+        run(&mut lab, &format!("f{n}"), RunEnd::Failed);
+    }
+    for n in 0..2 {
+        run(&mut lab, &format!("c{n}"), RunEnd::Completed);
+    }
+    for n in 3..7 {
+        lab.limit(json!({ "run_blocking_reviews": [] }));
+        check(&mut lab);
+        check(&mut lab);
+        let severity = if n < 6 { Severity::Warning } else { Severity::Critical };
+        let now: Vec<(Severity, Value)> = shown(&lab);
+        assert_eq!(now, [(severity, json!(n))], "after {n} failures");
+        run(&mut lab, &format!("f{n}"), RunEnd::Failed);
+    }
+    // While a person is asked about it, it stays.
+    let well = |lab: &mut Lab| {
+        lab.limit(json!({ "health_failure_rate_threshold": 1.0 }));
+        check(lab);
+    };
+    well(&mut lab);
+    assert_eq!(shown(&lab).len(), 1);
+    // A heavier question is open instead: what does not hold any more goes.
+    revoke(&mut lab, &grant).unwrap();
+    well(&mut lab);
+    assert_eq!(lab.record("a").review_kind, Some(ReviewKind::DependencyRevoked));
+    assert!(shown(&lab).is_empty());
+    let all: Vec<Finding> = lab.all::<Finding>();
+    let drift = all.iter().filter(|one| one.kind == ReviewKind::HealthDrift);
+    assert!(drift.clone().count() == 4 && drift.clone().all(|one| one.resolved_at_ms.is_some()));
+}
+
+#[test]
+fn nothing_waits_longer_than_the_check_of_health() {
+    let mut lab = Lab::new();
+    let limits = lab.base.limits.clone();
+    assert_eq!(Sweep::Lifecycle.interval_ms(&limits), limits.lifecycle_sweep_interval_ms);
+    lab.limit(json!({ "health_check_interval_ms": 1000 }));
+    let base = lab.base.clone();
+    let limits = lab.act(&system(), Call(move |desk: &mut Desk<'_>| base.effective(desk))).unwrap();
+    assert!(Sweep::ALL.iter().all(|sweep| sweep.interval_ms(&limits) == 1000));
 }
 
 #[test]
