@@ -48,7 +48,6 @@ async fn run(opened: &Opened, automation: &Automation) -> Run {
         profile: None,
         trigger: None,
         reason: None,
-        default_profile: ExecutionProfile::Guided,
         base: base(),
     };
     ask(opened, wish).await.expect("it is admitted")
