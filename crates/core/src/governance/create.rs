@@ -45,6 +45,8 @@ pub struct NewAutomation {
     /// The automation or the run that the creator works in, where it is known.
     pub parent_automation_id: Option<String>,
     pub parent_run_id: Option<String>,
+    /// The person in whose name an agent creates it, where one is known.
+    pub person: Option<String>,
     /// `creator_id` of the body; used only where the actor has no id.
     pub creator_id: Option<String>,
     /// SHA-256 over the body.
@@ -149,7 +151,7 @@ pub fn admit(desk: &mut Desk<'_>, base: &Base, new: &NewAutomation) -> Decided<C
     let mut record = GovernanceRecord::new(id, &desk.ctx.tenant, provenance.clone(), new.declared, expires_at_ms, now);
     record.plan_check(limits.expiration_warning_window_ms);
     sweep::come_by(desk, &limits, Sweep::Lifecycle, record.next_check_at_ms);
-    desk.save(&record);
+    record.keep(desk);
     desk.audit(
         "automation.governance.created",
         json!({
@@ -362,7 +364,10 @@ fn provenance(desk: &mut Desk<'_>, new: &NewAutomation, actor: &ActorRef) -> Dec
         line = deepened(if recorded.len() >= above.len() { recorded } else { above }, said);
         root_actor = match &parent {
             Some(record) => record.provenance.root_actor.clone(),
-            None => ActorRef { kind: ActorKind::System, actor_id: None, source: actor.source.clone() },
+            None => {
+                let kind = if new.person.is_some() { ActorKind::Human } else { ActorKind::System };
+                ActorRef { kind, actor_id: new.person.clone(), source: actor.source.clone() }
+            }
         };
     }
     let depth = if actor.kind == ActorKind::Agent { line.len() as u64 + 1 } else { 0 };

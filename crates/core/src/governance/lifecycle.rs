@@ -77,7 +77,7 @@ impl Decision for Retire {
         record.review_requested_at_ms = Some(now);
         record.updated_at_ms = now;
         record.plan_check(limits.expiration_warning_window_ms);
-        desk.save(&record);
+        record.keep(desk);
         let stop = Stop::new(StopCause::Retired, &reason, now);
         let paused = run::stop_all(desk, &self.automation_id, &stop)?;
         let automation = shown(effects::stand(desk, &self.automation_id, Standing::Paused)?, &self.automation_id);
@@ -171,7 +171,7 @@ impl Decision for Extend {
         };
         record.plan_check(limits.expiration_warning_window_ms);
         sweep::come_by(desk, &limits, Sweep::Lifecycle, record.next_check_at_ms);
-        desk.save(&record);
+        record.keep(desk);
         let automation = shown(automation, &self.automation_id);
         desk.audit(
             "automation.governance.retirement.extended",
@@ -250,7 +250,11 @@ pub fn resume(desk: &mut Desk<'_>, base: &Base, automation_id: &str) -> Decided<
     record.creation_paused = false;
     record.updated_at_ms = desk.now_ms();
     record.plan_check(limits.expiration_warning_window_ms);
-    desk.save(&record);
+    let quarantined = std::mem::take(&mut record.quarantined);
+    record.keep(desk);
     desk.audit("automation.governance.resumed", json!({ "automationID": automation_id }));
+    if quarantined {
+        desk.audit("automation.governance.tenant_quarantine.restored", json!({ "automationID": automation_id }));
+    }
     Ok(())
 }

@@ -30,7 +30,7 @@ use super::{
     runs::{RunAnswer, RunView, shown as shown_run},
     state::AppState,
 };
-use crate::extract::{Body, IdempotencyKey, Lineage, Operator, OptionalBody, Page, Path, Query};
+use crate::extract::{Author, Body, IdempotencyKey, Lineage, Operator, OptionalBody, Page, Path, Query};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -278,7 +278,7 @@ pub async fn list(
     )
 )]
 pub async fn create(
-    operator: Operator,
+    Author(operator): Author,
     State(state): State<AppState>,
     Query(dry): Query<DryQuery>,
     Lineage(claims): Lineage,

@@ -99,6 +99,25 @@ fn a_refusal_for_too_many_says_when_to_come_back() {
 }
 
 #[test]
+fn the_root_of_a_line_is_the_person_if_one_is_known() {
+    let mut lab = Lab::new();
+    let new = |id: &str, person: Option<&str>, parent: Option<&str>| NewAutomation {
+        automation_id: id.into(),
+        person: person.map(str::to_owned),
+        parent_automation_id: parent.map(str::to_owned),
+        ..NewAutomation::default()
+    };
+    let root = |lab: &mut Lab, new| {
+        let root = lab.create_as(&agent("bot"), new).unwrap().provenance.root_actor;
+        (root.kind, root.actor_id)
+    };
+    assert_eq!(root(&mut lab, new("a", None, None)), (ActorKind::System, None));
+    assert_eq!(root(&mut lab, new("b", Some("ann"), None)), (ActorKind::Human, Some("ann".into())));
+    let parent = new("c", Some("ben"), Some("b"));
+    assert_eq!(root(&mut lab, parent), (ActorKind::Human, Some("ann".into())), "the line's own root stays");
+}
+
+#[test]
 fn who_stands_above_a_creator_pays_from_the_start() {
     let mut lab = Lab::new();
     let new = NewAutomation { automation_id: "a".into(), ancestors: vec!["top".into()], ..NewAutomation::default() };
