@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tandem_core::{
     actor::{ActorKind, OpContext},
     automation::Automation,
@@ -12,7 +12,7 @@ use tandem_core::{
     governance::{
         agent::Agent,
         agents,
-        approval::{Approval, RequestType, Resource, fold_id},
+        approval::{APPROVALS, Approval, RequestType, Resource, fold_id},
         approve, deletion, grant,
         ledger::RunLedger,
         lifecycle,
@@ -25,12 +25,12 @@ use tandem_core::{
         view::{self, AgentReview, AgentSpend, AgentView, Governance, Lifecycle},
     },
     ports::{Query, StoreError},
-    record::{Column, Record},
+    record::{Column, Commit, Record},
     tenant::{TenantContext, TenantKey},
     text::{non_blank, truncate},
 };
 
-use crate::{App, Page, PageRequest, load::parse, store_failure};
+use crate::{App, Page, PageRequest, load::parse, store_failure, tenant_of};
 
 /// Rows that one answer without pages shows at most.
 const MOST: usize = 500;
@@ -125,17 +125,44 @@ impl App {
         approval_id: &str,
         approve: bool,
         notes: Option<&str>,
+        pause_agent: bool,
     ) -> Result<Approval, Failure> {
         let decision = approve::Decide {
             base: self.governance_base(),
             approval_id: approval_id.to_owned(),
             approve,
             notes: tidy(notes),
+            pause_agent,
         };
-        match self.decide(ctx, decision).await? {
+        let decided = self.decide(ctx, decision).await;
+        if decided.as_ref().is_err_and(|failure| failure.code == Code::ApprovalNotFound) {
+            self.note_foreign(ctx, approval_id, approve).await?;
+        }
+        match decided? {
             Ok(approval) => Ok(view::approval(&approval)),
             Err(failure) => Err(*failure),
         }
+    }
+
+    /// Somebody tried to decide what belongs to another tenant. Its own people can read that; who tried learns nothing.
+    async fn note_foreign(&self, ctx: &OpContext, approval_id: &str, approve: bool) -> Result<(), Failure> {
+        for tenant in self.store().tenants(&APPROVALS).await.map_err(store_failure)? {
+            if tenant == ctx.tenant.key() || self.load::<Approval>(&tenant, approval_id).await?.is_none() {
+                continue;
+            }
+            let owner = OpContext { tenant: tenant_of(&tenant), ..ctx.clone() };
+            let payload = json!({
+                "approvalID": approval_id,
+                "operation": if approve { "approve" } else { "deny" },
+                "requestTenant": ctx.tenant.key(),
+            });
+            let kind = "automation.governance.approval.cross_tenant_denied";
+            self.store()
+                .commit(Commit::new(&owner).audit(self.event_id(), kind, payload))
+                .await
+                .map_err(store_failure)?;
+        }
+        Ok(())
     }
 
     pub async fn approval_cancel(&self, ctx: &OpContext, id: &str, reason: Option<&str>) -> Result<Approval, Failure> {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{
     agent::Agent,
+    agents,
     approval::{Approval, RequestType, Status, Vote, fold_id},
     limits::Base,
     record::{GovernanceRecord, ReviewKind},
@@ -24,6 +25,8 @@ pub struct Decide {
     pub approval_id: String,
     pub approve: bool,
     pub notes: Option<String>,
+    /// The denial pauses the agent that it is about.
+    pub pause_agent: bool,
 }
 
 /// What became of it. A request that ran out while it was looked at is written as expired, and then refused.
@@ -65,6 +68,10 @@ impl Decision for Decide {
         let wanted = if self.approve { Status::Approved } else { Status::Denied };
         if approval.status == wanted {
             return Ok(Ok(approval));
+        }
+        if self.pause_agent && approval.target_resource.kind != "agent" {
+            let why = "`pause_agent` is for requests about an agent.";
+            return Err(Failure::new(Code::ValidationFailed, why).status(400).into());
         }
         let view = |approval: &Approval| super::view::approval_value(approval);
         match approval.status {
@@ -117,6 +124,10 @@ impl Decision for Decide {
             self.acknowledge(desk, &mut approval)?;
         }
         desk.save(&approval);
+        if !self.approve && self.pause_agent {
+            let (base, agent_id) = (self.base.clone(), approval.target_resource.id.clone());
+            agents::Pause { base, agent_id, reason: self.notes.clone() }.decide(desk)?;
+        }
         desk.audit(
             if self.approve {
                 "automation.governance.approval.approved"
@@ -216,7 +227,7 @@ impl Decide {
             record.review_kind = kind;
         }
         record.plan_check(limits.expiration_warning_window_ms);
-        desk.save(&record);
+        record.keep(desk);
         approval.spend(&desk.ctx.actor.clone(), "acknowledge", &record.automation_id, now);
         desk.audit(
             "automation.governance.review.automation_acknowledged",

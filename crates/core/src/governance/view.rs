@@ -13,13 +13,30 @@ use super::{
     record::{Capabilities, Finding, GovernanceRecord, Grant, Provenance, ReviewKind},
     window::{Window, WindowKind},
 };
-use crate::tenant::TenantContext;
+use crate::{actor::ActorRef, tenant::TenantContext};
+
+/// A provenance with its line in one list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ProvenanceView {
+    #[serde(flatten)]
+    pub provenance: Provenance,
+    /// The creator, and then those above in the order of `ancestor_chain`.
+    pub creator_chain: Vec<ActorRef>,
+}
+
+impl ProvenanceView {
+    fn of(provenance: &Provenance) -> Self {
+        let above = provenance.ancestor_chain.iter().map(|ancestor| &ancestor.actor);
+        let creator_chain = std::iter::once(&provenance.creator).chain(above).cloned().collect();
+        Self { provenance: provenance.clone(), creator_chain }
+    }
+}
 
 /// The complete state of one automation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Governance {
     pub automation_id: String,
-    pub provenance: Provenance,
+    pub provenance: ProvenanceView,
     pub declared_capabilities: Capabilities,
     /// Revoked ones included.
     pub modify_grants: Vec<Grant>,
@@ -56,7 +73,7 @@ impl Governance {
         };
         Self {
             automation_id: record.automation_id.clone(),
-            provenance: record.provenance.clone(),
+            provenance: ProvenanceView::of(&record.provenance),
             declared_capabilities: record.declared_capabilities,
             modify_grants: hide(&record.modify_grants),
             capability_grants: hide(&record.capability_grants),

@@ -230,8 +230,16 @@ pub async fn approve(
     Path(id): Path<String>,
     OptionalBody(notes): OptionalBody<Notes>,
 ) -> Answer<ApprovalAnswer> {
-    let approval = state.app.approval_decide(&operator.ctx, &id, true, notes.notes.as_deref()).await?;
+    let approval = state.app.approval_decide(&operator.ctx, &id, true, notes.notes.as_deref(), false).await?;
     Ok(Json(ApprovalAnswer { approval }))
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+pub struct Denial {
+    pub notes: Option<String>,
+    /// Pauses the agent that the request is about.
+    #[serde(alias = "pauseAgent")]
+    pub pause_agent: Option<bool>,
 }
 
 /// Deny a request
@@ -240,9 +248,10 @@ pub async fn approve(
 #[utoipa::path(
     post, path = "/governance/approvals/{approval_id}/deny", tag = "governance",
     params(("approval_id" = String, Path, description = "`approval_id`")),
-    request_body(content = Notes, description = "May be left out."),
+    request_body(content = Denial, description = "May be left out."),
     responses(
         (status = 200, body = ApprovalAnswer),
+        (status = 400, body = ErrorBody, description = "`VALIDATION_FAILED`: `pause_agent` on a request that is about no agent."),
         (status = 403, body = ErrorBody, description = "As for approve."),
         (status = 404, body = ErrorBody, description = "`GOVERNANCE_APPROVAL_NOT_FOUND`"),
         (status = 409, body = ErrorBody, description = "As for approve."),
@@ -252,9 +261,10 @@ pub async fn deny(
     operator: Operator,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    OptionalBody(notes): OptionalBody<Notes>,
+    OptionalBody(denial): OptionalBody<Denial>,
 ) -> Answer<ApprovalAnswer> {
-    let approval = state.app.approval_decide(&operator.ctx, &id, false, notes.notes.as_deref()).await?;
+    let pause = denial.pause_agent.unwrap_or(false);
+    let approval = state.app.approval_decide(&operator.ctx, &id, false, denial.notes.as_deref(), pause).await?;
     Ok(Json(ApprovalAnswer { approval }))
 }
 
