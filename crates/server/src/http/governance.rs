@@ -155,13 +155,16 @@ pub struct ApprovalAnswer {
 }
 
 /// File a request for approval
+///
+/// A target and a rationale are enough. What a request may be used for is in its `context`; without it, it answers
+/// nothing. A review that names its cause in `context.trigger` needs that very review to be due.
 #[utoipa::path(
     post, path = "/governance/approvals", tag = "governance",
     request_body = ApprovalRequest,
     responses(
         (status = 200, body = ApprovalAnswer),
         (status = 400, body = ErrorBody, description = "`GOVERNANCE_APPROVAL_CREATE_FAILED`: `detail` says why."),
-        (status = 409, body = ErrorBody, description = "`GOVERNANCE_APPROVAL_TRIGGER_STALE`: no such review is due."),
+        (status = 409, body = ErrorBody, description = "`GOVERNANCE_APPROVAL_TRIGGER_STALE`: no review of the named cause is due, or one waits already."),
     )
 )]
 pub async fn file(

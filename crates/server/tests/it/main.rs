@@ -15,6 +15,7 @@ mod crash;
 mod disk;
 mod executors;
 mod governance;
+mod governance_wire;
 mod governed;
 mod hostile;
 mod intake;
