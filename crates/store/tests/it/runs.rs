@@ -14,7 +14,6 @@ use tandem_core::{
         },
         admission::{Base, Claims},
         run::{RUNS, Run, failure::NOTES, report},
-        spec::ExecutionProfile,
     },
     decide::{Decision, commit as decided},
     error::Failure,
