@@ -185,9 +185,8 @@ impl App {
 
     pub async fn run_now(&self, ctx: &OpContext, id: &str, wish: RunWish) -> Result<Run, Failure> {
         let RunWish { dry, profile, trigger, reason } = wish;
-        let (automation_id, default_profile) = (id.to_owned(), ExecutionProfile::Guided);
-        self.decide(ctx, RunNow { automation_id, dry, profile, trigger, reason, default_profile, base: self.base() })
-            .await
+        let automation_id = id.to_owned();
+        self.decide(ctx, RunNow { automation_id, dry, profile, trigger, reason, base: self.base() }).await
     }
 
     pub async fn run(&self, ctx: &OpContext, id: &str) -> Result<Run, Failure> {

@@ -4,14 +4,15 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tandem_core::{
     actor::{ActorKind, OpContext},
+    automation::Automation,
     error::{Code, Failure},
     governance::{
         agent::Agent,
         agents,
-        approval::{Approval, RequestType, Resource, fold_id},
+        approval::{APPROVALS, Approval, RequestType, Resource, fold_id},
         approve, deletion, grant,
         ledger::RunLedger,
         lifecycle,
@@ -24,12 +25,12 @@ use tandem_core::{
         view::{self, AgentReview, AgentSpend, AgentView, Governance, Lifecycle},
     },
     ports::{Query, StoreError},
-    record::{Column, Record},
+    record::{Column, Commit, Record},
     tenant::{TenantContext, TenantKey},
     text::{non_blank, truncate},
 };
 
-use crate::{App, Page, PageRequest, load::parse, store_failure};
+use crate::{App, Page, PageRequest, load::parse, store_failure, tenant_of};
 
 /// Rows that one answer without pages shows at most.
 const MOST: usize = 500;
@@ -124,17 +125,44 @@ impl App {
         approval_id: &str,
         approve: bool,
         notes: Option<&str>,
+        pause_agent: bool,
     ) -> Result<Approval, Failure> {
         let decision = approve::Decide {
             base: self.governance_base(),
             approval_id: approval_id.to_owned(),
             approve,
             notes: tidy(notes),
+            pause_agent,
         };
-        match self.decide(ctx, decision).await? {
+        let decided = self.decide(ctx, decision).await;
+        if decided.as_ref().is_err_and(|failure| failure.code == Code::ApprovalNotFound) {
+            self.note_foreign(ctx, approval_id, approve).await?;
+        }
+        match decided? {
             Ok(approval) => Ok(view::approval(&approval)),
             Err(failure) => Err(*failure),
         }
+    }
+
+    /// Somebody tried to decide what belongs to another tenant. Its own people can read that; who tried learns nothing.
+    async fn note_foreign(&self, ctx: &OpContext, approval_id: &str, approve: bool) -> Result<(), Failure> {
+        for tenant in self.store().tenants(&APPROVALS).await.map_err(store_failure)? {
+            if tenant == ctx.tenant.key() || self.load::<Approval>(&tenant, approval_id).await?.is_none() {
+                continue;
+            }
+            let owner = OpContext { tenant: tenant_of(&tenant), ..ctx.clone() };
+            let payload = json!({
+                "approvalID": approval_id,
+                "operation": if approve { "approve" } else { "deny" },
+                "requestTenant": ctx.tenant.key(),
+            });
+            let kind = "automation.governance.approval.cross_tenant_denied";
+            self.store()
+                .commit(Commit::new(&owner).audit(self.event_id(), kind, payload))
+                .await
+                .map_err(store_failure)?;
+        }
+        Ok(())
     }
 
     pub async fn approval_cancel(&self, ctx: &OpContext, id: &str, reason: Option<&str>) -> Result<Approval, Failure> {
@@ -196,13 +224,15 @@ impl App {
                 agents.extend(AgentReview::of(&row.value));
             }
         }
-        let automations = self
-            .all::<GovernanceRecord>(&tenant, "updated_at_ms", required(), MOST)
-            .await?
-            .into_iter()
-            .filter(|row| !row.value.is_deleted())
-            .map(|row| (row.value.provenance.creator.actor_id.clone(), Lifecycle::of(&row.value)))
-            .collect();
+        let mut automations = Vec::new();
+        for row in self.all::<GovernanceRecord>(&tenant, "updated_at_ms", required(), MOST).await? {
+            if !row.value.is_deleted() {
+                let automation = self.load::<Automation>(&tenant, &row.value.automation_id).await?;
+                let known = automation.map(|automation| automation.value.creator_id.clone());
+                let creator_id = known.or_else(|| row.value.provenance.creator.actor_id.clone());
+                automations.push((creator_id, Lifecycle::of(&row.value)));
+            }
+        }
         let mut equals = vec![("status", Column::text("pending"))];
         equals.extend(Self::sees(ctx));
         let pending = self.all::<Approval>(&tenant, "updated_at_ms", equals, MOST).await?;
@@ -212,17 +242,26 @@ impl App {
     pub async fn spend(&self, ctx: &OpContext, request: &PageRequest) -> Result<Page<AgentSpend>, Failure> {
         let tenant = ctx.tenant.key();
         let limits = self.limits(&tenant).await?;
-        let page = self.page::<Agent>(&tenant, "updated_at_ms", request).await?;
-        let spent = page.items.iter().filter(|agent| agent.spend.updated_at_ms > 0);
-        let items = spent.map(|agent| AgentSpend::of(agent, &limits, ctx.now_ms)).collect();
-        Ok(Page { items, next: page.next })
+        let mut request = request.clone();
+        let mut items = Vec::new();
+        // Agents that pay for nothing are passed over, and others take their place on the page.
+        loop {
+            let page = self.page::<Agent>(&tenant, "updated_at_ms", &request).await?;
+            request.limit -= page.items.iter().filter(|agent| agent.is_payer()).count();
+            let payers = page.items.iter().filter(|agent| agent.is_payer());
+            items.extend(payers.map(|agent| AgentSpend::of(agent, &limits, ctx.now_ms)));
+            if request.limit == 0 || page.next.is_none() {
+                return Ok(Page { items, next: page.next });
+            }
+            request.after = page.next;
+        }
     }
 
     pub async fn agent_spend(&self, ctx: &OpContext, id: &str) -> Result<AgentSpend, Failure> {
         let tenant = ctx.tenant.key();
         let limits = self.limits(&tenant).await?;
         match self.load::<Agent>(&tenant, id).await? {
-            Some(row) if row.value.spend.updated_at_ms > 0 => Ok(AgentSpend::of(&row.value, &limits, ctx.now_ms)),
+            Some(row) if row.value.is_payer() => Ok(AgentSpend::of(&row.value, &limits, ctx.now_ms)),
             Some(_) | None => Err(not_found(Code::AgentSpendNotFound, "agentID", id)),
         }
     }

@@ -3,15 +3,17 @@
 use serde_json::{Value, json};
 use tandem_core::{
     actor::OpContext,
+    automation::Automation,
     error::{Code, Failure},
+    governance::dependency::ServerGone,
     mcp::{self, NewServer, ServerPatch, ServerRow, ServerView, SettingError, ToolRow, names, server::Transport},
-    record::{Commit, Expect, Put, Record, Write},
+    record::{Column, Commit, Expect, Put, Record, Write},
     tenant::TenantKey,
 };
 use tandem_posture::reassess::Trigger;
 
 use super::{SERVERS, mcp_key};
-use crate::{App, decide_again, store_failure};
+use crate::{App, PageRequest, decide_again, store_failure};
 
 impl App {
     /// Every registered server, by name.
@@ -105,6 +107,12 @@ impl App {
 
     pub async fn mcp_patch(&self, ctx: &OpContext, name: &str, patch: &ServerPatch) -> Result<ServerView, Failure> {
         let tenant = ctx.tenant.key();
+        let mut after = self.mcp_server(&tenant, name).await?.value;
+        let was_enabled = after.enabled;
+        patch.apply(&mut after, ctx.now_ms).map_err(refused)?;
+        if was_enabled && !after.enabled {
+            self.mcp_gone(ctx, name, false).await?;
+        }
         decide_again(async || {
             let found = self.mcp_server(&tenant, name).await?;
             let mut row = found.value.clone();
@@ -126,9 +134,34 @@ impl App {
         .await
     }
 
+    /// Pauses the automations that could use a server. It is done before the server goes: what is interrupted between
+    /// leaves them paused, and never running without what they count on.
+    async fn mcp_gone(&self, ctx: &OpContext, name: &str, removed: bool) -> Result<(), Failure> {
+        let mut request = PageRequest {
+            limit: 200,
+            equals: vec![("state", Column::text(Automation::LIVE))],
+            ..PageRequest::default()
+        };
+        let mut ids = Vec::new();
+        loop {
+            let page = self.page::<Automation>(&ctx.tenant.key(), "updated_at_ms", &request).await?;
+            let using = page.items.into_iter().filter(|automation| !automation.users_of(name).is_empty());
+            ids.extend(using.map(|automation| automation.automation_id));
+            let Some(next) = page.next else { break };
+            request.after = Some(next);
+        }
+        for automation_id in ids {
+            let (base, server) = (self.governance_base(), name.to_owned());
+            self.decide(ctx, ServerGone { base, automation_id, server, removed }).await?;
+        }
+        Ok(())
+    }
+
     /// Forgets a server and its tools. Destinations that name it are no longer ready.
     pub async fn mcp_delete(&self, ctx: &OpContext, name: &str) -> Result<(), Failure> {
         let tenant = ctx.tenant.key();
+        self.mcp_server(&tenant, name).await?;
+        self.mcp_gone(ctx, name, true).await?;
         decide_again(async || {
             let found = self.mcp_server(&tenant, name).await?;
             let tools = self.mcp_tool_rows(&tenant, name).await?;

@@ -22,6 +22,8 @@ use crate::{App, store_failure};
 /// A sweep that takes longer is gone on with by whoever claims it next.
 const LEASE_MS: u64 = 60_000;
 const CHUNK: usize = 200;
+/// When a sweep comes back where very many rows are due next.
+const SOON_MS: u64 = 1_000;
 /// Rows in one sweep at most; the rest is due at once again.
 const MOST: usize = 20_000;
 
@@ -38,6 +40,7 @@ impl App {
                 .await
                 .map_err(store_failure)?;
             for claim in claims {
+                let began_ms = self.now_ms();
                 let failed = self.sweep(&claim).await.err();
                 if let Some(failure) = &failed {
                     tracing::warn!(
@@ -46,21 +49,20 @@ impl App {
                         "a sweep stopped early; it is tried again"
                     );
                 }
-                self.give_back(&claim, failed.is_some()).await?;
+                self.give_back(&claim, began_ms, failed.is_some()).await?;
                 done += 1;
             }
         }
         Ok(done)
     }
 
-    async fn give_back(&self, claim: &Claim, failed: bool) -> Result<(), Failure> {
+    async fn give_back(&self, claim: &Claim, began_ms: u64, failed: bool) -> Result<(), Failure> {
         let ctx = self.worker_ctx("governance", &claim.tenant);
-        let interval = match Sweep::from_word(&claim.job.subject) {
-            Some(sweep) => sweep.interval_ms(&self.limits(&claim.tenant).await?),
-            None => return Err(Failure::of(Code::Internal)),
-        };
+        let Some(sweep) = Sweep::from_word(&claim.job.subject) else { return Err(Failure::of(Code::Internal)) };
+        let interval = sweep.interval_ms(&self.limits(&claim.tenant).await?);
+        let wait = self.until_next(&claim.tenant, sweep, began_ms, ctx.now_ms, interval).await?;
         // One that failed comes back soon, and not at once.
-        let wait = if failed { interval.min(5_000) } else { interval };
+        let wait = if failed { interval.min(5_000) } else { wait };
         let retry = Write::JobRetry {
             job_id: claim.job.job_id.clone(),
             lease: claim.lease.clone(),
@@ -73,6 +75,39 @@ impl App {
         }
     }
 
+    /// How long a sweep is not needed: until the first row is due, and its interval at most. What was due when it began
+    /// and is left over waits for the whole interval.
+    async fn until_next(
+        &self,
+        tenant: &TenantKey,
+        sweep: Sweep,
+        began_ms: u64,
+        now_ms: u64,
+        interval: u64,
+    ) -> Result<u64, Failure> {
+        let (collection, order) = match sweep {
+            Sweep::Approvals => (&APPROVALS, "next_at_ms"),
+            Sweep::Lifecycle => (&RECORDS, "next_check_at_ms"),
+            Sweep::Health => return Ok(interval),
+        };
+        let query = Query {
+            collection,
+            tenant: tenant.clone(),
+            equals: Vec::new(),
+            order,
+            since: Some(i64::try_from(began_ms).unwrap_or(i64::MAX).saturating_add(1)),
+            after: Some((i64::try_from(now_ms.saturating_add(interval)).unwrap_or(i64::MAX), String::new())),
+            limit: CHUNK,
+        };
+        let rows = self.store().page(query).await.map_err(store_failure)?;
+        // Pages go downwards: where there are more, the first that is due is not on this one.
+        if rows.len() >= CHUNK {
+            return Ok(interval.min(SOON_MS));
+        }
+        let first = rows.last().map(|row| u64::try_from(row.order).unwrap_or(0));
+        Ok(first.map_or(interval, |at| at.saturating_sub(now_ms).min(interval)))
+    }
+
     async fn sweep(&self, claim: &Claim) -> Result<(), Failure> {
         let tenant = &claim.tenant;
         match Sweep::from_word(&claim.job.subject) {
@@ -83,7 +118,8 @@ impl App {
             Some(Sweep::Lifecycle) => {
                 let make = |id: String| expiry::Due { base: self.governance_base(), automation_id: id };
                 let looked_at = self.each(tenant, &RECORDS, "next_check_at_ms", self.now_ms(), make).await;
-                self.tell_on(tenant).await.and(looked_at)
+                let forgotten = self.forget_runs(tenant).await;
+                self.tell_on(tenant).await.and(looked_at).and(forgotten)
             }
             Some(Sweep::Health) => {
                 let interval = self.limits(tenant).await?.health_check_interval_ms;

@@ -1,19 +1,25 @@
-//! What happens to runs by itself: a bad end becomes an incident, and a lease that ran out ends the claim.
+//! What happens to runs by itself: a bad end becomes an incident, a lease that ran out ends the claim, and one that has
+//! ended long ago is removed. What governance keeps of it stays, for what is asked about the latest runs.
 
 use serde_json::json;
 use tandem_core::{
     automation::{
         Automation,
         act::lease::Reap,
-        run::failure::{self, NOTES, Note},
+        run::{
+            Run, RunStatus,
+            failure::{self, NOTES, Note},
+            record::RUNS,
+        },
     },
     error::{Code, Failure},
-    ports::Claim,
-    record::{Commit, Expect, JobKind, Write},
+    ports::{Claim, Query, StoreError},
+    record::{Column, Commit, Expect, JobKind, Write},
     signal::Door,
+    tenant::TenantKey,
 };
 
-use crate::{App, store_failure};
+use crate::{App, load::parse, store_failure};
 
 const LEASE_MS: u64 = 30_000;
 /// Jobs of one lane that are taken at once.
@@ -22,6 +28,7 @@ const AT_ONCE: usize = 64;
 const PATIENCE_MS: u64 = 7 * 86_400_000;
 const RETRY_MS: u64 = 15_000;
 const LONGEST_RETRY_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 86_400_000;
 
 /// A job that failed keeps its lease and is tried again after it.
 fn note(job: &str, outcome: Result<(), Failure>) {
@@ -107,5 +114,60 @@ impl App {
         };
         self.store().commit(commit).await.map_err(store_failure)?;
         Ok(())
+    }
+
+    /// Removes the runs that ended longer ago than they are kept.
+    pub(super) async fn forget_runs(&self, tenant: &TenantKey) -> Result<(), Failure> {
+        let days = self.limits(tenant).await?.run_retention_days;
+        if days == 0 {
+            return Ok(());
+        }
+        let before_ms = self.now_ms().saturating_sub(days.saturating_mul(DAY_MS));
+        for status in RunStatus::ALL.iter().filter(|status| status.is_terminal()) {
+            self.forget_runs_with(tenant, *status, before_ms).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget_runs_with(&self, tenant: &TenantKey, status: RunStatus, before_ms: u64) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            // Their turns go downwards from the oldest; none of those that began later can have ended earlier.
+            let query = Query {
+                collection: &RUNS,
+                tenant: tenant.clone(),
+                equals: vec![("status", Column::text(status.word()))],
+                order: "turn",
+                since: Some(-i64::try_from(before_ms).unwrap_or(i64::MAX)),
+                after: after.clone(),
+                limit: AT_ONCE,
+            };
+            let rows = self.store().page(query).await.map_err(store_failure)?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = Some((last.order, last.row.id.clone()));
+            let mut old = Vec::new();
+            for found in &rows {
+                let run = parse::<Run>(&found.row).map_err(store_failure)?;
+                if run.value.finished_at_ms.is_some_and(|at| at < before_ms) {
+                    old.push((run.value.run_id, run.version));
+                }
+            }
+            if old.is_empty() {
+                continue;
+            }
+            let ids: Vec<&String> = old.iter().map(|(id, _)| id).collect();
+            let payload = json!({ "runIDs": ids, "beforeMs": before_ms });
+            let ctx = self.worker_ctx("run_retention", tenant);
+            let mut commit = Commit::new(&ctx).audit(self.event_id(), "automation.v2.retention.removed", payload);
+            for (id, version) in &old {
+                let expect = Expect::Version(*version);
+                commit = commit.write(Write::Delete { collection: &RUNS, id: id.clone(), expect });
+            }
+            match self.store().commit(commit).await {
+                // One of them was recovered in between; the next sweep reads anew.
+                Ok(_) | Err(StoreError::Conflict) => {}
+                Err(error) => return Err(store_failure(error)),
+            }
+        }
     }
 }

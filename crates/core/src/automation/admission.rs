@@ -41,6 +41,8 @@ pub struct Claims {
     pub ancestors: Vec<String>,
     /// The run in which the request is made.
     pub run_id: Option<String>,
+    /// The person in whose name an agent acts, where one is known.
+    pub person: Option<String>,
 }
 
 /// Whether a run that stands still may go on.
@@ -75,6 +77,7 @@ pub fn create(
         ancestors: claims.ancestors.clone(),
         parent_automation_id: origin.parent_automation_id.clone(),
         parent_run_id: origin.parent_run_id.clone().or_else(|| claims.run_id.clone()),
+        person: claims.person.clone(),
         creator_id: Some(automation.creator_id.clone()).filter(|id| id != "unknown"),
         spec_digest: automation.definition_hash(),
     };

@@ -93,6 +93,9 @@ pub struct Agent {
     pub registered: bool,
     /// The agents above it, oldest first: the longest line that it was ever seen in.
     pub lineage: Vec<String>,
+    /// It has created an automation, or stands above who did: it pays for runs.
+    #[serde(default)]
+    pub pays: bool,
     pub pause: Option<AgentPause>,
     pub creation: CreationReview,
     pub spend: Spend,
@@ -127,6 +130,7 @@ impl Agent {
             sponsor: None,
             registered: false,
             lineage: Vec::new(),
+            pays: false,
             pause: None,
             creation: CreationReview::default(),
             spend: Spend::new(now_ms),
@@ -137,5 +141,10 @@ impl Agent {
 
     pub fn is_paused(&self) -> bool {
         self.pause.is_some()
+    }
+
+    /// Whether what it spends is shown, also while that is nothing.
+    pub fn is_payer(&self) -> bool {
+        self.pays || self.creation.updated_at_ms > 0 || self.spend.updated_at_ms > 0
     }
 }

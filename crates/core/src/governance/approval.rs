@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::money::Usd;
 use crate::{
-    actor::ActorRef,
+    actor::{ActorKind, ActorRef},
     record::{Collection, Column, Record},
     wire::wire_enum,
 };
@@ -295,12 +295,18 @@ impl Approval {
         delegated || escalated || holds(&self.reviewers)
     }
 
-    /// Who asked is not who may decide. Nobody without a name decides what nobody with a name has asked.
+    /// Who asked is not who may decide. A person without a name does not decide what a person without a name has asked.
     pub fn is_own(&self, reviewer: &ActorRef) -> bool {
         match (&self.requested_by.actor_id, &reviewer.actor_id) {
             (Some(asked), Some(decides)) => fold_id(asked) == fold_id(decides),
-            (None, None) => true,
+            (None, None) => self.requested_by.kind == ActorKind::Human,
             (Some(_), None) | (None, Some(_)) => false,
         }
+    }
+
+    /// Whether it is the one who asked: of the same kind, and with the same name or both with none.
+    pub fn was_asked_by(&self, actor: &ActorRef) -> bool {
+        let name = |actor: &ActorRef| actor.actor_id.as_deref().map(fold_id);
+        self.requested_by.kind == actor.kind && name(&self.requested_by) == name(actor)
     }
 }

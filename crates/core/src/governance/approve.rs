@@ -7,10 +7,11 @@ use serde_json::json;
 
 use super::{
     agent::Agent,
+    agents,
     approval::{Approval, RequestType, Status, Vote, fold_id},
     limits::Base,
     record::{GovernanceRecord, ReviewKind},
-    review, sweep,
+    request, review, sweep,
 };
 use crate::{
     actor::ActorKind,
@@ -24,6 +25,8 @@ pub struct Decide {
     pub approval_id: String,
     pub approve: bool,
     pub notes: Option<String>,
+    /// The denial pauses the agent that it is about.
+    pub pause_agent: bool,
 }
 
 /// What became of it. A request that ran out while it was looked at is written as expired, and then refused.
@@ -65,6 +68,10 @@ impl Decision for Decide {
         let wanted = if self.approve { Status::Approved } else { Status::Denied };
         if approval.status == wanted {
             return Ok(Ok(approval));
+        }
+        if self.pause_agent && approval.target_resource.kind != "agent" {
+            let why = "`pause_agent` is for requests about an agent.";
+            return Err(Failure::new(Code::ValidationFailed, why).status(400).into());
         }
         let view = |approval: &Approval| super::view::approval_value(approval);
         match approval.status {
@@ -117,6 +124,10 @@ impl Decision for Decide {
             self.acknowledge(desk, &mut approval)?;
         }
         desk.save(&approval);
+        if !self.approve && self.pause_agent {
+            let (base, agent_id) = (self.base.clone(), approval.target_resource.id.clone());
+            agents::Pause { base, agent_id, reason: self.notes.clone() }.decide(desk)?;
+        }
         desk.audit(
             if self.approve {
                 "automation.governance.approval.approved"
@@ -149,21 +160,24 @@ fn is_review(approval: &Approval) -> bool {
 }
 
 impl Decide {
-    /// A review decides only while it is the one that its automation or agent waits for.
+    /// A review that says why it is due decides only while it is the one that its automation or agent waits for.
     fn is_superseded(&self, desk: &mut Desk<'_>, approval: &Approval) -> Decided<bool> {
-        if !is_review(approval) {
-            return Ok(false);
-        }
+        let target = &approval.target_resource;
         let id = Some(self.approval_id.as_str());
-        if approval.target_resource.kind == "agent" {
-            let agent = desk.get::<Agent>(&approval.target_resource.id)?;
-            return Ok(agent.is_none_or(|agent| agent.creation.review_request_id.as_deref() != id));
-        }
-        let record = desk.get::<GovernanceRecord>(&approval.target_resource.id)?;
-        Ok(record.is_none_or(|record| record.is_deleted() || record.review_request_id.as_deref() != id)
-            // A person may ask about retirement when no review is due.
-            && approval.request_type == RequestType::LifecycleReview
-            || approval.superseded)
+        let (current, gone) = if !is_review(approval) {
+            return Ok(false);
+        } else if target.kind == "agent" {
+            let agent = desk.get::<Agent>(&target.id)?;
+            (agent.as_ref().is_some_and(|agent| agent.creation.review_request_id.as_deref() == id), agent.is_none())
+        } else {
+            let record = desk.get::<GovernanceRecord>(&target.id)?;
+            let current = record.as_ref().is_some_and(|record| record.review_request_id.as_deref() == id);
+            (current, record.is_none_or(|record| record.is_deleted()))
+        };
+        // A person may ask about retirement, or for a look without a cause, when no review is due.
+        let claims = approval.request_type == RequestType::LifecycleReview
+            && request::named_cause(&approval.context).is_some_and(|kind| request::is_cause(target, kind));
+        Ok(approval.superseded || (claims && !current) || (current && gone))
     }
 
     fn acknowledge(&self, desk: &mut Desk<'_>, approval: &mut Approval) -> Decided<()> {
@@ -213,7 +227,7 @@ impl Decide {
             record.review_kind = kind;
         }
         record.plan_check(limits.expiration_warning_window_ms);
-        desk.save(&record);
+        record.keep(desk);
         approval.spend(&desk.ctx.actor.clone(), "acknowledge", &record.automation_id, now);
         desk.audit(
             "automation.governance.review.automation_acknowledged",

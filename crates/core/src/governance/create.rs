@@ -14,7 +14,8 @@ use super::{
     limits::{Base, Limits},
     policy::Trace,
     record::{Ancestor, Capabilities, GovernanceRecord, Provenance},
-    spend, sweep,
+    spend,
+    sweep::{self, Sweep},
     usage::{Creation, TenantUsage},
 };
 use crate::{
@@ -27,6 +28,12 @@ use crate::{
 const DAY_MS: u64 = 86_400_000;
 /// A longer line is refused by any sensible limit; nothing beyond is looked at.
 const LONGEST_LINE: usize = 64;
+/// What a refused agent waits where a person has to act first.
+const WAIT_S: u64 = 60;
+
+fn seconds(ms: u64) -> u64 {
+    ms.div_ceil(1000).max(1)
+}
 
 /// What is to be created, as far as governance looks at it.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +45,8 @@ pub struct NewAutomation {
     /// The automation or the run that the creator works in, where it is known.
     pub parent_automation_id: Option<String>,
     pub parent_run_id: Option<String>,
+    /// The person in whose name an agent creates it, where one is known.
+    pub person: Option<String>,
     /// `creator_id` of the body; used only where the actor has no id.
     pub creator_id: Option<String>,
     /// SHA-256 over the body.
@@ -126,8 +135,11 @@ pub fn admit(desk: &mut Desk<'_>, base: &Base, new: &NewAutomation) -> Decided<C
             agent.lineage = line;
         }
         agent_review::count(desk, &limits, &mut agent, id)?;
+        agent.pays = true;
         agent.updated_at_ms = now;
         desk.save(&agent);
+        let own = agent.agent_id.clone();
+        above(desk, provenance.lineage().into_iter().filter(|payer| *payer != own).collect())?;
         desk.save(&Creation { automation_id: id.to_owned(), agent_id: agent.agent_id, created_at_ms: now });
         let mut usage = desk.get::<TenantUsage>(TenantUsage::ID)?.unwrap_or_default();
         usage.agent_automations += 1;
@@ -138,7 +150,8 @@ pub fn admit(desk: &mut Desk<'_>, base: &Base, new: &NewAutomation) -> Decided<C
     let expires_at_ms = (actor.kind == ActorKind::Agent && lives > 0).then(|| now.saturating_add(lives));
     let mut record = GovernanceRecord::new(id, &desk.ctx.tenant, provenance.clone(), new.declared, expires_at_ms, now);
     record.plan_check(limits.expiration_warning_window_ms);
-    desk.save(&record);
+    sweep::come_by(desk, &limits, Sweep::Lifecycle, record.next_check_at_ms);
+    record.keep(desk);
     desk.audit(
         "automation.governance.created",
         json!({
@@ -152,6 +165,21 @@ pub fn admit(desk: &mut Desk<'_>, base: &Base, new: &NewAutomation) -> Decided<C
     trace.allow(desk);
     let creator_id = actor.actor_id.or_else(|| new.creator_id.clone()).unwrap_or_else(|| "unknown".into());
     Ok(Created { creator_id, provenance, expires_at_ms })
+}
+
+/// Notes those above the creator: they pay for what it made.
+fn above(desk: &mut Desk<'_>, payers: Vec<String>) -> Decided<()> {
+    desk.want(payers.iter().map(|id| Ask::row::<Agent>(id)))?;
+    let now = desk.now_ms();
+    for id in payers {
+        let mut agent = desk.get::<Agent>(&id)?.unwrap_or_else(|| Agent::new(&id, now));
+        if !agent.pays {
+            agent.pays = true;
+            agent.updated_at_ms = now;
+            desk.save(&agent);
+        }
+    }
+    Ok(())
 }
 
 /// The rules that are for agents.
@@ -176,7 +204,9 @@ fn judge(
     trace.pass("creation.sponsor");
     if let Some(reached) = spend::held(desk, limits, agent)? {
         trace.input("spend", json!({ "window": reached.kind, "cost": reached.cost, "cap": reached.cap }));
-        let failure = Failure::of(Code::AgentSpendCapExceeded).with("agentID", agent.agent_id.as_str());
+        let mut failure = Failure::of(Code::AgentSpendCapExceeded).with("agentID", agent.agent_id.as_str());
+        // A new window begins with nothing spent; a lifetime's never does.
+        failure.retry_after_s = Some(reached.kind.bounds(now).1.map_or(WAIT_S, |end| seconds(end.saturating_sub(now))));
         return Err(trace.refuse(desk, "creation.spend", failure));
     }
     trace.pass("creation.spend");
@@ -185,6 +215,7 @@ fn judge(
         if let Some(id) = &agent.creation.review_request_id {
             failure = failure.with("approvalID", id.as_str());
         }
+        failure.retry_after_s = Some(WAIT_S);
         return Err(trace.refuse(desk, "creation.review", failure));
     }
     trace.pass("creation.review");
@@ -231,7 +262,7 @@ fn judge(
                 let oldest = creations.last().map_or(now, |creation| creation.created_at_ms);
                 let wait = (oldest + DAY_MS).saturating_sub(now);
                 let mut failure = Failure::of(Code::AgentDailyQuotaExceeded).with("limit", limit);
-                failure.retry_after_s = Some(wait.div_ceil(1000).max(1));
+                failure.retry_after_s = Some(seconds(wait));
                 return Err(trace.refuse(desk, "creation.daily_quota", failure));
             }
         }
@@ -247,7 +278,8 @@ fn judge(
             }
             None => {
                 trace.input("agentAutomations", usage.agent_automations);
-                let failure = Failure::of(Code::AgentCapExceeded).with("limit", limits.active_agent_automation_cap);
+                let mut failure = Failure::of(Code::AgentCapExceeded).with("limit", limits.active_agent_automation_cap);
+                failure.retry_after_s = Some(WAIT_S);
                 return Err(trace.refuse(desk, "creation.active_cap", failure));
             }
         }
@@ -332,7 +364,10 @@ fn provenance(desk: &mut Desk<'_>, new: &NewAutomation, actor: &ActorRef) -> Dec
         line = deepened(if recorded.len() >= above.len() { recorded } else { above }, said);
         root_actor = match &parent {
             Some(record) => record.provenance.root_actor.clone(),
-            None => ActorRef { kind: ActorKind::System, actor_id: None, source: actor.source.clone() },
+            None => {
+                let kind = if new.person.is_some() { ActorKind::Human } else { ActorKind::System };
+                ActorRef { kind, actor_id: new.person.clone(), source: actor.source.clone() }
+            }
         };
     }
     let depth = if actor.kind == ActorKind::Agent { line.len() as u64 + 1 } else { 0 };

@@ -60,7 +60,7 @@ pub fn delete(desk: &mut Desk<'_>, base: &Base, automation_id: &str, snapshot: V
     // Nobody needs to answer questions about it; a restored one is looked at again.
     review::supersede(desk, record.review_request_id.as_deref())?;
     record.plan_check(limits.expiration_warning_window_ms);
-    desk.save(&record);
+    record.keep(desk);
     count(desk, &record, false)?;
     let deleted = DeletedAutomation {
         automation_id: automation_id.to_owned(),
@@ -140,7 +140,7 @@ impl Decision for Restore {
         if record.review_required {
             self.ask_again(desk, &limits, &mut record)?;
         }
-        desk.save(&record);
+        record.keep(desk);
         count(desk, &record, true)?;
         let Some(deleted) = desk.get::<DeletedAutomation>(&self.automation_id)? else {
             return Err(refuse(Code::RestoreNotFound).into());

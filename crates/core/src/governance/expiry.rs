@@ -120,6 +120,7 @@ impl Due {
             }),
         };
         review::open(desk, limits, record, cause)?;
+        record.keep(desk);
         effects::stand(desk, &self.automation_id, Standing::Paused)?;
         desk.audit(
             "automation.governance.expired",

@@ -92,7 +92,7 @@ impl Decision for Give {
         };
         record.modify_grants.push(grant.clone());
         record.updated_at_ms = now;
-        desk.save(&record);
+        record.keep(desk);
         let shown = shown(&grant);
         desk.audit(
             "automation.governance.grant.created",

@@ -1,13 +1,13 @@
 //! Drift: what the newest runs of an automation say about it. A check looks at real runs since the last review only, so
 //! that what a person has acknowledged does not come back. A record that belongs elsewhere is found here as well.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     ledger::{RunEnd, RunLedger},
     limits::Base,
     quarantine,
-    record::{GovernanceRecord, ReviewKind, Severity},
+    record::{Finding, GovernanceRecord, ReviewKind, Severity},
     review::{self, Cause, NewFinding},
 };
 use crate::{
@@ -51,6 +51,11 @@ impl Decision for Check {
         let findings = findings(&runs, limits.health_failure_rate_threshold, limits.health_guardrail_stop_threshold);
         record.health_last_checked_at_ms = Some(desk.now_ms());
         let count = findings.len();
+        let before = record.health_findings.len();
+        put_away(desk, &mut record, &findings)?;
+        if record.health_findings.len() != before {
+            record.updated_at_ms = desk.now_ms();
+        }
         for finding in findings {
             review::find(desk, &mut record, finding);
         }
@@ -73,6 +78,36 @@ impl Decision for Check {
     }
 }
 
+/// Resolves what an earlier check found and this one does not, unless a person is being asked about it, and what it finds
+/// otherwise by now. Findings about single runs are not a check's; they stay until they are reviewed.
+fn put_away(desk: &mut Desk<'_>, record: &mut GovernanceRecord, found: &[NewFinding]) -> Decided<()> {
+    let asked = record.review_required && record.review_kind == Some(ReviewKind::HealthDrift);
+    let is_over = |open: &Finding| {
+        let own = open.kind == ReviewKind::HealthDrift && [FAILED, EMPTY, STOPPED].contains(&open.summary.as_str());
+        own && match found.iter().find(|new| new.summary == open.summary) {
+            Some(new) => {
+                new.severity != open.severity || open.evidence.as_ref().map(counts) != Some(counts(&new.evidence))
+            }
+            None => !asked,
+        }
+    };
+    let (over, others) = std::mem::take(&mut record.health_findings).into_iter().partition(is_over);
+    record.health_findings = over;
+    review::resolve(desk, record, None)?;
+    record.health_findings = others;
+    Ok(())
+}
+
+/// The whole numbers of an evidence; a rate follows from them, and does not come back from a row to the last bit.
+fn counts(evidence: &Value) -> Vec<(&str, u64)> {
+    let all = evidence.as_object().into_iter().flatten();
+    all.filter_map(|(key, value)| value.as_u64().map(|count| (key.as_str(), count))).collect()
+}
+
+const FAILED: &str = "many of the latest runs failed";
+const EMPTY: &str = "completed runs had no output";
+const STOPPED: &str = "guardrails stopped runs";
+
 /// What the runs give rise to.
 pub fn findings(runs: &[RunLedger], failure_rate: f64, guardrail_stops: u64) -> Vec<NewFinding> {
     let mut found = Vec::new();
@@ -87,15 +122,15 @@ pub fn findings(runs: &[RunLedger], failure_rate: f64, guardrail_stops: u64) -> 
     if ended.len() >= FEWEST && failed > 0 && rate >= failure_rate {
         let severity = if rate >= 0.75 { Severity::Critical } else { Severity::Warning };
         let evidence = json!({ "failureCount": failed, "terminalRunCount": ended.len(), "failureRate": rate });
-        add(severity, "many of the latest runs failed", evidence);
+        add(severity, FAILED, evidence);
     }
     let empty = real.iter().filter(|run| run.empty_output).count();
     if empty > 0 {
-        add(Severity::Warning, "completed runs had no output", json!({ "emptyOutputCount": empty }));
+        add(Severity::Warning, EMPTY, json!({ "emptyOutputCount": empty }));
     }
     let stopped = real.iter().filter(|run| run.guardrail_stops > 0).count() as u64;
     if guardrail_stops > 0 && stopped >= guardrail_stops {
-        add(Severity::Warning, "guardrails stopped runs", json!({ "guardrailStopCount": stopped }));
+        add(Severity::Warning, STOPPED, json!({ "guardrailStopCount": stopped }));
     }
     found
 }

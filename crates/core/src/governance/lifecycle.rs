@@ -14,6 +14,7 @@ use super::{
     record::{Finding, GovernanceRecord, ReviewKind},
     review::{self, Cause},
     run,
+    sweep::{self, Sweep},
 };
 use crate::{
     decide::{Ask, Decided, Decision, Desk},
@@ -76,7 +77,7 @@ impl Decision for Retire {
         record.review_requested_at_ms = Some(now);
         record.updated_at_ms = now;
         record.plan_check(limits.expiration_warning_window_ms);
-        desk.save(&record);
+        record.keep(desk);
         let stop = Stop::new(StopCause::Retired, &reason, now);
         let paused = run::stop_all(desk, &self.automation_id, &stop)?;
         let automation = shown(effects::stand(desk, &self.automation_id, Standing::Paused)?, &self.automation_id);
@@ -169,7 +170,8 @@ impl Decision for Extend {
             effects::stand(desk, &self.automation_id, Standing::Active)?
         };
         record.plan_check(limits.expiration_warning_window_ms);
-        desk.save(&record);
+        sweep::come_by(desk, &limits, Sweep::Lifecycle, record.next_check_at_ms);
+        record.keep(desk);
         let automation = shown(automation, &self.automation_id);
         desk.audit(
             "automation.governance.retirement.extended",
@@ -248,7 +250,11 @@ pub fn resume(desk: &mut Desk<'_>, base: &Base, automation_id: &str) -> Decided<
     record.creation_paused = false;
     record.updated_at_ms = desk.now_ms();
     record.plan_check(limits.expiration_warning_window_ms);
-    desk.save(&record);
+    let quarantined = std::mem::take(&mut record.quarantined);
+    record.keep(desk);
     desk.audit("automation.governance.resumed", json!({ "automationID": automation_id }));
+    if quarantined {
+        desk.audit("automation.governance.tenant_quarantine.restored", json!({ "automationID": automation_id }));
+    }
     Ok(())
 }

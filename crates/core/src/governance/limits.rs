@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::{approval::RequestType, money::Usd, price::Price, record::ReviewKind};
 use crate::{
+    automation::spec::ExecutionProfile,
     decide::{Decided, Desk, Halt},
     record::{Collection, Column, Record},
     wire::wire_enum,
@@ -141,6 +142,10 @@ limits! {
     lifecycle_sweep_interval_ms: u64 = "TANDEM_AGENT_AUTOMATION_LIFECYCLE_SWEEP_INTERVAL_MS", 30_000;
     /// How often deadlines, reminders and escalations of requests are looked at.
     approval_sweep_interval_ms: u64 = "TANDEM_AGENT_AUTOMATION_APPROVAL_SWEEP_INTERVAL_MS", 15_000;
+    /// How much executors do without asking where neither the automation nor the wish for a run says so.
+    default_execution_profile: ExecutionProfile = "TANDEM_DEFAULT_EXECUTION_PROFILE", ExecutionProfile::Guided;
+    /// Days that ended runs are kept; 0 keeps them.
+    run_retention_days: u64 = "TANDEM_AUTOMATION_V2_RUNS_RETENTION_DAYS", 7;
     /// Grant, revoke, restore, retire and extend need an approval by a second person.
     dual_control: bool = "TANDEM_AGENT_AUTOMATION_DUAL_CONTROL", false;
     /// Agents without a registered sponsor may not create.
@@ -229,7 +234,7 @@ impl Base {
         let mut ignored = Vec::new();
         for (field, name) in FIELDS {
             let Some(text) = var(name).filter(|text| !text.trim().is_empty()) else { continue };
-            let overlaid = [spoken(&text), Value::String(text.trim().to_owned())]
+            let overlaid = [floored(field, spoken(&text)), Value::String(text.trim().to_owned())]
                 .into_iter()
                 .find_map(|value| overlay(&base.limits, &Map::from_iter([((*field).to_owned(), value)])).ok());
             match overlaid {
@@ -263,6 +268,17 @@ impl Base {
 
     pub fn with(&self, overrides: &Map<String, Value>) -> Result<Limits, String> {
         overlay(&self.limits, overrides)
+    }
+}
+
+/// What the environment sets below the least that is sensible is that least.
+const FLOORS: &[(&str, u64)] = &[("health_check_interval_ms", 1_000), ("health_window_run_limit", 5)];
+
+fn floored(field: &str, value: Value) -> Value {
+    let floor = FLOORS.iter().find(|(name, _)| *name == field).map(|(_, floor)| *floor);
+    match (floor, value.as_u64()) {
+        (Some(floor), Some(said)) => said.max(floor).into(),
+        (Some(_) | None, Some(_) | None) => value,
     }
 }
 
@@ -330,6 +346,9 @@ mod tests {
                 "TANDEM_AGENT_AUTOMATION_UNPRICED_MODEL_POLICY" => "refuse".into(),
                 "TANDEM_AGENT_AUTOMATION_DEPTH_LIMIT" => "deep".into(),
                 "TANDEM_AGENT_AUTOMATION_HEALTH_CHECK_INTERVAL_MS" => "10".into(),
+                "TANDEM_AGENT_AUTOMATION_HEALTH_WINDOW_RUN_LIMIT" => "2".into(),
+                "TANDEM_DEFAULT_EXECUTION_PROFILE" => "strict".into(),
+                "TANDEM_AUTOMATION_V2_RUNS_RETENTION_DAYS" => "30".into(),
                 "TANDEM_MODEL_PRICES" => r#"{"m":{"prompt_per_1k_usd":0.5,"completion_per_1k_usd":1}}"#.into(),
                 _ => return None,
             })
@@ -341,9 +360,13 @@ mod tests {
         assert_eq!(base.limits.lineage_depth_limit, 3, "what cannot be read leaves the default");
         assert!(base.limits.model_prices.contains_key("m"));
         assert_eq!(
-            ignored,
-            ["TANDEM_AGENT_AUTOMATION_DEPTH_LIMIT", "TANDEM_AGENT_AUTOMATION_HEALTH_CHECK_INTERVAL_MS"]
+            (base.limits.health_check_interval_ms, base.limits.health_window_run_limit),
+            (1000, 5),
+            "the floors"
         );
+        assert_eq!(base.limits.default_execution_profile, ExecutionProfile::Strict);
+        assert_eq!(base.limits.run_retention_days, 30);
+        assert_eq!(ignored, ["TANDEM_AGENT_AUTOMATION_DEPTH_LIMIT"]);
         let overrides = Map::from_iter([("per_agent_daily_creation_limit".to_owned(), json!(7))]);
         assert_eq!(base.with(&overrides).unwrap().per_agent_daily_creation_limit, 7);
         assert_eq!(base.source("per_agent_daily_creation_limit", &overrides), Source::Api);

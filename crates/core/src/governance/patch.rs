@@ -65,7 +65,10 @@ pub fn admit(desk: &mut Desk<'_>, base: &Base, patch: &PatchAutomation) -> Decid
         record.declared_capabilities = declared;
     }
     record.updated_at_ms = now;
-    desk.save(&record);
+    match patch.declared {
+        Some(_) => record.keep(desk),
+        None => desk.save(&record),
+    }
     desk.audit("automation.governance.updated", json!({ "automationID": id, "change": patch.change }));
     let changes = patch.tools.as_ref().map(|(before, after)| dependency::narrowed(before, after)).unwrap_or_default();
     if changes.is_empty() {

@@ -33,11 +33,11 @@ pub struct RuleResult {
 pub struct PolicyDecision {
     pub decision_id: String,
     pub actor: ActorRef,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub actor_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub run_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub automation_id: Option<String>,
     /// What was asked for: `create`, `patch`, `run_start`, …
     pub operation: String,
@@ -51,9 +51,9 @@ pub struct PolicyDecision {
     pub policy_id: String,
     /// SHA-256 over what the decision was made on.
     pub inputs_digest: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub approval_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub grant_id: Option<String>,
     pub rules: Vec<RuleResult>,
     pub request_id: String,

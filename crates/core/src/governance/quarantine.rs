@@ -34,6 +34,7 @@ pub fn quarantine(desk: &mut Desk<'_>, limits: &Limits, record: &mut GovernanceR
     record.tenant_context = TenantContext { actor_id: None, ..desk.ctx.tenant.clone() };
     record.modify_grants.clear();
     record.capability_grants.clear();
+    record.quarantined = true;
     record.creation_paused = true;
     record.paused_for_lifecycle = true;
     record.updated_at_ms = desk.now_ms();
@@ -61,7 +62,7 @@ pub fn quarantine(desk: &mut Desk<'_>, limits: &Limits, record: &mut GovernanceR
     };
     review::open(desk, limits, record, cause)?;
     record.plan_check(limits.expiration_warning_window_ms);
-    desk.save(record);
+    record.keep(desk);
     effects::stand(desk, &id, Standing::Paused)?;
     desk.audit(
         "automation.governance.tenant_quarantined",

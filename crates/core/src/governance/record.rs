@@ -1,11 +1,12 @@
 //! The governance record of an automation, with its grants, findings and provenance.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::{
     actor::{ActorKind, ActorRef},
+    decide::Desk,
     record::{Collection, Column, Record},
     tenant::TenantContext,
     wire::wire_enum,
@@ -219,6 +220,9 @@ pub struct GovernanceRecord {
     /// Until when the warning about the end is not given again.
     #[serde(default)]
     pub warning_snoozed: bool,
+    /// It was found in another tenant than its own, and has not been resumed since.
+    #[serde(default)]
+    pub quarantined: bool,
     /// The spec is gone for good; the record stays.
     #[serde(default)]
     pub purged_at_ms: Option<u64>,
@@ -288,11 +292,31 @@ impl GovernanceRecord {
             deleted_at_ms: None,
             delete_retention_until_ms: None,
             warning_snoozed: false,
+            quarantined: false,
             purged_at_ms: None,
             created_at_ms: now_ms,
             updated_at_ms: now_ms,
             next_check_at_ms: None,
         }
+    }
+
+    /// Saves it, with the audit row that says how it stands now: for what changes who may do what with the automation.
+    /// Counters and checks are saved without one.
+    pub fn keep(&self, desk: &mut Desk<'_>) {
+        desk.save(self);
+        desk.audit(
+            "automation.governance.record.updated",
+            json!({
+                "automationID": self.automation_id,
+                "provenance": self.provenance,
+                "declaredCapabilities": self.declared_capabilities,
+                "publishedExternally": self.published_externally,
+                "creationPaused": self.creation_paused,
+                "pausedForLifecycle": self.paused_for_lifecycle,
+                "reviewRequired": self.review_required,
+                "reviewKind": self.review_kind,
+            }),
+        );
     }
 
     pub fn is_deleted(&self) -> bool {

@@ -8,7 +8,8 @@ use super::{
     limits::{Base, Limits},
     money::Usd,
     record::{GovernanceRecord, ReviewKind},
-    review, sweep,
+    review,
+    sweep::{self, Sweep},
 };
 use crate::{
     actor::{ActorKind, ActorRef},
@@ -205,6 +206,7 @@ pub fn file(
         context: new.context,
     };
     desk.save(&approval);
+    sweep::come_by(desk, limits, Sweep::Approvals, approval.next_at_ms());
     let payload = json!({
         "approvalID": approval.approval_id,
         "requestType": approval.request_type,
@@ -239,7 +241,7 @@ impl Decision for FileRequest {
             return Err(Failure::of(Code::AgentIdRequired).into());
         }
         self.fits()?;
-        let trigger = text_of(&self.new.context, &["trigger"]).and_then(|word| ReviewKind::from_word(&word));
+        let trigger = named_cause(&self.new.context);
         if self.request_type == RequestType::LifecycleReview && self.new.action.is_none() {
             return self.review(desk, &limits, by, trigger);
         }
@@ -248,30 +250,24 @@ impl Decision for FileRequest {
 }
 
 impl FileRequest {
-    /// A request that could have no effect is refused when it is made.
+    /// A word that means nothing is refused. A request that leaves out what would make it answer something is filed, and
+    /// answers nothing.
     fn fits(&self) -> Result<(), Failure> {
-        let context = &self.new.context;
-        let capability = text_of(context, &["capability_key", "capability"]).is_some();
-        let about_agent = self.target.kind == "agent";
-        let rule = match self.request_type {
-            RequestType::CapabilityRequest | RequestType::ElevatedCapability => {
-                (capability || self.new.action.is_some(), "name `context.capability_key`, or `context.action`")
-            }
-            RequestType::ExternalPost => (self.new.action.is_some(), "name `context.action` and its `parameters`"),
-            RequestType::QuotaOverride => {
-                let known = text_of(context, &["quota"]).is_none_or(|word| Quota::from_word(&word).is_some());
-                (about_agent && known, "target an agent; `context.quota` is weekly_spend, daily_creation or active_cap")
-            }
-            RequestType::DepthOverride => (
-                about_agent && number_of(context, &["max_depth"]).is_some(),
-                "target an agent and name `context.max_depth`",
-            ),
-            RequestType::LifecycleReview => {
-                (about_agent || self.target.is_automation(), "target an agent or an automation")
-            }
-            RequestType::RetirementAction => (self.target.is_automation(), "target an automation"),
+        let word = match self.request_type {
+            RequestType::QuotaOverride => text_of(&self.new.context, &["quota"]),
+            RequestType::CapabilityRequest
+            | RequestType::ExternalPost
+            | RequestType::LifecycleReview
+            | RequestType::ElevatedCapability
+            | RequestType::DepthOverride
+            | RequestType::RetirementAction => None,
         };
-        if rule.0 { Ok(()) } else { Err(invalid(rule.1)) }
+        match word {
+            Some(word) if Quota::from_word(&word).is_none() => {
+                Err(invalid("`context.quota` is weekly_spend, daily_creation or active_cap"))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Only a person takes the place of a review that still waits: what the system asks, with its evidence and its
@@ -287,7 +283,8 @@ impl FileRequest {
             .into())
     }
 
-    /// A review that somebody asks for becomes the one that decides, if one of its kind is due.
+    /// A review that somebody asks for becomes the one that decides, if one of its kind is due. One that claims a cause
+    /// needs it to be due; one that claims none is filed like any other request.
     fn review(
         &self,
         desk: &mut Desk<'_>,
@@ -295,36 +292,68 @@ impl FileRequest {
         by: ActorRef,
         trigger: Option<ReviewKind>,
     ) -> Decided<Approval> {
-        let stale = || Failure::of(Code::ApprovalTriggerStale);
-        if self.target.kind == "agent" {
-            let mut agent = desk.get::<Agent>(&self.target.id)?.ok_or_else(stale)?;
-            if !agent.creation.review_required || trigger.is_some_and(|kind| kind != ReviewKind::CreationQuota) {
-                return Err(stale().into());
+        let due = self.due(desk)?;
+        if due.is_none() || trigger.is_some_and(|kind| Some(kind) != due) {
+            if trigger.is_some_and(|kind| is_cause(&self.target, kind)) {
+                return Err(Failure::of(Code::ApprovalTriggerStale).into());
             }
-            Self::may_replace(desk, &by, agent.creation.review_request_id.as_deref())?;
-            review::supersede(desk, agent.creation.review_request_id.as_deref())?;
-            let approval = file(desk, limits, self.request_type, by, self.target.clone(), self.new.clone())?;
+            return file(desk, limits, self.request_type, by, self.target.clone(), self.new.clone());
+        }
+        let now = desk.now_ms();
+        if self.target.kind == "agent" {
+            let Some(mut agent) = desk.get::<Agent>(&self.target.id)? else {
+                return Err(Failure::of(Code::ApprovalTriggerStale).into());
+            };
+            let approval = self.replace(desk, limits, by, agent.creation.review_request_id.as_deref())?;
             agent.creation.review_request_id = Some(approval.approval_id.clone());
-            agent.creation.updated_at_ms = desk.now_ms();
+            agent.creation.updated_at_ms = now;
             desk.save(&agent);
             return Ok(approval);
         }
-        let Some(mut record) = desk.get::<GovernanceRecord>(&self.target.id)?.filter(|record| !record.is_deleted())
-        else {
-            return Err(invalid("no such automation").into());
+        let Some(mut record) = desk.get::<GovernanceRecord>(&self.target.id)? else {
+            return Err(Failure::of(Code::ApprovalTriggerStale).into());
         };
-        let due = record.review_kind.filter(|_| record.review_required);
-        if due.is_none() || trigger.is_some_and(|kind| Some(kind) != due) {
-            return Err(stale().into());
-        }
-        Self::may_replace(desk, &by, record.review_request_id.as_deref())?;
-        review::supersede(desk, record.review_request_id.as_deref())?;
-        let approval = file(desk, limits, self.request_type, by, self.target.clone(), self.new.clone())?;
+        let approval = self.replace(desk, limits, by, record.review_request_id.as_deref())?;
         record.review_request_id = Some(approval.approval_id.clone());
-        record.updated_at_ms = desk.now_ms();
+        record.updated_at_ms = now;
         desk.save(&record);
         Ok(approval)
     }
+
+    /// What a review of the target is due for.
+    fn due(&self, desk: &mut Desk<'_>) -> Decided<Option<ReviewKind>> {
+        Ok(if self.target.kind == "agent" {
+            desk.get::<Agent>(&self.target.id)?.and_then(|agent| agent.creation.kind())
+        } else if self.target.is_automation() {
+            let record = desk.get::<GovernanceRecord>(&self.target.id)?.filter(|record| !record.is_deleted());
+            record.and_then(|record| record.review_kind.filter(|_| record.review_required))
+        } else {
+            None
+        })
+    }
+
+    fn replace(&self, desk: &mut Desk<'_>, limits: &Limits, by: ActorRef, current: Option<&str>) -> Decided<Approval> {
+        Self::may_replace(desk, &by, current)?;
+        review::supersede(desk, current)?;
+        file(desk, limits, self.request_type, by, self.target.clone(), self.new.clone())
+    }
+}
+
+/// Whether a review of this kind says that the state of its target is the cause.
+pub fn is_cause(target: &Resource, kind: ReviewKind) -> bool {
+    match kind {
+        ReviewKind::CreationQuota => target.kind == "agent",
+        ReviewKind::RunDrift
+        | ReviewKind::HealthDrift
+        | ReviewKind::DependencyRevoked
+        | ReviewKind::TenantOwnershipMismatch => target.is_automation(),
+        ReviewKind::ExpirationSoon | ReviewKind::Expired | ReviewKind::Retired => false,
+    }
+}
+
+/// The cause that a request names in its context.
+pub fn named_cause(context: &Value) -> Option<ReviewKind> {
+    text_of(context, &["trigger"]).and_then(|word| ReviewKind::from_word(&word))
 }
 
 /// Taken back by who asked. A review that is still due is asked for again, by the system.
@@ -347,7 +376,7 @@ impl Decision for Cancel {
             return Err(Failure::of(Code::ApprovalNotFound).with("approvalID", self.approval_id.as_str()).into());
         };
         let actor = &desk.ctx.actor;
-        let same = approval.requested_by.kind == actor.kind && approval.is_own(actor);
+        let same = approval.was_asked_by(actor);
         if !same {
             return Err(Failure::of(Code::ApprovalCancelForbidden)
                 .with("approvalID", self.approval_id.as_str())

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     actor::ActorRef,
     decide::{Ask, Decided, Decision, Desk},
-    record::{Job, JobKind},
+    record::{Job, JobKind, Write},
     wire::wire_enum,
 };
 
@@ -33,8 +33,9 @@ wire_enum! {
 impl Sweep {
     pub fn interval_ms(self, limits: &Limits) -> u64 {
         match self {
-            Self::Approvals => limits.approval_sweep_interval_ms,
-            Self::Lifecycle => limits.lifecycle_sweep_interval_ms,
+            // Whoever has health looked at more often wants the rest no later.
+            Self::Approvals => limits.approval_sweep_interval_ms.min(limits.health_check_interval_ms),
+            Self::Lifecycle => limits.lifecycle_sweep_interval_ms.min(limits.health_check_interval_ms),
             Self::Health => limits.health_check_interval_ms,
         }
     }
@@ -60,6 +61,14 @@ pub fn ensure(desk: &mut Desk<'_>) -> Decided<()> {
         });
     }
     Ok(())
+}
+
+/// Has a sweep come by earlier than it would, for a row whose time comes before that.
+pub fn come_by(desk: &mut Desk<'_>, limits: &Limits, sweep: Sweep, at_ms: Option<u64>) {
+    let usual = desk.now_ms().saturating_add(sweep.interval_ms(limits));
+    if let Some(due_at_ms) = at_ms.filter(|at| *at < usual) {
+        desk.write(Write::JobsWake { kind: JobKind::Sweep, subject: sweep.word().into(), due_at_ms });
+    }
 }
 
 /// Looks at one request whose time has come: reminds, escalates, or lets it expire.

@@ -6,18 +6,37 @@ use utoipa::ToSchema;
 
 use super::{
     agent::{Agent, AgentPause},
-    approval::Approval,
+    approval::{Approval, Resource},
     limits::Limits,
     money::Usd,
+    policy::PolicyDecision,
     record::{Capabilities, Finding, GovernanceRecord, Grant, Provenance, ReviewKind},
     window::{Window, WindowKind},
 };
+use crate::{actor::ActorRef, tenant::TenantContext};
+
+/// A provenance with its line in one list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ProvenanceView {
+    #[serde(flatten)]
+    pub provenance: Provenance,
+    /// The creator, and then those above in the order of `ancestor_chain`.
+    pub creator_chain: Vec<ActorRef>,
+}
+
+impl ProvenanceView {
+    fn of(provenance: &Provenance) -> Self {
+        let above = provenance.ancestor_chain.iter().map(|ancestor| &ancestor.actor);
+        let creator_chain = std::iter::once(&provenance.creator).chain(above).cloned().collect();
+        Self { provenance: provenance.clone(), creator_chain }
+    }
+}
 
 /// The complete state of one automation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Governance {
     pub automation_id: String,
-    pub provenance: Provenance,
+    pub provenance: ProvenanceView,
     pub declared_capabilities: Capabilities,
     /// Revoked ones included.
     pub modify_grants: Vec<Grant>,
@@ -54,7 +73,7 @@ impl Governance {
         };
         Self {
             automation_id: record.automation_id.clone(),
-            provenance: record.provenance.clone(),
+            provenance: ProvenanceView::of(&record.provenance),
             declared_capabilities: record.declared_capabilities,
             modify_grants: hide(&record.modify_grants),
             capability_grants: hide(&record.capability_grants),
@@ -222,6 +241,47 @@ impl AgentView {
             pause: agent.pause.clone(),
             created_at_ms: agent.created_at_ms,
             updated_at_ms: agent.updated_at_ms,
+        }
+    }
+}
+
+/// A decision as clients see it, with its tenant. What is not known of it is null.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DecisionView {
+    #[serde(flatten)]
+    pub decision: PolicyDecision,
+    pub tenant_context: TenantContext,
+    /// The automation that it was about.
+    pub resource: Option<Resource>,
+    #[schema(value_type = Option<Object>)]
+    pub requester_context: Option<Value>,
+    pub session_id: Option<String>,
+    pub message_id: Option<String>,
+    pub node_id: Option<String>,
+    pub tool: Option<String>,
+    pub data_classes: Option<Vec<String>>,
+    pub risk_tier: Option<String>,
+    /// A refusal's audit row names the decision, not the other way round.
+    pub audit_event_id: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Value>,
+}
+
+impl DecisionView {
+    pub fn of(decision: PolicyDecision, tenant: &TenantContext) -> Self {
+        Self {
+            tenant_context: TenantContext { actor_id: None, ..tenant.clone() },
+            resource: decision.automation_id.as_deref().map(Resource::automation),
+            requester_context: None,
+            session_id: None,
+            message_id: None,
+            node_id: None,
+            tool: None,
+            data_classes: None,
+            risk_tier: None,
+            audit_event_id: None,
+            metadata: None,
+            decision,
         }
     }
 }

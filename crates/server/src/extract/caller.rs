@@ -53,22 +53,32 @@ impl Caller {
         }
     }
 
+    /// The person whose name is believed: the one that the request names, where the credential may assert people, else
+    /// the credential's own. Also where an agent acts, and so is the author.
+    pub(super) fn person<'a>(&'a self, parts: &'a Parts) -> Result<Option<&'a str>, Failure> {
+        let own = match &self.credential {
+            Credential::Named(token) => token.actor_id.as_deref(),
+            Credential::Boot | Credential::LocalPanel | Credential::None => None,
+        };
+        Ok(carriers::said(&parts.headers)?.actor_id.filter(|_| self.asserts_actor).or(own))
+    }
+
     /// The author of a request with a full token.
     fn author(&self, parts: &Parts) -> Result<ActorRef, Failure> {
         let said = carriers::said(&parts.headers)?;
-        let (bound, own, source) = match &self.credential {
-            Credential::Boot => (None, None, "api_token"),
-            Credential::Named(token) => (token.agent_id.as_deref(), token.actor_id.as_deref(), "api_token"),
+        let (bound, source) = match &self.credential {
+            Credential::Boot => (None, "api_token"),
+            Credential::Named(token) => (token.agent_id.as_deref(), "api_token"),
             // An agent that says so stays one, also where the absence of a token would mean the person at the panel.
-            Credential::LocalPanel if said.agent_id.is_some() => (None, None, "local"),
-            Credential::LocalPanel => (None, None, "local_control_panel"),
+            Credential::LocalPanel if said.agent_id.is_some() => (None, "local"),
+            Credential::LocalPanel => (None, "local_control_panel"),
             Credential::None | Credential::DryRunKey => return Err(Failure::of(Code::AuthRequired)),
         };
         let claims = Claims {
             bound_agent: bound,
             request_source: said.request_source,
             agent_id: said.agent_id,
-            actor_id: said.actor_id.filter(|_| self.asserts_actor).or(own),
+            actor_id: self.person(parts)?,
             default_source: source,
         };
         classify(&claims).map_err(|_| Failure::of(Code::AgentIdRequired))
@@ -105,6 +115,27 @@ impl<S: Sync> FromRequestParts<S> for Operator {
         let ctx = caller.context(caller.author(parts)?);
         let with_intake_key = carriers::intake_key_header(&parts.headers).is_some();
         Ok(Self { ctx, with_intake_key })
+    }
+}
+
+/// The author of something new. Where the request says that it comes from an agent and names none, an agent without a
+/// name: governance refuses it, and records that it did.
+#[derive(Clone, Debug)]
+pub struct Author(pub Operator);
+
+impl<S: Sync> FromRequestParts<S> for Author {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let caller = caller(parts)?;
+        let actor = match caller.author(parts) {
+            Err(failure) if failure.code == Code::AgentIdRequired => {
+                ActorRef { kind: ActorKind::Agent, actor_id: None, source: Some("agent".into()) }
+            }
+            classified => classified?,
+        };
+        let with_intake_key = carriers::intake_key_header(&parts.headers).is_some();
+        Ok(Self(Operator { ctx: caller.context(actor), with_intake_key }))
     }
 }
 

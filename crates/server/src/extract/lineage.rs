@@ -8,7 +8,7 @@ use tandem_core::{
     text::non_blank,
 };
 
-use super::carriers;
+use super::{caller::Caller, carriers};
 use crate::http::answer::ApiError;
 
 /// Ancestors that are read. A lineage as deep as this is refused by any limit.
@@ -29,7 +29,11 @@ impl<S: Sync> FromRequestParts<S> for Lineage {
             return Err(ApiError(Failure::new(Code::ValidationFailed, why).status(400)));
         }
         let run_id = carriers::claim(&parts.headers, "x-tandem-run-id")?.map(str::to_owned);
-        Ok(Self(Claims { ancestors, run_id }))
+        let person = match parts.extensions.get::<Caller>() {
+            Some(caller) => caller.person(parts)?.and_then(|id| non_blank(Some(id))).map(str::to_owned),
+            None => None,
+        };
+        Ok(Self(Claims { ancestors, run_id, person }))
     }
 }
 

@@ -14,7 +14,7 @@ mod shape;
 #[allow(unused_imports, reason = "the names that resource files import")]
 pub use self::{
     body::{Body, OptionalBody},
-    caller::{Anyone, Decider, IntakeAuth, Operator},
+    caller::{Anyone, Author, Decider, IntakeAuth, Operator},
     lineage::{IdempotencyKey, Lineage},
     page::{Page, PageParams},
     path::Path,

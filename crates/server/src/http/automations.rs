@@ -16,7 +16,7 @@ use tandem_core::{
         spec::ExecutionProfile, view,
     },
     error::Code,
-    governance::policy::PolicyDecision,
+    governance::view::DecisionView,
     record::Column,
     text::non_blank,
 };
@@ -30,7 +30,7 @@ use super::{
     runs::{RunAnswer, RunView, shown as shown_run},
     state::AppState,
 };
-use crate::extract::{Body, IdempotencyKey, Lineage, Operator, OptionalBody, Page, Path, Query};
+use crate::extract::{Author, Body, IdempotencyKey, Lineage, Operator, OptionalBody, Page, Path, Query};
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -189,7 +189,7 @@ pub struct RehearsedAnswer {
     pub ok: bool,
     pub dry_run: bool,
     pub allowed: bool,
-    pub decisions: Vec<PolicyDecision>,
+    pub decisions: Vec<DecisionView>,
     /// As it would be.
     #[schema(value_type = Option<AutomationView>)]
     pub automation: Option<Value>,
@@ -212,7 +212,8 @@ fn rehearsal(rehearsed: Rehearsed, ctx: &OpContext) -> Response {
         Ok(automation) => (Some(view::full(automation, &ctx.tenant)), None),
         Err(failure) => (None, Some(self::refusal(failure))),
     };
-    let (ok, decisions) = (true, rehearsed.decisions);
+    let decided = rehearsed.decisions.into_iter();
+    let (ok, decisions) = (true, decided.map(|decision| DecisionView::of(decision, &ctx.tenant)).collect());
     Json(RehearsedAnswer { ok, dry_run: true, allowed: refusal.is_none(), decisions, automation, refusal })
         .into_response()
 }
@@ -277,7 +278,7 @@ pub async fn list(
     )
 )]
 pub async fn create(
-    operator: Operator,
+    Author(operator): Author,
     State(state): State<AppState>,
     Query(dry): Query<DryQuery>,
     Lineage(claims): Lineage,

@@ -12,10 +12,9 @@ use tandem_core::{
         approval::{Approval, RequestType, Resource, Status},
         limits::{Limits, Source},
         money::Usd,
-        policy::PolicyDecision,
         record::{Finding, Grant},
         request::NewRequest,
-        view::{AgentReview, AgentSpend, AgentView, Governance, Lifecycle},
+        view::{AgentReview, AgentSpend, AgentView, DecisionView, Governance, Lifecycle},
     },
     record::Column,
     text::non_blank,
@@ -156,13 +155,16 @@ pub struct ApprovalAnswer {
 }
 
 /// File a request for approval
+///
+/// A target and a rationale are enough. What a request may be used for is in its `context`; without it, it answers
+/// nothing. A review that names its cause in `context.trigger` needs that very review to be due.
 #[utoipa::path(
     post, path = "/governance/approvals", tag = "governance",
     request_body = ApprovalRequest,
     responses(
         (status = 200, body = ApprovalAnswer),
         (status = 400, body = ErrorBody, description = "`GOVERNANCE_APPROVAL_CREATE_FAILED`: `detail` says why."),
-        (status = 409, body = ErrorBody, description = "`GOVERNANCE_APPROVAL_TRIGGER_STALE`: no such review is due."),
+        (status = 409, body = ErrorBody, description = "`GOVERNANCE_APPROVAL_TRIGGER_STALE`: no review of the named cause is due, or one waits already."),
     )
 )]
 pub async fn file(
@@ -231,8 +233,16 @@ pub async fn approve(
     Path(id): Path<String>,
     OptionalBody(notes): OptionalBody<Notes>,
 ) -> Answer<ApprovalAnswer> {
-    let approval = state.app.approval_decide(&operator.ctx, &id, true, notes.notes.as_deref()).await?;
+    let approval = state.app.approval_decide(&operator.ctx, &id, true, notes.notes.as_deref(), false).await?;
     Ok(Json(ApprovalAnswer { approval }))
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+pub struct Denial {
+    pub notes: Option<String>,
+    /// Pauses the agent that the request is about.
+    #[serde(alias = "pauseAgent")]
+    pub pause_agent: Option<bool>,
 }
 
 /// Deny a request
@@ -241,9 +251,10 @@ pub async fn approve(
 #[utoipa::path(
     post, path = "/governance/approvals/{approval_id}/deny", tag = "governance",
     params(("approval_id" = String, Path, description = "`approval_id`")),
-    request_body(content = Notes, description = "May be left out."),
+    request_body(content = Denial, description = "May be left out."),
     responses(
         (status = 200, body = ApprovalAnswer),
+        (status = 400, body = ErrorBody, description = "`VALIDATION_FAILED`: `pause_agent` on a request that is about no agent."),
         (status = 403, body = ErrorBody, description = "As for approve."),
         (status = 404, body = ErrorBody, description = "`GOVERNANCE_APPROVAL_NOT_FOUND`"),
         (status = 409, body = ErrorBody, description = "As for approve."),
@@ -253,9 +264,10 @@ pub async fn deny(
     operator: Operator,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    OptionalBody(notes): OptionalBody<Notes>,
+    OptionalBody(denial): OptionalBody<Denial>,
 ) -> Answer<ApprovalAnswer> {
-    let approval = state.app.approval_decide(&operator.ctx, &id, false, notes.notes.as_deref()).await?;
+    let pause = denial.pause_agent.unwrap_or(false);
+    let approval = state.app.approval_decide(&operator.ctx, &id, false, denial.notes.as_deref(), pause).await?;
     Ok(Json(ApprovalAnswer { approval }))
 }
 
@@ -405,7 +417,7 @@ pub struct DecisionFilters {
 #[derive(Serialize, ToSchema)]
 pub struct DecisionList {
     /// Newest first.
-    pub policy_decisions: Vec<PolicyDecision>,
+    pub policy_decisions: Vec<DecisionView>,
     pub count: usize,
     pub next_cursor: Option<String>,
 }
@@ -432,7 +444,10 @@ pub async fn policy_decisions(
     let request = PageRequest { limit: page.limit_in(100, 500), after: page.after, since_ms: None, equals };
     let found = state.app.policy_decisions(&operator.ctx, &request).await?;
     let next_cursor = cursor(found.next);
-    Ok(Json(DecisionList { count: found.items.len(), policy_decisions: found.items, next_cursor }))
+    let tenant = &operator.ctx.tenant;
+    let policy_decisions: Vec<DecisionView> =
+        found.items.into_iter().map(|decision| DecisionView::of(decision, tenant)).collect();
+    Ok(Json(DecisionList { count: policy_decisions.len(), policy_decisions, next_cursor }))
 }
 
 /// Where the value of a limit comes from.

@@ -21,6 +21,7 @@ mod custody;
 mod disk;
 mod executors;
 mod governance;
+mod governance_wire;
 mod governed;
 mod hostile;
 mod intake;

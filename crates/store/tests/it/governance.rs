@@ -149,6 +149,7 @@ pub async fn an_approval_for_one_use_is_used_once(lab: Lab) {
         approval_id: filed.approval_id.clone(),
         approve,
         notes: None,
+        pause_agent: false,
     };
     // Many who decide at once: one decision, and one row of it.
     let before = engines[0].store().audit_size(&local().key()).await.expect("a size");

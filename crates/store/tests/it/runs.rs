@@ -14,7 +14,6 @@ use tandem_core::{
         },
         admission::{Base, Claims},
         run::{RUNS, Run, failure::NOTES, report},
-        spec::ExecutionProfile,
     },
     decide::{Decision, commit as decided},
     error::Failure,
@@ -48,7 +47,6 @@ async fn run(opened: &Opened, automation: &Automation) -> Run {
         profile: None,
         trigger: None,
         reason: None,
-        default_profile: ExecutionProfile::Guided,
         base: base(),
     };
     ask(opened, wish).await.expect("it is admitted")

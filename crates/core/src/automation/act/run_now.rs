@@ -23,7 +23,6 @@ pub struct RunNow {
     /// `manual` unless the caller names another trigger.
     pub trigger: Option<String>,
     pub reason: Option<String>,
-    pub default_profile: ExecutionProfile,
     pub base: Arc<Base>,
 }
 
@@ -39,6 +38,7 @@ impl Decision for RunNow {
         let run_id = format!("automation-v2-run-{}", desk.uuid());
         let trigger = truncate(non_blank(self.trigger.as_deref()).unwrap_or("manual"), 60);
         let lineage = admission::start(desk, &self.base, &automation, &run_id, self.dry)?;
+        let default_profile = self.base.effective(desk)?.default_execution_profile;
         let (tenant, by) = (desk.ctx.tenant.clone(), desk.ctx.actor.clone());
         let make = record::Make {
             run_id,
@@ -46,7 +46,7 @@ impl Decision for RunNow {
             trigger_type: &trigger,
             reason: non_blank(self.reason.as_deref()),
             profile: self.profile,
-            default_profile: self.default_profile,
+            default_profile,
             automation_version: automation.updated_at_ms,
             lineage,
             by: &by,

@@ -65,6 +65,8 @@ impl Usage {
     }
 
     fn tidy(&mut self) {
+        // Nothing is paid back: a cost below zero says nothing.
+        self.cost_usd = self.cost_usd.filter(|cost| cost.is_finite() && *cost >= 0.0);
         self.total_tokens = self.total_tokens.max(self.prompt_tokens.saturating_add(self.completion_tokens));
         self.model = non_blank(self.model.as_deref()).map(|model| truncate(model, 200));
     }
@@ -166,9 +168,6 @@ pub fn read(mut body: Value) -> Result<Report, Defect> {
         return Err(Defect::Invalid(format!("a list holds more than {MOST_NODES} entries")));
     }
     if let Some(usage) = &mut report.usage {
-        if usage.cost_usd.is_some_and(|cost| !cost.is_finite() || cost < 0.0) {
-            return Err(Defect::Invalid("`usage.cost_usd` must not be negative".into()));
-        }
         usage.tidy();
     }
     if report.status == Some(ReportedStatus::AwaitingApproval) && report.awaiting_gate.is_none() {

@@ -8,8 +8,11 @@ use crate::{
     error::Code,
     governance::{
         approval::{Approval, RequestType, Resource, Status},
+        approve,
+        create::NewAutomation,
         grant, lifecycle,
         limits_change::{self, ChangeLimits},
+        record::Capabilities,
         request::{Cancel, Delegate, NewRequest},
         sweep::Overdue,
     },
@@ -29,7 +32,7 @@ fn who_may_decide() {
         // The id of an agent does not become another person's by being used by a person.
         (agent("bot"), human("Bot"), Err(Code::ApprovalSelfReview)),
         (nobody.clone(), nobody.clone(), Err(Code::ApprovalSelfReview)),
-        (system(), nobody.clone(), Err(Code::ApprovalSelfReview)),
+        (system(), nobody.clone(), Ok(Status::Approved)),
         (agent("bot"), nobody, Ok(Status::Approved)),
         (system(), human("ann"), Ok(Status::Approved)),
     ];
@@ -73,17 +76,11 @@ fn deadlines_for_deciding_and_for_using() {
 }
 
 #[test]
-fn what_could_have_no_effect_is_refused_when_it_is_asked_for() {
+fn what_only_servers_say_and_what_means_nothing_is_refused() {
     let mut lab = Lab::new();
     let on_agent = || Resource::agent("bot");
-    let on_automation = || Resource::automation("a");
     let cases = [
-        (RequestType::CapabilityRequest, on_agent(), no_context()),
-        (RequestType::ExternalPost, on_agent(), no_context()),
-        (RequestType::QuotaOverride, on_automation(), no_context()),
         (RequestType::QuotaOverride, on_agent(), json!({ "quota": "all" })),
-        (RequestType::DepthOverride, on_agent(), no_context()),
-        (RequestType::RetirementAction, on_agent(), no_context()),
         (RequestType::CapabilityRequest, on_agent(), json!({ "capability_key": "x", "_mutation_consumption": {} })),
         (RequestType::CapabilityRequest, on_agent(), json!({ "capability_key": "x", "action_gate": {} })),
         (RequestType::CapabilityRequest, on_agent(), json!([1])),
@@ -93,8 +90,49 @@ fn what_could_have_no_effect_is_refused_when_it_is_asked_for() {
         let refused = lab.file(&agent("bot"), request_type, target, context.clone());
         assert_eq!(refused.map(|_| ()), Err(Code::ApprovalCreateFailed), "{request_type} {context}");
     }
-    let stale = lab.file(&human("ann"), RequestType::LifecycleReview, on_agent(), no_context());
-    assert_eq!(stale.map(|_| ()), Err(Code::ApprovalTriggerStale));
+}
+
+#[test]
+fn a_request_of_any_type_needs_no_more_than_a_target_and_a_reason() {
+    for target in [Resource::agent("bot"), Resource::automation("a"), Resource { kind: "x".into(), id: "y".into() }] {
+        for by in [agent("bot"), human("ann"), system()] {
+            let mut lab = Lab::new();
+            for request_type in RequestType::ALL.iter().copied() {
+                let new = NewRequest::default();
+                let filed = lab.file_with(&by, request_type, target.clone(), new).unwrap();
+                assert_eq!(filed.status, Status::Pending, "{request_type} {target:?}");
+                let decided = lab.decide(&human("ben"), &filed.approval_id, true).map(|one| one.status);
+                assert_eq!(decided, Ok(Status::Approved), "{request_type} {target:?}");
+            }
+            // None of them answers anything.
+            let declared = Capabilities { creates_agents: true, modifies_grants: false };
+            assert_eq!(lab.create_with(&agent("bot"), "n", declared), Err(Code::CapabilityEscalationForbidden));
+            let ancestors = vec!["one".into(), "two".into(), "three".into()];
+            let deep = NewAutomation { automation_id: "n".into(), ancestors, ..NewAutomation::default() };
+            assert_eq!(lab.create_as(&agent("bot"), deep), Err(Code::LineageDepthExceeded));
+        }
+    }
+}
+
+#[test]
+fn only_a_review_that_names_its_cause_needs_it_to_be_due() {
+    let mut lab = Lab::new();
+    lab.create(&human("ann"), "a").unwrap();
+    let cases = [
+        (Resource::automation("a"), "run_drift", Err(Code::ApprovalTriggerStale)),
+        (Resource::automation("a"), "health_drift", Err(Code::ApprovalTriggerStale)),
+        (Resource::automation("a"), "dependency_revoked", Err(Code::ApprovalTriggerStale)),
+        (Resource::automation("none"), "tenant_ownership_mismatch", Err(Code::ApprovalTriggerStale)),
+        (Resource::agent("bot"), "creation_quota", Err(Code::ApprovalTriggerStale)),
+        (Resource::automation("a"), "expired", Ok(())),
+        (Resource::automation("a"), "a hunch", Ok(())),
+        (Resource::automation("none"), "a hunch", Ok(())),
+    ];
+    for (target, trigger, expected) in cases {
+        let context = json!({ "trigger": trigger });
+        let filed = lab.file(&human("ann"), RequestType::LifecycleReview, target.clone(), context);
+        assert_eq!(filed.map(|_| ()), expected, "{target:?} {trigger}");
+    }
 }
 
 #[test]
@@ -161,6 +199,10 @@ fn who_asked_may_take_it_back() {
     assert_eq!(cancel(&mut lab, &human("bot")), Err(Code::ApprovalCancelForbidden));
     assert_eq!(cancel(&mut lab, &agent("bot")), Ok(Status::Cancelled));
     assert_eq!(cancel(&mut lab, &agent("bot")), Ok(Status::Cancelled));
+    // The bare token takes back what the bare token asked for.
+    let bare = ask(&mut lab, &system()).approval_id;
+    let own = Cancel { base: lab.base.clone(), approval_id: bare, reason: None };
+    assert_eq!(lab.act(&system(), own).unwrap().status, Status::Cancelled);
     assert_eq!(lab.decide(&human("ann"), &id, true).map(|_| ()), Err(Code::ApprovalAlreadyDecided));
 }
 
@@ -282,6 +324,28 @@ fn who_is_reviewed_does_not_put_the_review_away() {
     let asked = file(&mut lab, &agent("bot")).unwrap();
     lab.decide(&human("ann"), &asked, true).unwrap();
     lab.create(&agent("bot"), "b").unwrap();
+}
+
+#[test]
+fn a_denial_may_pause_the_agent() {
+    let deny = |lab: &mut Lab, approval_id: String| {
+        let base = lab.base.clone();
+        let decision = approve::Decide { base, approval_id, approve: false, notes: None, pause_agent: true };
+        lab.act(&human("ann"), decision).map(|_| ()).map_err(|failure| failure.code)
+    };
+    let mut lab = Lab::new();
+    lab.limit(json!({ "per_agent_creation_review_threshold": 1 }));
+    lab.create(&agent("bot"), "a").unwrap();
+    let review = lab.agent_row("bot").creation.review_request_id.unwrap();
+    lab.limit(json!({ "per_agent_pause_enabled": false }));
+    assert_eq!(deny(&mut lab, review.clone()), Err(Code::AgentPauseDisabled), "not in silence");
+    assert!(lab.get::<Approval>(&review).unwrap().is_pending());
+    lab.limit(json!({ "per_agent_pause_enabled": null }));
+    deny(&mut lab, review.clone()).unwrap();
+    assert_eq!(lab.get::<Approval>(&review).unwrap().status, Status::Denied);
+    assert!(lab.agent_row("bot").is_paused());
+    let other = lab.file(&agent("bot"), RequestType::ExternalPost, Resource::automation("a"), no_context()).unwrap();
+    assert_eq!(deny(&mut lab, other.approval_id), Err(Code::ValidationFailed));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::lab::{Call, Lab, agent, capability, human, no_context, snapshot, system};
+use super::lab::{Call, Create, Lab, agent, capability, human, no_context, snapshot, system};
 use crate::{
     actor::ActorKind,
     decide::Desk,
@@ -74,6 +74,58 @@ fn the_rules_in_their_order() {
     assert_eq!(lab.create(&bot, "x").unwrap_err(), Code::AgentCapExceeded);
     lab.limit(json!({ "active_agent_automation_cap": null }));
     lab.create(&bot, "x").unwrap();
+}
+
+#[test]
+fn a_refusal_for_too_many_says_when_to_come_back() {
+    let wait = |lab: &mut Lab| {
+        let (base, new) = (lab.base.clone(), NewAutomation { automation_id: "x".into(), ..NewAutomation::default() });
+        let failure = lab.act(&agent("bot"), Create(base, new)).unwrap_err();
+        (failure.code, failure.retry_after_s)
+    };
+    let mut lab = Lab::new();
+    lab.now_ms += 500;
+    // The first day is a Friday.
+    for (window, expected) in [("daily", 86_400), ("weekly", 3 * 86_400), ("monthly", 28 * 86_400), ("lifetime", 60)] {
+        lab.limit(json!({ format!("{window}_spend_cap_usd"): 0.0 }));
+        assert_eq!(wait(&mut lab), (Code::AgentSpendCapExceeded, Some(expected)), "{window}");
+        lab.limit(json!({ format!("{window}_spend_cap_usd"): null }));
+    }
+    lab.limit(json!({ "active_agent_automation_cap": 0 }));
+    assert_eq!(wait(&mut lab), (Code::AgentCapExceeded, Some(60)));
+    lab.limit(json!({ "active_agent_automation_cap": null, "per_agent_creation_review_threshold": 1 }));
+    lab.create(&agent("bot"), "a").unwrap();
+    assert_eq!(wait(&mut lab), (Code::AgentReviewRequired, Some(60)));
+}
+
+#[test]
+fn the_root_of_a_line_is_the_person_if_one_is_known() {
+    let mut lab = Lab::new();
+    let new = |id: &str, person: Option<&str>, parent: Option<&str>| NewAutomation {
+        automation_id: id.into(),
+        person: person.map(str::to_owned),
+        parent_automation_id: parent.map(str::to_owned),
+        ..NewAutomation::default()
+    };
+    let root = |lab: &mut Lab, new| {
+        let root = lab.create_as(&agent("bot"), new).unwrap().provenance.root_actor;
+        (root.kind, root.actor_id)
+    };
+    assert_eq!(root(&mut lab, new("a", None, None)), (ActorKind::System, None));
+    assert_eq!(root(&mut lab, new("b", Some("ann"), None)), (ActorKind::Human, Some("ann".into())));
+    let parent = new("c", Some("ben"), Some("b"));
+    assert_eq!(root(&mut lab, parent), (ActorKind::Human, Some("ann".into())), "the line's own root stays");
+}
+
+#[test]
+fn who_stands_above_a_creator_pays_from_the_start() {
+    let mut lab = Lab::new();
+    let new = NewAutomation { automation_id: "a".into(), ancestors: vec!["top".into()], ..NewAutomation::default() };
+    lab.create_as(&agent("kid"), new).unwrap();
+    let entry = |id: &str| agents::Register { agent_id: id.into(), display_name: None, owner: None, sponsor: None };
+    lab.act(&human("ann"), entry("idle")).unwrap();
+    let pays = |id: &str| lab.agent_row(id).is_payer();
+    assert!(pays("kid") && pays("top") && !pays("idle"));
 }
 
 #[test]

@@ -263,7 +263,8 @@ impl Lab {
 
     pub fn decide(&mut self, by: &ActorRef, approval_id: &str, approve: bool) -> Result<Approval, Code> {
         let base = self.base.clone();
-        let decision = approve::Decide { base, approval_id: approval_id.into(), approve, notes: None };
+        let decision =
+            approve::Decide { base, approval_id: approval_id.into(), approve, notes: None, pause_agent: false };
         match self.act(by, decision) {
             Ok(Ok(approval)) => Ok(approval),
             Ok(Err(failure)) => Err(failure.code),

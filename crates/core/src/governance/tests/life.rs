@@ -8,13 +8,14 @@ use super::{
 };
 use crate::{
     actor::ActorRef,
+    automation::{Automation, read},
     decide::Desk,
     error::{Code, Failure},
     governance::{
         agents,
         approval::{Approval, RequestType, Status},
         deletion,
-        dependency::{AgentTools, narrowed},
+        dependency::{AgentTools, ServerGone, narrowed},
         expiry, grant, health,
         ledger::{RunEnd, RunLedger, StopCause},
         lifecycle,
@@ -23,7 +24,7 @@ use crate::{
         record::{Finding, GovernanceRecord, ReviewKind, Severity},
         review::{self, NewFinding},
         run::{self, RunReport, RunStart},
-        sweep::Overdue,
+        sweep::{Overdue, Sweep},
     },
     tenant::TenantContext,
 };
@@ -242,6 +243,64 @@ fn health_looks_at_real_runs_since_the_last_review() {
 }
 
 #[test]
+fn a_check_shows_what_it_finds_now() {
+    let mut lab = Lab::new();
+    lab.create(&human("ann"), "a").unwrap();
+    let grant = give(&mut lab, "bot");
+    let run = |lab: &mut Lab, id: &str, ended: RunEnd| {
+        lab.now_ms += 1;
+        start(lab, id, "a", None).unwrap();
+        end(lab, id, ended);
+    };
+    let shown = |lab: &Lab| {
+        let found = lab.record("a").health_findings;
+        let drift = found.iter().filter(|one| one.kind == ReviewKind::HealthDrift);
+        drift.map(|one| (one.severity, one.evidence.clone().unwrap_or_default()["failureCount"].clone())).collect()
+    };
+    for n in 0..3 {
+        run(&mut lab, &format!("f{n}"), RunEnd::Failed);
+    }
+    for n in 0..2 {
+        run(&mut lab, &format!("c{n}"), RunEnd::Completed);
+    }
+    for n in 3..7 {
+        lab.limit(json!({ "run_blocking_reviews": [] }));
+        check(&mut lab);
+        check(&mut lab);
+        let severity = if n < 6 { Severity::Warning } else { Severity::Critical };
+        let now: Vec<(Severity, Value)> = shown(&lab);
+        assert_eq!(now, [(severity, json!(n))], "after {n} failures");
+        run(&mut lab, &format!("f{n}"), RunEnd::Failed);
+    }
+    // While a person is asked about it, it stays.
+    let well = |lab: &mut Lab| {
+        lab.limit(json!({ "health_failure_rate_threshold": 1.0 }));
+        check(lab);
+    };
+    well(&mut lab);
+    assert_eq!(shown(&lab).len(), 1);
+    // A heavier question is open instead: what does not hold any more goes.
+    revoke(&mut lab, &grant).unwrap();
+    well(&mut lab);
+    assert_eq!(lab.record("a").review_kind, Some(ReviewKind::DependencyRevoked));
+    assert!(shown(&lab).is_empty());
+    let all: Vec<Finding> = lab.all::<Finding>();
+    let drift = all.iter().filter(|one| one.kind == ReviewKind::HealthDrift);
+    assert!(drift.clone().count() == 4 && drift.clone().all(|one| one.resolved_at_ms.is_some()));
+}
+
+#[test]
+fn nothing_waits_longer_than_the_check_of_health() {
+    let mut lab = Lab::new();
+    let limits = lab.base.limits.clone();
+    assert_eq!(Sweep::Lifecycle.interval_ms(&limits), limits.lifecycle_sweep_interval_ms);
+    lab.limit(json!({ "health_check_interval_ms": 1000 }));
+    let base = lab.base.clone();
+    let limits = lab.act(&system(), Call(move |desk: &mut Desk<'_>| base.effective(desk))).unwrap();
+    assert!(Sweep::ALL.iter().all(|sweep| sweep.interval_ms(&limits) == 1000));
+}
+
+#[test]
 fn the_end_is_announced_reached_and_undone_by_extending() {
     let mut lab = Lab::new();
     lab.create(&agent("bot"), "a").unwrap();
@@ -398,8 +457,62 @@ fn a_foreign_record_is_closed_until_somebody_has_looked() {
     assert_eq!(may(&mut lab, &human("ann"), Operation::Patch), Err(Code::TenantQuarantined));
     lab.decide(&human("ben"), &review_id(&lab), true).unwrap();
     assert_eq!(start(&mut lab, "r", "a", None), Err(Code::RunBlocked));
+    assert!(!lab.has_event("tenant_quarantine.restored"));
     resume(&mut lab, &human("ann")).unwrap();
+    resume(&mut lab, &human("ann")).unwrap();
+    let restored = lab.events().into_iter().filter(|event| event.ends_with("tenant_quarantine.restored"));
+    assert_eq!(restored.count(), 1);
     start(&mut lab, "r", "a", None).unwrap();
+}
+
+#[test]
+fn what_changes_a_record_is_told() {
+    let mut lab = Lab::new();
+    let told = |lab: &mut Lab| {
+        let rows = std::mem::take(&mut lab.audit);
+        rows.iter().filter(|row| row.event_type.ends_with("governance.record.updated")).count()
+    };
+    lab.create(&agent("own"), "a").unwrap();
+    assert_eq!(told(&mut lab), 1, "made");
+    start(&mut lab, "r", "a", None).unwrap();
+    end(&mut lab, "r", RunEnd::Completed);
+    check(&mut lab);
+    assert_eq!(told(&mut lab), 0, "runs and checks change nothing");
+    let grant = give(&mut lab, "bot");
+    assert_eq!(told(&mut lab), 1, "granted");
+    revoke(&mut lab, &grant).unwrap();
+    assert_eq!(told(&mut lab), 1, "revoked");
+    lab.decide(&human("ben"), &review_id(&lab), true).unwrap();
+    resume(&mut lab, &human("ann")).unwrap();
+    assert_eq!(told(&mut lab), 2, "acknowledged and resumed");
+    lab.now_ms += 90 * DAY;
+    due(&mut lab);
+    extend(&mut lab, None).unwrap();
+    assert_eq!(told(&mut lab), 2, "expired and extended");
+}
+
+#[test]
+fn a_tool_server_that_goes_pauses_who_could_use_it() {
+    for removed in [true, false] {
+        let mut lab = Lab::new();
+        for id in ["a", "b"] {
+            lab.create(&human("ann"), id).unwrap();
+            start(&mut lab, &format!("r-{id}"), id, None).unwrap();
+            let mut automation: Automation = serde_json::from_value(snapshot(id)).unwrap();
+            let mut worker = read::tests::automation().spec.agents[0].clone();
+            worker.mcp_policy.allowed_servers = vec![if id == "a" { "gh".into() } else { "other".into() }];
+            automation.spec.agents = vec![worker];
+            lab.put(&automation);
+        }
+        for id in ["a", "b", "none"] {
+            let (base, automation_id, server) = (lab.base.clone(), id.to_owned(), "gh".to_owned());
+            let gone = ServerGone { base, automation_id, server, removed };
+            assert_eq!(lab.act(&human("ann"), gone).unwrap(), id == "a", "{id}");
+        }
+        assert_eq!(lab.record("a").review_kind, Some(ReviewKind::DependencyRevoked));
+        assert!(lab.get::<RunLedger>("r-a").unwrap().stop.is_some());
+        assert!(!lab.record("b").review_required && lab.get::<RunLedger>("r-b").unwrap().stop.is_none());
+    }
 }
 
 #[test]
