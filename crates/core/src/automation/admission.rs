@@ -84,8 +84,31 @@ pub fn create(
     Ok(())
 }
 
-/// A change. Answers with whether the automation has to be paused for it.
-pub fn patch(desk: &mut Desk<'_>, base: &Base, before: &Automation, patched: &Patched, change: Value) -> Decided<bool> {
+/// Whether the author may make an automation at all, where what it asks for is none.
+pub fn may_create(desk: &mut Desk<'_>, base: &Base, automation_id: &str, claims: &Claims) -> Decided<()> {
+    let new = create::NewAutomation {
+        automation_id: automation_id.to_owned(),
+        ancestors: claims.ancestors.clone(),
+        parent_run_id: claims.run_id.clone(),
+        ..create::NewAutomation::default()
+    };
+    create::admit(desk, base, &new).map(|_| ())
+}
+
+/// Whether the author may change the automation, before anything of the change is read. Answers with the record.
+pub fn may_patch(desk: &mut Desk<'_>, automation_id: &str) -> Decided<GovernanceRecord> {
+    mutate::check(desk, automation_id, Operation::Patch)
+}
+
+/// A change by somebody who may. Answers with whether the automation has to be paused for it.
+pub fn patch(
+    desk: &mut Desk<'_>,
+    base: &Base,
+    record: GovernanceRecord,
+    before: &Automation,
+    patched: &Patched,
+    change: Value,
+) -> Decided<bool> {
     let after = &patched.automation;
     let touches_tools = patched.names_agents || patched.changed.contains("agents") || patched.changed.contains("flow");
     let patch = PatchAutomation {
@@ -94,7 +117,7 @@ pub fn patch(desk: &mut Desk<'_>, base: &Base, before: &Automation, patched: &Pa
         tools: touches_tools.then(|| tools(before, after)),
         change,
     };
-    patch::admit(desk, base, &patch).map(|patched| patched.pause)
+    patch::admit(desk, base, record, &patch).map(|patched| patched.pause)
 }
 
 /// What each agent may use, before and after. Nodes count where both versions restrict them.

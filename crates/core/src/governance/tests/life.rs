@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    lab::{Call, Lab, agent, human, snapshot, system},
+    lab::{Call, Lab, agent, human, patched, snapshot, system},
     spending::{end, report, spend, start},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         ledger::{RunEnd, RunLedger, StopCause},
         lifecycle,
         mutate::{self, Operation},
-        patch::{self, PatchAutomation},
+        patch::PatchAutomation,
         record::{Finding, GovernanceRecord, ReviewKind, Severity},
         review::{self, NewFinding},
         run::{self, RunReport, RunStart},
@@ -179,7 +179,7 @@ fn taking_tools_away_narrows_and_giving_more_does_not() {
     let patch = |lab: &mut Lab, before: Vec<AgentTools>, after: Vec<AgentTools>| {
         let (base, tools) = (lab.base.clone(), Some((before, after)));
         let patch = PatchAutomation { automation_id: "a".into(), tools, ..PatchAutomation::default() };
-        lab.act(&human("ann"), Call(move |desk: &mut Desk<'_>| patch::admit(desk, &base, &patch))).unwrap()
+        lab.act(&human("ann"), Call(move |desk: &mut Desk<'_>| patched(desk, &base, &patch))).unwrap()
     };
     assert!(!patch(&mut lab, vec![base.clone()], vec![base.clone()]).pause);
     assert!(!lab.record("a").review_required);
