@@ -1,7 +1,8 @@
 //! Where automations and runs ask governance whether they may: one function for each question, and nothing decided here.
 //!
 //! What executors do often (claim, heartbeat, report) asks for permission only where an agent acts; people and the system
-//! may do it with any automation of their tenant, and a decision row for each report would say nothing.
+//! may do it with any automation of their tenant, and a decision row for each report would say nothing. Whoever tells of a
+//! run is heard even where nobody may begin to work any more, because a stop reaches an executor only in an answer.
 
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::{
     hooks::Stop,
     read::{Origin, Patched},
     run::{
-        Run, RunStatus, StopKind,
+        Run, RunStatus, StopKind, claim,
         report::{Report, Usage},
     },
     spec::{Automation, Node},
@@ -19,6 +20,7 @@ use crate::{
     decide::{Ask, Decided, Desk},
     error::Failure,
     governance::{
+        agent::Agent,
         create, deletion,
         dependency::AgentTools,
         ledger::{RunEnd, RunLedger},
@@ -172,20 +174,37 @@ pub fn mutate(desk: &mut Desk<'_>, automation_id: &str, operation: Operation) ->
     mutate::check(desk, automation_id, operation).map(|_| ())
 }
 
-/// Whether the author may work on runs of the automation. A refusal is an answer of no where runs are only looked
-/// through, and a refusal of the call where one was named.
-pub fn may_work(desk: &mut Desk<'_>, automation_id: &str, named: bool) -> Decided<bool> {
+/// The agents that take part in a run.
+fn taking_part(desk: &mut Desk<'_>, run: &Run) -> Decided<Vec<String>> {
+    Ok(desk.get::<RunLedger>(&run.run_id)?.map(|ledger| ledger.agents).unwrap_or_default())
+}
+
+/// Whether the author may take the run. A refusal is an answer of no where runs are only looked through, and a refusal of
+/// the call where one was named.
+pub fn may_claim(desk: &mut Desk<'_>, run: &Run, named: bool) -> Decided<bool> {
     if desk.ctx.actor.kind != ActorKind::Agent {
         return Ok(true);
     }
+    let with = taking_part(desk, run)?;
     if named {
-        return mutate(desk, automation_id, Operation::RunControl).map(|()| true);
+        return mutate::check_work(desk, &run.automation_id, &with).map(|()| true);
     }
     let agent = desk.ctx.actor.actor_id.clone().unwrap_or_default();
-    let record = desk.get::<GovernanceRecord>(automation_id)?;
-    Ok(record.is_some_and(|record| {
-        record.provenance.creator_agent() == Some(agent.as_str()) || record.grants_modify_to(&agent)
-    }))
+    if desk.get::<Agent>(&agent)?.is_some_and(|row| row.is_paused()) {
+        return Ok(false);
+    }
+    let record = desk.get::<GovernanceRecord>(&run.automation_id)?;
+    Ok(with.contains(&agent) || record.is_some_and(|record| mutate::is_own_or_granted(&record, &agent)))
+}
+
+/// Whether the author is heard when it tells of the run. No pause and no end keeps anybody out who works on it.
+pub fn may_tell(desk: &mut Desk<'_>, run: &Run, claim_id: Option<&str>) -> Decided<()> {
+    if desk.ctx.actor.kind != ActorKind::Agent {
+        return Ok(());
+    }
+    let with = taking_part(desk, run)?;
+    let holds = claim::voice(run, claim_id) == claim::Voice::Holder;
+    mutate::check_word(desk, &run.automation_id, &run.run_id, &with, holds)
 }
 
 /// Resuming the automation. Governance clears its own flags and writes the audit row.
@@ -237,7 +256,7 @@ pub fn expect(desk: &mut Desk<'_>, runs: &[Run]) -> Decided<()> {
     let mut agents: Vec<Ask> = Vec::new();
     for run in runs {
         for id in desk.get::<RunLedger>(&run.run_id)?.map(|ledger| ledger.agents).unwrap_or_default() {
-            let agent = Ask::row::<crate::governance::agent::Agent>(&id);
+            let agent = Ask::row::<Agent>(&id);
             if !agents.contains(&agent) {
                 agents.push(agent);
             }

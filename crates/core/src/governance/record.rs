@@ -309,6 +309,11 @@ impl GovernanceRecord {
         self.modify_grants.iter().any(|grant| grant.is_live() && grant.granted_to.actor_id.as_deref() == Some(agent_id))
     }
 
+    /// Whether the agent ever held a modify grant.
+    pub fn has_granted_modify_to(&self, agent_id: &str) -> bool {
+        self.modify_grants.iter().any(|grant| grant.granted_to.actor_id.as_deref() == Some(agent_id))
+    }
+
     /// Whether the record or one of its grants was made in another tenant.
     pub fn is_foreign(&self, tenant: &TenantContext) -> bool {
         let key = tenant.key();

@@ -136,7 +136,9 @@ fn a_cap_warns_stops_and_is_lifted() {
     // The same report again costs nothing.
     spent(&ann, &run, &claim, "r1", 8.25);
     assert_eq!(weekly(&ann)["cost_usd"], json!(8.25));
-    assert_eq!(spent(&ann, &run, &claim, "r2", 2.0)["directives"]["stop"], json!(true));
+    let told = spent(&ann, &run, &claim, "r2", 2.0);
+    assert_eq!((&told["directives"]["stop"], &told["run"]["status"]), (&json!(true), &json!("paused")));
+    assert_eq!(told["run"]["stop_kind"], json!("guardrail_stopped"));
     create(&bot, "b").refused(429, "AUTOMATION_V2_AGENT_SPEND_CAP_EXCEEDED");
     run_now(&ann, "a").refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
     let asked = ann.get("/governance/approvals?request_type=quota_override&status=pending").ok();

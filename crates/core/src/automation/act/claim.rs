@@ -67,7 +67,7 @@ impl Decision for ClaimRuns {
                     .with("currentStatus", before.status.word())
                     .into());
             }
-            if !admission::may_work(desk, &before.automation_id, self.run_id.is_some())? {
+            if !admission::may_claim(desk, &before, self.run_id.is_some())? {
                 continue;
             }
             let mut after = before.clone();

@@ -92,6 +92,7 @@ fn every_event() -> Vec<Event> {
         decided(gate::GateDecision::Rework),
         decided(gate::GateDecision::Cancel),
         Event::LeaseLost,
+        Event::StopInAnswer { kind: StopKind::GuardrailStopped, reason: "cap".into() },
     ]
 }
 
@@ -108,16 +109,25 @@ fn the_table() {
         ("Resume", "---Q-----"),
         ("Cancel", "XXXXX----"),
         ("Recover", "---Q--QQ-"),
-        ("Completed", "CCC------"),
-        ("Failed", "FFF------"),
-        ("Blocked", "BBB------"),
-        ("GateReached", "AAP------"),
+        ("Completed", "CCCC-----"),
+        ("Failed", "FFFF-----"),
+        ("Blocked", "BBBB-----"),
+        ("GateReached", "AAPP-----"),
         ("Approve", "----Q----"),
         ("Rework", "----Q----"),
         ("GateCancel", "----X----"),
         ("LeaseLost", "QFPPACBFX"),
+        ("StopInAnswer", "PPPPP----"),
     ];
-    let unheld = [("Pause", "PP-------"), ("Stop", "PPPPP----"), ("LeaseLost", "---------")];
+    let unheld = [
+        ("Pause", "PP-------"),
+        ("Stop", "PPPPP----"),
+        ("Completed", "CCC------"),
+        ("Failed", "FFF------"),
+        ("Blocked", "BBB------"),
+        ("GateReached", "AAP------"),
+        ("LeaseLost", "---------"),
+    ];
     let letter = |status: RunStatus| match status {
         RunStatus::Queued => 'Q',
         RunStatus::Running => 'R',
@@ -241,7 +251,7 @@ fn gates_are_judged_before_anything_happens() {
 proptest! {
     /// Whatever happens in whatever order: the books fit the status.
     #[test]
-    fn the_books_fit_the_status(events in proptest::collection::vec(0..16_usize, 0..40)) {
+    fn the_books_fit_the_status(events in proptest::collection::vec(0..17_usize, 0..40)) {
         let all = every_event();
         let mut run = queued();
         let mut now = 1_000;
@@ -256,11 +266,18 @@ proptest! {
             }
             prop_assert_eq!(run.finished_at_ms.is_some(), run.status.is_terminal(), "{}", run.status);
             prop_assert_eq!(run.checkpoint.awaiting_gate.is_some(), run.status == RunStatus::AwaitingApproval);
-            if matches!(run.status, RunStatus::Queued | RunStatus::Paused | RunStatus::AwaitingApproval) {
+            if matches!(run.status, RunStatus::Queued | RunStatus::AwaitingApproval) {
                 prop_assert!(run.execution_claim.is_none(), "{} and held", run.status);
             }
+            let told = run.stop_order.as_ref().is_some_and(|order| order.is_open());
             if run.status == RunStatus::Pausing {
-                prop_assert!(run.execution_claim.is_some() && run.stop_order.as_ref().is_some_and(|o| o.is_open()));
+                prop_assert!(run.execution_claim.is_some() && told);
+            }
+            if run.status == RunStatus::Paused {
+                prop_assert_eq!(run.execution_claim.is_some(), told, "who keeps a claim has an order to hear");
+            }
+            if run.status == RunStatus::Queued {
+                prop_assert!(!told);
             }
             prop_assert!(run.checkpoint.lifecycle_history.len() <= 60);
             prop_assert_eq!(&run.checkpoint.lifecycle_history[0].event, "run_created");
