@@ -77,12 +77,16 @@ fn put(run: &mut Run, event: Event, stop: &Stop, now_ms: u64) -> bool {
     true
 }
 
-/// Pauses an automation, or gives it back the status that it had before. Answers with it as clients see it; `None` when
+/// Pauses an automation, or gives one that is paused the status back that it had before. Answers with it as clients see it; `None` when
 /// there is none.
 pub fn set_status(desk: &mut Desk<'_>, automation_id: &str, paused: bool) -> Decided<Option<Value>> {
     let Some(mut automation) = desk.get::<Automation>(automation_id)? else { return Ok(None) };
     let before = automation.upkeep.status_before.filter(|status| *status != AutomationStatus::Paused);
-    let status = if paused { AutomationStatus::Paused } else { before.unwrap_or(AutomationStatus::Active) };
+    let status = match (paused, automation.status) {
+        (true, _) => AutomationStatus::Paused,
+        (false, AutomationStatus::Paused) => before.unwrap_or(AutomationStatus::Active),
+        (false, other @ (AutomationStatus::Active | AutomationStatus::Draft)) => other,
+    };
     if automation.status != status {
         automation.upkeep.status_before = paused.then_some(automation.status);
         automation.status = status;
