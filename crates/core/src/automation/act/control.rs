@@ -9,6 +9,7 @@ use crate::{
     automation::{
         admission::{Base, Operation, Readmission},
         run::{Event, Refusal, Run, RunStatus, recover, transition},
+        spec::Automation,
     },
     decide::{Decided, Decision, Desk},
     error::{Code, Failure},
@@ -55,7 +56,9 @@ impl Decision for Control {
             Verb::Cancel => (Event::Cancel { reason: reason.clone() }, "automation.v2.run.cancelled"),
             Verb::Recover => {
                 recover::ground(&before).map_err(|nothing| groundless(&before, nothing))?;
-                (Event::Recover { reason: reason.clone() }, "automation.v2.run.recovered")
+                let flow = desk.get::<Automation>(&before.automation_id)?.map(|found| found.spec.flow.nodes);
+                let again = recover::again(&before, &flow.unwrap_or_default());
+                (Event::Recover { reason: reason.clone(), again }, "automation.v2.run.recovered")
             }
         };
         transition(&mut after, event, desk.now_ms()).map_err(|refusal| refused(&before, self.verb, refusal))?;

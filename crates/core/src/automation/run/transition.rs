@@ -43,6 +43,7 @@ pub enum Event {
     Cancel {
         reason: Option<String>,
     },
+    /// `again` are the nodes to be done again.
     Recover {
         reason: Option<String>,
         again: Vec<String>,
@@ -270,8 +271,8 @@ pub fn transition(run: &mut Run, event: Event, now_ms: u64) -> Result<(), Refusa
             end(run, now_ms);
             run.note("run_cancelled", now_ms, Some(why), Some(StopKind::OperatorStopped));
         }
-        Event::Recover { reason } => {
-            recover::reset(run);
+        Event::Recover { reason, again } => {
+            recover::reset(run, again);
             requeue(run);
             run.finished_at_ms = None;
             run.note("run_recovered", now_ms, reason.as_deref(), None);
