@@ -270,7 +270,9 @@ pub fn readmit(desk: &mut Desk<'_>, base: &Base, run: &Run) -> Decided<Readmissi
     Ok(match run::readmit(desk, base, &run.run_id)? {
         run::Readmission::Admitted => Readmission::Admitted,
         run::Readmission::Held(hold) => {
-            Readmission::Held { stop: Stop::of(&hold.stop), failure: Box::new(hold.failure) }
+            // It has not begun, whatever holds it.
+            let stop = Stop { event: "run_launch_held", ..Stop::of(&hold.stop) };
+            Readmission::Held { stop, failure: Box::new(hold.failure) }
         }
     })
 }

@@ -44,10 +44,11 @@ impl Decision for Control {
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Controlled> {
         let before = run(desk, &self.run_id)?;
-        admission::mutate(desk, &before.automation_id, Operation::RunControl)?;
+        // What has ended is answered as it is, also where its automation is gone: nothing is changed by it.
         if self.verb == Verb::Cancel && before.status.is_terminal() {
             return Ok(Controlled { run: before, already_terminal: true });
         }
+        admission::mutate(desk, &before.automation_id, Operation::RunControl)?;
         let mut after = before.clone();
         let reason = non_blank(self.reason.as_deref()).map(|reason| truncate(reason, 500));
         let (event, kind) = match self.verb {
