@@ -241,7 +241,7 @@ impl App {
     pub async fn runs_claim(&self, ctx: &OpContext, wish: ClaimWish) -> Result<Vec<Run>, Failure> {
         let ClaimWish { claimant_id, lease_ms, automation_id, limit } = wish;
         let claim = ClaimRuns { claimant_id, lease_ms, run_id: None, automation_id, limit, base: self.base() };
-        self.decide(ctx, claim).await
+        Ok(self.decide(ctx, claim).await?.runs)
     }
 
     /// Lends this run, or says why not.
@@ -249,8 +249,11 @@ impl App {
         let ClaimWish { claimant_id, lease_ms, .. } = wish;
         let run_id = Some(id.to_owned());
         let claim = ClaimRuns { claimant_id, lease_ms, run_id, automation_id: None, limit: 1, base: self.base() };
-        let lent = self.decide(ctx, claim).await?.pop();
-        lent.ok_or_else(|| Failure::of(Code::RunBlocked).with("runID", id))
+        let mut lent = self.decide(ctx, claim).await?;
+        let held = |held: Option<Box<Failure>>| {
+            held.map_or_else(|| Failure::of(Code::RunBlocked).with("runID", id), |failure| *failure)
+        };
+        lent.runs.pop().ok_or_else(|| held(lent.held))
     }
 
     pub async fn run_heartbeat(

@@ -167,6 +167,7 @@ codes! {
     RunNotAwaitingApproval "AUTOMATION_V2_RUN_NOT_AWAITING_APPROVAL" 409 false "The run waits at no gate, or at another one; `winningDecision` is the latest that counted.";
     RunGateMissing "AUTOMATION_V2_RUN_GATE_MISSING" 409 false "The run waits, but no gate is stored.";
     GateExpired "AUTOMATION_V2_GATE_EXPIRED" 409 false "The gate could be decided until its deadline, and that has passed.";
+    GateNodeNotFound "AUTOMATION_V2_GATE_NODE_NOT_FOUND" 404 false "The run waits at a node that its automation does not have (any more).";
     GateInvalidDecision "AUTOMATION_V2_GATE_INVALID_DECISION" 400 false "`decision` is none of `approve`, `rework`, `cancel`.";
     GateRequiresHuman "AUTOMATION_V2_GATE_REQUIRES_HUMAN" 403 false "Only a person may decide at a gate.";
     GateSelfApproval "AUTOMATION_V2_GATE_SELF_APPROVAL_FORBIDDEN" 403 false "Whoever asked for the run may not approve what has effects outside.";

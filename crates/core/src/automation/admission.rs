@@ -1,7 +1,8 @@
 //! Where automations and runs ask governance whether they may: one function for each question, and nothing decided here.
 //!
 //! What executors do often (claim, heartbeat, report) asks for permission only where an agent acts; people and the system
-//! may do it with any automation of their tenant, and a decision row for each report would say nothing.
+//! may do it with any automation of their tenant, and a decision row for each report would say nothing. Whoever tells of a
+//! run is heard even where nobody may begin to work any more, because a stop reaches an executor only in an answer.
 
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::{
     hooks::Stop,
     read::{Origin, Patched},
     run::{
-        Run, RunStatus, StopKind,
+        Run, RunStatus, StopKind, claim,
         report::{Report, Usage},
     },
     spec::{Automation, Node},
@@ -19,6 +20,7 @@ use crate::{
     decide::{Ask, Decided, Desk},
     error::Failure,
     governance::{
+        agent::Agent,
         create, deletion,
         dependency::AgentTools,
         ledger::{RunEnd, RunLedger},
@@ -87,8 +89,31 @@ pub fn create(
     Ok(())
 }
 
-/// A change. Answers with whether the automation has to be paused for it.
-pub fn patch(desk: &mut Desk<'_>, base: &Base, before: &Automation, patched: &Patched, change: Value) -> Decided<bool> {
+/// Whether the author may make an automation at all, where what it asks for is none.
+pub fn may_create(desk: &mut Desk<'_>, base: &Base, automation_id: &str, claims: &Claims) -> Decided<()> {
+    let new = create::NewAutomation {
+        automation_id: automation_id.to_owned(),
+        ancestors: claims.ancestors.clone(),
+        parent_run_id: claims.run_id.clone(),
+        ..create::NewAutomation::default()
+    };
+    create::admit(desk, base, &new).map(|_| ())
+}
+
+/// Whether the author may change the automation, before anything of the change is read. Answers with the record.
+pub fn may_patch(desk: &mut Desk<'_>, automation_id: &str) -> Decided<GovernanceRecord> {
+    mutate::check(desk, automation_id, Operation::Patch)
+}
+
+/// A change by somebody who may. Answers with whether the automation has to be paused for it.
+pub fn patch(
+    desk: &mut Desk<'_>,
+    base: &Base,
+    record: GovernanceRecord,
+    before: &Automation,
+    patched: &Patched,
+    change: Value,
+) -> Decided<bool> {
     let after = &patched.automation;
     let touches_tools = patched.names_agents || patched.changed.contains("agents") || patched.changed.contains("flow");
     let patch = PatchAutomation {
@@ -97,7 +122,7 @@ pub fn patch(desk: &mut Desk<'_>, base: &Base, before: &Automation, patched: &Pa
         tools: touches_tools.then(|| tools(before, after)),
         change,
     };
-    patch::admit(desk, base, &patch).map(|patched| patched.pause)
+    patch::admit(desk, base, record, &patch).map(|patched| patched.pause)
 }
 
 /// What each agent may use, before and after. Nodes count where both versions restrict them.
@@ -152,20 +177,37 @@ pub fn mutate(desk: &mut Desk<'_>, automation_id: &str, operation: Operation) ->
     mutate::check(desk, automation_id, operation).map(|_| ())
 }
 
-/// Whether the author may work on runs of the automation. A refusal is an answer of no where runs are only looked
-/// through, and a refusal of the call where one was named.
-pub fn may_work(desk: &mut Desk<'_>, automation_id: &str, named: bool) -> Decided<bool> {
+/// The agents that take part in a run.
+fn taking_part(desk: &mut Desk<'_>, run: &Run) -> Decided<Vec<String>> {
+    Ok(desk.get::<RunLedger>(&run.run_id)?.map(|ledger| ledger.agents).unwrap_or_default())
+}
+
+/// Whether the author may take the run. A refusal is an answer of no where runs are only looked through, and a refusal of
+/// the call where one was named.
+pub fn may_claim(desk: &mut Desk<'_>, run: &Run, named: bool) -> Decided<bool> {
     if desk.ctx.actor.kind != ActorKind::Agent {
         return Ok(true);
     }
+    let with = taking_part(desk, run)?;
     if named {
-        return mutate(desk, automation_id, Operation::RunControl).map(|()| true);
+        return mutate::check_work(desk, &run.automation_id, &with).map(|()| true);
     }
     let agent = desk.ctx.actor.actor_id.clone().unwrap_or_default();
-    let record = desk.get::<GovernanceRecord>(automation_id)?;
-    Ok(record.is_some_and(|record| {
-        record.provenance.creator_agent() == Some(agent.as_str()) || record.grants_modify_to(&agent)
-    }))
+    if desk.get::<Agent>(&agent)?.is_some_and(|row| row.is_paused()) {
+        return Ok(false);
+    }
+    let record = desk.get::<GovernanceRecord>(&run.automation_id)?;
+    Ok(with.contains(&agent) || record.is_some_and(|record| mutate::is_own_or_granted(&record, &agent)))
+}
+
+/// Whether the author is heard when it tells of the run. No pause and no end keeps anybody out who works on it.
+pub fn may_tell(desk: &mut Desk<'_>, run: &Run, claim_id: Option<&str>) -> Decided<()> {
+    if desk.ctx.actor.kind != ActorKind::Agent {
+        return Ok(());
+    }
+    let with = taking_part(desk, run)?;
+    let holds = claim::voice(run, claim_id) == claim::Voice::Holder;
+    mutate::check_word(desk, &run.automation_id, &run.run_id, &with, holds)
 }
 
 /// Resuming the automation. Governance clears its own flags and writes the audit row.
@@ -217,7 +259,7 @@ pub fn expect(desk: &mut Desk<'_>, runs: &[Run]) -> Decided<()> {
     let mut agents: Vec<Ask> = Vec::new();
     for run in runs {
         for id in desk.get::<RunLedger>(&run.run_id)?.map(|ledger| ledger.agents).unwrap_or_default() {
-            let agent = Ask::row::<crate::governance::agent::Agent>(&id);
+            let agent = Ask::row::<Agent>(&id);
             if !agents.contains(&agent) {
                 agents.push(agent);
             }
@@ -231,7 +273,9 @@ pub fn readmit(desk: &mut Desk<'_>, base: &Base, run: &Run) -> Decided<Readmissi
     Ok(match run::readmit(desk, base, &run.run_id)? {
         run::Readmission::Admitted => Readmission::Admitted,
         run::Readmission::Held(hold) => {
-            Readmission::Held { stop: Stop::of(&hold.stop), failure: Box::new(hold.failure) }
+            // It has not begun, whatever holds it.
+            let stop = Stop { event: "run_launch_held", ..Stop::of(&hold.stop) };
+            Readmission::Held { stop, failure: Box::new(hold.failure) }
         }
     })
 }

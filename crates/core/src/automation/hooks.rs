@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     act,
-    run::{Event, Run, RunStatus, StopKind, transition},
+    run::{Event, Run, StopKind, transition},
     spec::{Automation, AutomationStatus},
     view,
 };
@@ -37,10 +37,18 @@ pub fn expect(desk: &mut Desk<'_>, run_ids: &[String]) -> Decided<()> {
     desk.want(run_ids.iter().map(|id| Ask::row::<Run>(id)))
 }
 
+/// Whether an executor still has to hear of a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Nobody works on the run; it has stopped.
+    Nobody,
+    /// Its executor will.
+    Executor,
+}
+
 /// Stops a run unless it has ended. Without an executor it is paused at once; otherwise its executor is told at its next
-/// call, and the run is `pausing` until it says that it has stopped. Answers with where that leaves it; `None` when it
-/// had ended, or there is none.
-pub fn stop_run(desk: &mut Desk<'_>, run_id: &str, stop: &Stop) -> Decided<Option<RunStatus>> {
+/// call, and the run is `pausing` until it says that it has stopped. `None` when it had ended, or there is none.
+pub fn stop_run(desk: &mut Desk<'_>, run_id: &str, stop: &Stop) -> Decided<Option<Heard>> {
     let Some(before) = desk.get::<Run>(run_id)? else { return Ok(None) };
     let mut after = before.clone();
     if !apply(&mut after, stop, desk.now_ms()) {
@@ -48,12 +56,20 @@ pub fn stop_run(desk: &mut Desk<'_>, run_id: &str, stop: &Stop) -> Decided<Optio
     }
     let kind = act::event_of(after.status);
     act::settle(desk, &before, &after, kind, json!({ "reason": stop.reason, "stopKind": stop.kind }));
-    Ok(Some(after.status))
+    Ok(Some(if after.execution_claim.is_some() { Heard::Executor } else { Heard::Nobody }))
 }
 
 /// Puts a stop on a run that has not ended. Answers with whether it could.
 pub fn apply(run: &mut Run, stop: &Stop, now_ms: u64) -> bool {
-    let event = Event::Stop { kind: stop.kind, reason: stop.reason.clone() };
+    put(run, Event::Stop { kind: stop.kind, reason: stop.reason.clone() }, stop, now_ms)
+}
+
+/// The same for a stop that follows from the word of the executor that holds the run, and is told in the answer to it.
+pub fn apply_in_answer(run: &mut Run, stop: &Stop, now_ms: u64) -> bool {
+    put(run, Event::StopInAnswer { kind: stop.kind, reason: stop.reason.clone() }, stop, now_ms)
+}
+
+fn put(run: &mut Run, event: Event, stop: &Stop, now_ms: u64) -> bool {
     if transition(run, event, now_ms).is_err() {
         return false;
     }
@@ -61,12 +77,16 @@ pub fn apply(run: &mut Run, stop: &Stop, now_ms: u64) -> bool {
     true
 }
 
-/// Pauses an automation, or gives it back the status that it had before. Answers with it as clients see it; `None` when
+/// Pauses an automation, or gives one that is paused the status back that it had before. Answers with it as clients see it; `None` when
 /// there is none.
 pub fn set_status(desk: &mut Desk<'_>, automation_id: &str, paused: bool) -> Decided<Option<Value>> {
     let Some(mut automation) = desk.get::<Automation>(automation_id)? else { return Ok(None) };
     let before = automation.upkeep.status_before.filter(|status| *status != AutomationStatus::Paused);
-    let status = if paused { AutomationStatus::Paused } else { before.unwrap_or(AutomationStatus::Active) };
+    let status = match (paused, automation.status) {
+        (true, _) => AutomationStatus::Paused,
+        (false, AutomationStatus::Paused) => before.unwrap_or(AutomationStatus::Active),
+        (false, other @ (AutomationStatus::Active | AutomationStatus::Draft)) => other,
+    };
     if automation.status != status {
         automation.upkeep.status_before = paused.then_some(automation.status);
         automation.status = status;

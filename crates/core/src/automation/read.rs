@@ -128,7 +128,8 @@ pub struct Patched {
     pub names_agents: bool,
 }
 
-/// Applies a patch: each key that it names replaces that key; identity and creator stay.
+/// Applies a patch: each key that it names replaces that key; identity and creator stay. `metadata` is such a key, so what
+/// it leaves out is given up, capabilities too.
 pub fn patch(before: &Automation, mut body: Value, now_ms: u64) -> Result<Patched, Defect> {
     casing::automation(&mut body);
     let mut changes = object(body)?;
@@ -146,10 +147,6 @@ pub fn patch(before: &Automation, mut body: Value, now_ms: u64) -> Result<Patche
             if let Some(held) = before.spec.metadata.get(*key) {
                 metadata.insert((*key).to_owned(), held.clone());
             }
-        }
-        // Left out is not given up: what an automation may do is changed by saying so.
-        if let (None, Some(held)) = (metadata.get("capabilities"), before.spec.metadata.get("capabilities")) {
-            metadata.insert("capabilities".into(), held.clone());
         }
     }
     let mut next = old.clone();
@@ -455,8 +452,13 @@ pub(crate) mod tests {
         assert!(widened.declares("creates_agents") && widened.declares("modifies_grants"));
         assert_eq!(widened.spec.metadata["team"], "x");
         let renamed = patch(&widened, json!({"metadata": {"team": "y"}}), 3).unwrap().automation;
-        assert!(renamed.declares("creates_agents"), "left out is not given up");
-        let narrowed = patch(&renamed, json!({"capabilities": {"creates_agents": false}}), 4).unwrap().automation;
+        assert!(!renamed.declares("creates_agents"), "metadata is replaced as a whole");
+        let both = json!({"metadata": {"team": "z"}, "capabilities": {"creates_agents": true}});
+        let both = patch(&widened, both, 3).unwrap().automation;
+        assert!(
+            both.declares("creates_agents") && !both.declares("modifies_grants") && both.spec.metadata["team"] == "z"
+        );
+        let narrowed = patch(&widened, json!({"capabilities": {"creates_agents": false}}), 4).unwrap().automation;
         assert!(!narrowed.declares("creates_agents"));
     }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::ledger::{RunLedger, Stop};
 use crate::{
-    automation::{hooks, run::RunStatus},
+    automation::hooks::{self, Heard},
     decide::{Decided, Desk},
     wire::wire_enum,
 };
@@ -37,8 +37,8 @@ pub fn expect(desk: &mut Desk<'_>, ledgers: &[RunLedger]) -> Decided<()> {
 /// Tells a run to stop.
 pub fn stop_run(desk: &mut Desk<'_>, run_id: &str, stop: &Stop) -> Decided<Stopped> {
     Ok(match hooks::stop_run(desk, run_id, &hooks::Stop::of(stop))? {
-        Some(RunStatus::Pausing) => Stopped::Told,
-        Some(_) => Stopped::Now,
+        Some(Heard::Executor) => Stopped::Told,
+        Some(Heard::Nobody) => Stopped::Now,
         None => Stopped::Gone,
     })
 }

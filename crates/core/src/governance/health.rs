@@ -41,6 +41,7 @@ impl Decision for Check {
         // This sweep comes to every record, also to those without an end.
         if record.is_foreign(&desk.ctx.tenant) {
             record.health_last_checked_at_ms = Some(desk.now_ms());
+            record.swept_at_ms = Some(desk.now_ms());
             quarantine::quarantine(desk, &limits, &mut record)?;
             return Ok(1);
         }
@@ -50,6 +51,7 @@ impl Decision for Check {
         let runs = desk.page::<RunLedger>(page)?;
         let findings = findings(&runs, limits.health_failure_rate_threshold, limits.health_guardrail_stop_threshold);
         record.health_last_checked_at_ms = Some(desk.now_ms());
+        record.swept_at_ms = Some(desk.now_ms());
         let count = findings.len();
         let before = record.health_findings.len();
         put_away(desk, &mut record, &findings)?;

@@ -150,17 +150,15 @@ impl Decision for Extend {
             && matches!(record.review_kind, Some(ReviewKind::DependencyRevoked | ReviewKind::TenantOwnershipMismatch));
         let held = other || record.creation_paused;
         if !other {
-            let lifecycle = matches!(
-                record.review_kind,
-                Some(ReviewKind::Expired | ReviewKind::ExpirationSoon | ReviewKind::Retired) | None
-            );
-            if lifecycle {
-                review::supersede(desk, record.review_request_id.take().as_deref())?;
-                record.review_required = false;
-                record.review_kind = None;
-                record.review_requested_at_ms = None;
+            // Whoever extends it has looked at it: what was asked about its runs is answered as well.
+            review::supersede(desk, record.review_request_id.take().as_deref())?;
+            let answered = record.review_kind.take();
+            record.review_required = false;
+            record.review_requested_at_ms = None;
+            if answered == Some(ReviewKind::RunDrift) {
+                record.runs_since_review = 0;
             }
-            resolve_ends(desk, &mut record)?;
+            resolve_answered(desk, &mut record, answered)?;
             self.ask_again(desk, &limits, &mut record)?;
         }
         let automation = if held {
@@ -207,12 +205,14 @@ impl Extend {
     }
 }
 
-/// Findings about the end are answered by an extension; others stay.
-fn resolve_ends(desk: &mut Desk<'_>, record: &mut GovernanceRecord) -> Decided<()> {
+/// Findings about the end, and those of the review that was open, are answered by an extension; others stay.
+fn resolve_answered(desk: &mut Desk<'_>, record: &mut GovernanceRecord, review: Option<ReviewKind>) -> Decided<()> {
     let about_the_end = |kind| matches!(kind, ReviewKind::Expired | ReviewKind::ExpirationSoon | ReviewKind::Retired);
-    let (ends, others) =
-        std::mem::take(&mut record.health_findings).into_iter().partition(|finding| about_the_end(finding.kind));
-    record.health_findings = ends;
+    let (answered, others) = std::mem::take(&mut record.health_findings).into_iter().partition(|finding: &Finding| {
+        about_the_end(finding.kind)
+            || (Some(finding.kind) == review && matches!(finding.kind, ReviewKind::RunDrift | ReviewKind::HealthDrift))
+    });
+    record.health_findings = answered;
     review::resolve(desk, record, None)?;
     record.health_findings = others;
     Ok(())

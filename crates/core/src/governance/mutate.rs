@@ -1,7 +1,8 @@
 //! Who may change an automation.
 //!
 //! The rules in their order. A person passes after the ones about the tenant; so does the system, for what is ordinary.
-//! An agent may change what it made or holds a grant for, and removes only what it made.
+//! An agent may change what it made or holds a grant for, and removes only what it made. One that takes part in a run may
+//! work on it as well, and is heard whatever has become of the automation or of itself since.
 
 use serde_json::json;
 
@@ -27,6 +28,8 @@ wire_enum! {
         RunNow = "run_now",
         /// Pause, resume, cancel or recover a run.
         RunControl = "run_control",
+        /// Claim a run and report on it.
+        Work = "work",
         Delete = "delete",
         Grant = "grant",
         Extend = "extend",
@@ -47,6 +50,7 @@ impl Operation {
             | Self::Resume
             | Self::RunNow
             | Self::RunControl
+            | Self::Work
             | Self::Grant
             | Self::Extend => false,
         }
@@ -59,17 +63,75 @@ impl Operation {
             Self::Retire => Some(Code::RetireForbidden),
             Self::Extend => Some(Code::ExtendForbidden),
             Self::Restore => Some(Code::RestoreForbidden),
-            Self::Patch | Self::Share | Self::Pause | Self::Resume | Self::RunNow | Self::RunControl | Self::Delete => {
-                None
-            }
+            Self::Patch
+            | Self::Share
+            | Self::Pause
+            | Self::Resume
+            | Self::RunNow
+            | Self::RunControl
+            | Self::Work
+            | Self::Delete => None,
         }
     }
 }
 
 /// Checks the operation, records the decision, and answers with the record.
 pub fn check(desk: &mut Desk<'_>, automation_id: &str, operation: Operation) -> Decided<GovernanceRecord> {
+    judge(desk, automation_id, operation, &[])
+}
+
+/// Checks that the author may begin to work on a run in which these agents take part.
+pub fn check_work(desk: &mut Desk<'_>, automation_id: &str, taking_part: &[String]) -> Decided<()> {
+    judge(desk, automation_id, Operation::Work, taking_part).map(|_| ())
+}
+
+/// Checks that the author has anything to do with a run that it tells of. Pauses and ends are not looked at: a stop can
+/// be told only to whoever is let in, and what was spent was spent. `holds` says that the author names the present claim;
+/// whoever worked under a grant that was revoked meanwhile is known by it.
+pub fn check_word(
+    desk: &mut Desk<'_>,
+    automation_id: &str,
+    run_id: &str,
+    taking_part: &[String],
+    holds: bool,
+) -> Decided<()> {
     let actor = desk.ctx.actor.clone();
-    let inputs = json!({ "actor": actor, "operation": operation });
+    match actor.kind {
+        ActorKind::Human | ActorKind::System => return Ok(()),
+        ActorKind::Agent => {}
+    }
+    let inputs = json!({ "actor": actor, "operation": Operation::Work, "takingPart": taking_part, "holds": holds });
+    let mut trace = Trace::new(Operation::Work.word(), Some(automation_id), inputs).run(run_id);
+    let Some(agent_id) = actor.actor_id.filter(|id| !id.trim().is_empty()) else {
+        return Err(trace.refuse(desk, "mutation.agent_id", Failure::of(Code::AgentIdRequired)));
+    };
+    trace.pass("mutation.agent_id");
+    let record = desk.get::<GovernanceRecord>(automation_id)?;
+    let by_record = record.is_some_and(|record| {
+        is_own_or_granted(&record, &agent_id) || (holds && record.has_granted_modify_to(&agent_id))
+    });
+    if !by_record && !taking_part.contains(&agent_id) {
+        return Err(trace.refuse(desk, "mutation.own_or_granted", Failure::of(Code::ModifyForbidden)));
+    }
+    Ok(())
+}
+
+/// Whether the agent made the automation or holds a grant for it.
+pub fn is_own_or_granted(record: &GovernanceRecord, agent_id: &str) -> bool {
+    record.provenance.creator_agent() == Some(agent_id) || record.grants_modify_to(agent_id)
+}
+
+fn judge(
+    desk: &mut Desk<'_>,
+    automation_id: &str,
+    operation: Operation,
+    taking_part: &[String],
+) -> Decided<GovernanceRecord> {
+    let actor = desk.ctx.actor.clone();
+    let mut inputs = json!({ "actor": actor, "operation": operation });
+    if !taking_part.is_empty() {
+        inputs["takingPart"] = json!(taking_part);
+    }
     let mut trace = Trace::new(operation.word(), Some(automation_id), inputs);
     macro_rules! rule {
         ($id:literal, $refuses:expr, $code:expr) => {
@@ -117,7 +179,7 @@ pub fn check(desk: &mut Desk<'_>, automation_id: &str, operation: Operation) -> 
         rule!("mutation.delete_human_created", creator.is_none(), Code::DeleteHumanCreatedDenied);
         rule!("mutation.delete_own", creator != Some(agent_id.as_str()), Code::DeleteNotOwner);
     } else {
-        let may = creator == Some(agent_id.as_str()) || record.grants_modify_to(&agent_id);
+        let may = is_own_or_granted(&record, &agent_id) || taking_part.contains(&agent_id);
         rule!("mutation.own_or_granted", !may, Code::ModifyForbidden);
     }
     trace.allow(desk);

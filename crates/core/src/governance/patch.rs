@@ -7,9 +7,8 @@ use super::{
     create::{about, escalate},
     dependency::{self, AgentTools},
     limits::Base,
-    mutate::{self, Operation},
     policy::Trace,
-    record::Capabilities,
+    record::{Capabilities, GovernanceRecord},
     spend,
 };
 use crate::{
@@ -36,9 +35,14 @@ pub struct Patched {
     pub paused_runs: Vec<String>,
 }
 
-pub fn admit(desk: &mut Desk<'_>, base: &Base, patch: &PatchAutomation) -> Decided<Patched> {
+/// `record` is what the check of the author answered with.
+pub fn admit(
+    desk: &mut Desk<'_>,
+    base: &Base,
+    mut record: GovernanceRecord,
+    patch: &PatchAutomation,
+) -> Decided<Patched> {
     let id = patch.automation_id.as_str();
-    let mut record = mutate::check(desk, id, Operation::Patch)?;
     let limits = base.effective(desk)?;
     let (actor, now) = (desk.ctx.actor.clone(), desk.now_ms());
     if let Some(declared) = patch.declared {

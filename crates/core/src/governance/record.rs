@@ -212,7 +212,11 @@ pub struct GovernanceRecord {
     pub retired_at_ms: Option<u64>,
     pub retire_reason: Option<String>,
     pub paused_for_lifecycle: bool,
+    /// When its runs were looked at last: by a sweep, a review, or the end of one of them.
     pub health_last_checked_at_ms: Option<u64>,
+    /// When the health sweep was here last. The end of a run does not put the sweep off.
+    #[serde(default)]
+    pub swept_at_ms: Option<u64>,
     /// The open ones.
     pub health_findings: Vec<Finding>,
     pub deleted_at_ms: Option<u64>,
@@ -252,7 +256,7 @@ impl Record for GovernanceRecord {
             // Deleted ones are not looked at.
             match self.deleted_at_ms {
                 Some(_) => Column::Null,
-                None => Column::ms(self.health_last_checked_at_ms.unwrap_or(0)),
+                None => Column::ms(self.swept_at_ms.unwrap_or(0)),
             },
         ]
     }
@@ -288,6 +292,7 @@ impl GovernanceRecord {
             retire_reason: None,
             paused_for_lifecycle: false,
             health_last_checked_at_ms: None,
+            swept_at_ms: None,
             health_findings: Vec::new(),
             deleted_at_ms: None,
             delete_retention_until_ms: None,
@@ -331,6 +336,11 @@ impl GovernanceRecord {
     /// Whether the agent holds a live modify grant.
     pub fn grants_modify_to(&self, agent_id: &str) -> bool {
         self.modify_grants.iter().any(|grant| grant.is_live() && grant.granted_to.actor_id.as_deref() == Some(agent_id))
+    }
+
+    /// Whether the agent ever held a modify grant.
+    pub fn has_granted_modify_to(&self, agent_id: &str) -> bool {
+        self.modify_grants.iter().any(|grant| grant.granted_to.actor_id.as_deref() == Some(agent_id))
     }
 
     /// Whether the record or one of its grants was made in another tenant.

@@ -459,6 +459,7 @@ fn finish(
     }
     let Some(mut record) = desk.get::<GovernanceRecord>(&ledger.automation_id)? else { return Ok(()) };
     record.runs_since_review += 1;
+    record.health_last_checked_at_ms = Some(now);
     let threshold = limits.run_review_threshold;
     // The warning that the end is near gives way. Any other review is one already, also where it was denied.
     let reviewed = record.review_required && record.review_kind != Some(ReviewKind::ExpirationSoon);

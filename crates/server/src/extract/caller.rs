@@ -58,7 +58,7 @@ impl Caller {
     pub(super) fn person<'a>(&'a self, parts: &'a Parts) -> Result<Option<&'a str>, Failure> {
         let own = match &self.credential {
             Credential::Named(token) => token.actor_id.as_deref(),
-            Credential::Boot | Credential::LocalPanel | Credential::None => None,
+            Credential::Boot | Credential::LocalPanel | Credential::None | Credential::DryRunKey => None,
         };
         Ok(carriers::said(&parts.headers)?.actor_id.filter(|_| self.asserts_actor).or(own))
     }

@@ -269,7 +269,8 @@ pub async fn cancel(
 
 /// Try a run again
 ///
-/// The failed and blocked nodes are to be done again; what others put out stays.
+/// The failed and blocked nodes are to be done again, and those that depend on them; what others put out stays. A failure
+/// that names no node leaves nothing to go by, unless the run has none or its executor was lost.
 #[utoipa::path(
     post, path = "/automations/v2/runs/{run_id}/recover", tag = "runs",
     params(("run_id" = String, Path, description = "`run_id`")),
@@ -302,7 +303,7 @@ pub async fn recover(
         (status = 200, body = RunAnswer),
         (status = 400, body = ErrorBody, description = "`AUTOMATION_V2_GATE_INVALID_DECISION`"),
         (status = 403, body = ErrorBody, description = "`AUTOMATION_V2_GATE_REQUIRES_HUMAN` or `AUTOMATION_V2_GATE_SELF_APPROVAL_FORBIDDEN`"),
-        (status = 404, body = ErrorBody, description = "`AUTOMATION_V2_RUN_NOT_FOUND`"),
+        (status = 404, body = ErrorBody, description = "`AUTOMATION_V2_RUN_NOT_FOUND` or `AUTOMATION_V2_GATE_NODE_NOT_FOUND`"),
         (status = 409, body = ErrorBody, description = "`AUTOMATION_V2_RUN_NOT_AWAITING_APPROVAL`, `AUTOMATION_V2_RUN_GATE_MISSING` or `AUTOMATION_V2_GATE_EXPIRED`"),
     )
 )]

@@ -136,14 +136,58 @@ fn a_cap_warns_stops_and_is_lifted() {
     // The same report again costs nothing.
     spent(&ann, &run, &claim, "r1", 8.25);
     assert_eq!(weekly(&ann)["cost_usd"], json!(8.25));
-    assert_eq!(spent(&ann, &run, &claim, "r2", 2.0)["directives"]["stop"], json!(true));
+    let told = spent(&ann, &run, &claim, "r2", 2.0);
+    assert_eq!((&told["directives"]["stop"], &told["run"]["status"]), (&json!(true), &json!("paused")));
+    assert_eq!(told["run"]["stop_kind"], json!("guardrail_stopped"));
     create(&bot, "b").refused(429, "AUTOMATION_V2_AGENT_SPEND_CAP_EXCEEDED");
     run_now(&ann, "a").refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
     let asked = ann.get("/governance/approvals?request_type=quota_override&status=pending").ok();
     assert_eq!(asked["count"], json!(1), "{asked}");
     decide(&ann, &text(&asked["approvals"][0]["approval_id"]), "approve").ok();
     create(&bot, "b").ok();
-    assert!(matches!(status(&ann, &run).as_str(), "pausing" | "paused"), "approving resumes nothing");
+    assert_eq!(status(&ann, &run), "paused", "approving resumes nothing");
+    let heard = json!({ "claim_id": claim, "stop_acknowledged": true });
+    ann.post(&format!("/automations/v2/runs/{run}/heartbeat"), heard).ok();
+    ann.post(&format!("/automations/v2/runs/{run}/resume"), json!({})).ok();
+    assert_eq!(status(&ann, &run), "queued");
+}
+
+#[test]
+fn an_executor_that_acts_for_a_paused_agent_is_told_so() {
+    let server = launch("governed-told").start();
+    let (ann, worker) = (human(&server, "ann"), agent(&server, "worker"));
+    create(&ann, "a").ok();
+    let run = started(&ann, "a");
+    let claim = claimed(&worker, &run);
+    ann.post("/governance/agents/worker/pause", json!({})).ok();
+    let beat = json!({ "claim_id": claim });
+    let told = worker.post(&format!("/automations/v2/runs/{run}/heartbeat"), beat.clone()).ok();
+    assert_eq!(told["directives"]["stop"], json!(true));
+    let last =
+        json!({ "report_id": "last", "claim_id": claim, "usage": { "total_tokens": 7 }, "stop_acknowledged": true });
+    let told = worker.post(&format!("/automations/v2/runs/{run}/report"), last).ok()["run"].clone();
+    assert_eq!((&told["status"], &told["total_tokens"]), (&json!("paused"), &json!(7)));
+    let stranger = agent(&server, "stranger");
+    stranger
+        .post(&format!("/automations/v2/runs/{run}/heartbeat"), beat)
+        .refused(403, "AUTOMATION_V2_MODIFY_FORBIDDEN");
+}
+
+#[test]
+fn a_run_that_is_held_when_it_is_claimed_says_which_review_holds_it() {
+    let server = launch("governed-held").start();
+    let ann = human(&server, "ann");
+    ann.patch("/governance/limits", json!({ "run_review_threshold": 1 })).ok();
+    create(&ann, "a").ok();
+    let (first, second) = (started(&ann, "a"), started(&ann, "a"));
+    let done = json!({ "report_id": "1", "status": "completed", "node_outputs": { "a": 1 } });
+    ann.post(&format!("/automations/v2/runs/{first}/report"), done).ok();
+    let held = ann
+        .post(&format!("/automations/v2/runs/{second}/claim"), json!({ "claimant_id": "x" }))
+        .refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
+    assert_eq!((&held["reviewKind"], &held["runID"]), (&json!("run_drift"), &json!(second)));
+    assert_eq!(held["reviewRequestID"], governance(&ann, "a")["review_request_id"]);
+    assert_eq!(status(&ann, &second), "paused");
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub async fn racing_claims_share_runs_without_overlap(lab: Lab) {
         tokio::spawn(async move {
             let mut mine = Vec::new();
             loop {
-                let lent = ask(&opened, claim(&format!("e{n}"), 1 + n % 3)).await.expect("asking is allowed");
+                let lent = ask(&opened, claim(&format!("e{n}"), 1 + n % 3)).await.expect("asking is allowed").runs;
                 if lent.is_empty() {
                     return mine;
                 }

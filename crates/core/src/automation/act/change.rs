@@ -52,11 +52,12 @@ impl Decision for Patch {
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Automation> {
         let before = automation(desk, &self.automation_id)?;
+        let record = admission::may_patch(desk, &self.automation_id)?;
         fresh(&before, self.if_match.as_deref())?;
         let patched = read::patch(&before, self.body.clone(), desk.now_ms())
             .map_err(|defect| unreadable(defect, Code::AutomationUpdateFailed))?;
         let change = difference(&before, &patched.automation, &patched.changed);
-        let pause = admission::patch(desk, &self.base, &before, &patched, change)?;
+        let pause = admission::patch(desk, &self.base, record, &before, &patched, change)?;
         let mut after = patched.automation;
         if pause && after.status != AutomationStatus::Paused {
             after.upkeep.status_before = Some(after.status);

@@ -50,15 +50,22 @@ impl ClaimRuns {
     }
 }
 
-impl Decision for ClaimRuns {
-    type Outcome = Vec<Run>;
+#[derive(Clone, Debug, Default)]
+pub struct Lent {
+    pub runs: Vec<Run>,
+    /// Why the run that was named was put on hold instead.
+    pub held: Option<Box<Failure>>,
+}
 
-    fn decide(&self, desk: &mut Desk<'_>) -> Decided<Vec<Run>> {
+impl Decision for ClaimRuns {
+    type Outcome = Lent;
+
+    fn decide(&self, desk: &mut Desk<'_>) -> Decided<Lent> {
         let candidates = self.candidates(desk)?;
         admission::expect(desk, &candidates)?;
-        let mut lent = Vec::new();
+        let mut lent = Lent::default();
         for before in candidates {
-            if lent.len() >= self.limit.clamp(1, MOST) {
+            if lent.runs.len() >= self.limit.clamp(1, MOST) {
                 break;
             }
             if before.status != RunStatus::Queued {
@@ -67,15 +74,18 @@ impl Decision for ClaimRuns {
                     .with("currentStatus", before.status.word())
                     .into());
             }
-            if !admission::may_work(desk, &before.automation_id, self.run_id.is_some())? {
+            if !admission::may_claim(desk, &before, self.run_id.is_some())? {
                 continue;
             }
             let mut after = before.clone();
-            if let Readmission::Held { stop, .. } = admission::readmit(desk, &self.base, &before)? {
+            if let Readmission::Held { stop, failure } = admission::readmit(desk, &self.base, &before)? {
                 // The hold stands also where the run was named: what was changed is kept, and nothing is lent.
                 if hooks::apply(&mut after, &stop, desk.now_ms()) {
                     let why = json!({ "reason": stop.reason, "stopKind": stop.kind });
                     settle(desk, &before, &after, "automation.v2.run.paused", why);
+                }
+                if self.run_id.is_some() {
+                    lent.held = Some(Box::new((*failure).with("runID", before.run_id.as_str())));
                 }
                 continue;
             }
@@ -88,7 +98,7 @@ impl Decision for ClaimRuns {
             settle(desk, &before, &after, "automation.v2.run.claimed", json!({ "claimantID": self.claimant_id }));
             let (job_id, lane) = (super::lease::job_id(&after.run_id, epoch), lane(desk));
             desk.job(Job { job_id, kind: JobKind::RunLease, lane, subject: after.run_id.clone(), due_at_ms });
-            lent.push(after);
+            lent.runs.push(after);
         }
         Ok(lent)
     }

@@ -9,6 +9,7 @@ use crate::{
     automation::{
         admission::{Base, Operation, Readmission},
         run::{Event, Refusal, Run, RunStatus, recover, transition},
+        spec::Automation,
     },
     decide::{Decided, Decision, Desk},
     error::{Code, Failure},
@@ -43,10 +44,11 @@ impl Decision for Control {
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Controlled> {
         let before = run(desk, &self.run_id)?;
-        admission::mutate(desk, &before.automation_id, Operation::RunControl)?;
+        // What has ended is answered as it is, also where its automation is gone: nothing is changed by it.
         if self.verb == Verb::Cancel && before.status.is_terminal() {
             return Ok(Controlled { run: before, already_terminal: true });
         }
+        admission::mutate(desk, &before.automation_id, Operation::RunControl)?;
         let mut after = before.clone();
         let reason = non_blank(self.reason.as_deref()).map(|reason| truncate(reason, 500));
         let (event, kind) = match self.verb {
@@ -55,7 +57,9 @@ impl Decision for Control {
             Verb::Cancel => (Event::Cancel { reason: reason.clone() }, "automation.v2.run.cancelled"),
             Verb::Recover => {
                 recover::ground(&before).map_err(|nothing| groundless(&before, nothing))?;
-                (Event::Recover { reason: reason.clone() }, "automation.v2.run.recovered")
+                let flow = desk.get::<Automation>(&before.automation_id)?.map(|found| found.spec.flow.nodes);
+                let again = recover::again(&before, &flow.unwrap_or_default());
+                (Event::Recover { reason: reason.clone(), again }, "automation.v2.run.recovered")
             }
         };
         transition(&mut after, event, desk.now_ms()).map_err(|refusal| refused(&before, self.verb, refusal))?;

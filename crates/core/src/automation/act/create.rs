@@ -11,7 +11,7 @@ use super::{super::admission, unreadable};
 use crate::{
     automation::{
         admission::{Base, Claims},
-        read,
+        read::{self, Defect},
         spec::Automation,
     },
     decide::{Decided, Decision, Desk},
@@ -44,8 +44,17 @@ impl Decision for Create {
             Some((key, _)) => uuid_of(key),
             None => format!("automation-v2-{}", desk.uuid()),
         };
-        let (mut automation, origin) = read::create(self.body.clone(), fresh_id, author.as_deref(), desk.now_ms())
-            .map_err(|defect| unreadable(defect, Code::AutomationCreateFailed))?;
+        let made = read::create(self.body.clone(), fresh_id.clone(), author.as_deref(), desk.now_ms());
+        let (mut automation, origin) = match made {
+            Ok(made) => made,
+            Err(defect) => {
+                // Whoever may make none is told that first, and not how to make it.
+                if !matches!(defect, Defect::Shape { .. }) {
+                    admission::may_create(desk, &self.base, &fresh_id, &self.claims)?;
+                }
+                return Err(unreadable(defect, Code::AutomationCreateFailed).into());
+            }
+        };
         automation.upkeep.created_by_key = key;
         if let Some(there) = desk.get::<Automation>(&automation.automation_id)? {
             let same = automation.upkeep.created_by_key.is_some()

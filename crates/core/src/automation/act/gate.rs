@@ -13,6 +13,7 @@ use crate::{
             gate::{self, GateDecision as Answer},
             transition,
         },
+        spec::{Automation, Node},
     },
     decide::{Decided, Decision, Desk},
     error::{Code, Failure},
@@ -47,6 +48,16 @@ impl Decision for DecideGate {
                 return Err(failure.into());
             }
         };
+        let flow = desk.get::<Automation>(&before.automation_id)?.map(|found| found.spec.flow.nodes);
+        // A flow without nodes leaves it to the executor what it asks about.
+        let is_known = |nodes: Vec<Node>| nodes.is_empty() || nodes.iter().any(|node| node.node_id == decided.node_id);
+        if !flow.is_none_or(is_known) {
+            return Err(Failure::of(Code::GateNodeNotFound)
+                .with("runID", before.run_id.as_str())
+                .with("automationID", before.automation_id.as_str())
+                .with("nodeID", decided.node_id)
+                .into());
+        }
         let reason = non_blank(self.reason.as_deref()).map(|reason| truncate(reason, 500));
         let node = decided.node_id.clone();
         let decided = gate::Decided { reason: reason.clone(), ..decided };

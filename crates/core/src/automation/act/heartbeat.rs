@@ -41,7 +41,7 @@ impl Decision for Heartbeat {
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Beat> {
         let before = run(desk, &self.run_id)?;
-        admission::may_work(desk, &before.automation_id, true)?;
+        admission::may_tell(desk, &before, Some(&self.claim_id))?;
         if voice(&before, Some(&self.claim_id)) != Voice::Holder {
             return Err(claim_lost(&before));
         }

@@ -16,7 +16,8 @@ use crate::{
         admission::Base,
         hooks,
         run::{
-            Run, RunStatus,
+            Run,
+            claim::{Voice, voice},
             order::Directives,
             report::{self, Refusal, Report, directives},
         },
@@ -81,9 +82,9 @@ impl Decision for TakeReport {
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Answer> {
         let before = run(desk, &self.run_id)?;
-        admission::may_work(desk, &before.automation_id, true)?;
         let report = &self.report;
         let claim_id = report.claim_id.as_deref();
+        admission::may_tell(desk, &before, claim_id)?;
         let id = taken_id(&self.run_id, &report.report_id);
         if let Some(taken) = desk.get::<Taken>(&id)? {
             if taken.digest != report.digest() {
@@ -96,12 +97,16 @@ impl Decision for TakeReport {
         let mut after = before.clone();
         report::apply(&mut after, report, cost_usd, desk.now_ms()).map_err(|why| refused(&before, report, why))?;
         // Governance looks last, on the run as it is now, and may ask for a stop that no limit of the run did.
-        if let Some(stop) = admission::report(desk, &self.base, &before, &after, report)?
-            && hooks::apply(&mut after, &stop, desk.now_ms())
-            && after.status == RunStatus::Paused
-        {
-            // Nobody holds it, so it has stopped.
-            admission::acknowledged(desk, &after)?;
+        if let Some(stop) = admission::report(desk, &self.base, &before, &after, report)? {
+            let applied = match voice(&after, claim_id) {
+                // This answer tells whoever holds it.
+                Voice::Holder => hooks::apply_in_answer(&mut after, &stop, desk.now_ms()),
+                Voice::Unclaimed | Voice::Stranger => hooks::apply(&mut after, &stop, desk.now_ms()),
+            };
+            if applied && after.execution_claim.is_none() {
+                // Nobody holds it, so it has stopped.
+                admission::acknowledged(desk, &after)?;
+            }
         }
         let heard = |run: &Run| run.stop_order.as_ref().is_some_and(|order| !order.is_open());
         let acknowledged = heard(&after) && !heard(&before);

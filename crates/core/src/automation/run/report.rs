@@ -293,13 +293,18 @@ pub fn apply(run: &mut Run, report: &Report, cost_usd: f64, now_ms: u64) -> Resu
     if let Some(said) = report.status {
         speak(run, report, said, now_ms)?;
     }
-    if report.stop_acknowledged && run.status == RunStatus::Pausing {
+    if report.stop_acknowledged && is_told(run) {
         transition(run, Event::StopAcknowledged, now_ms)?;
     }
     if let Some(reason) = over_limit(run, now_ms) {
-        transition(run, Event::Stop { kind: StopKind::GuardrailStopped, reason }, now_ms)?;
+        transition(run, Event::StopInAnswer { kind: StopKind::GuardrailStopped, reason }, now_ms)?;
     }
     Ok(())
+}
+
+/// An executor has been told to stop and has not said yet that it has.
+fn is_told(run: &Run) -> bool {
+    run.execution_claim.is_some() && run.stop_order.as_ref().is_some_and(StopOrder::is_open)
 }
 
 /// The terminal status that a word means.
@@ -370,6 +375,7 @@ fn speak(run: &mut Run, report: &Report, said: ReportedStatus, now_ms: u64) -> R
         }
         ReportedStatus::Paused => match run.status {
             RunStatus::Pausing => transition(run, Event::StopAcknowledged, now_ms)?,
+            RunStatus::Paused if is_told(run) => transition(run, Event::StopAcknowledged, now_ms)?,
             _ if report.stop_kind == Some(StopKind::GuardrailStopped) => {
                 let reason = detail.unwrap_or_else(|| "a guardrail of the executor stopped the run".into());
                 transition(run, Event::Stop { kind: StopKind::GuardrailStopped, reason }, now_ms)?;

@@ -130,11 +130,19 @@ fn the_run_s_own_limits_stop_it() {
         let mut run = claimed();
         run.limits = serde_json::from_value(limit.clone()).unwrap();
         apply(&mut run, &held(passed), 0.51, 4_001).unwrap();
-        assert_eq!((run.status, run.stop_kind), (RunStatus::Pausing, Some(StopKind::GuardrailStopped)), "{limit}");
+        assert_eq!((run.status, run.stop_kind), (RunStatus::Paused, Some(StopKind::GuardrailStopped)), "{limit}");
+        assert!(run.execution_claim.is_some(), "whoever is to be told keeps its claim");
         let told = directives(&run, Some("claim-1"));
         assert!(told.stop && told.reason.is_some_and(|reason| reason.contains("allows")));
-        apply(&mut run, &held(json!({"status": "paused"})), 0.0, 4_500).unwrap();
-        assert_eq!((run.status, run.stop_kind), (RunStatus::Paused, Some(StopKind::GuardrailStopped)));
+        for word in [json!({"status": "paused"}), json!({"stop_acknowledged": true})] {
+            let mut run = run.clone();
+            apply(&mut run, &held(word), 0.0, 4_500).unwrap();
+            assert_eq!((run.status, run.stop_kind), (RunStatus::Paused, Some(StopKind::GuardrailStopped)));
+            assert!(run.execution_claim.is_none() && run.stop_order.is_some_and(|order| !order.is_open()));
+        }
+        // What was done before the stop arrived was done.
+        apply(&mut run, &held(json!({"status": "completed"})), 0.0, 4_500).unwrap();
+        assert_eq!(run.status, RunStatus::Completed);
     }
 }
 

@@ -29,6 +29,12 @@ pub enum Event {
         kind: StopKind,
         reason: String,
     },
+    /// The same, on the word of the executor that holds it: the answer to that word carries the order, so the run is paused
+    /// at once, and the executor keeps its claim until it says that it has stopped.
+    StopInAnswer {
+        kind: StopKind,
+        reason: String,
+    },
     /// The executor says that it has stopped.
     StopAcknowledged,
     Resume {
@@ -37,8 +43,10 @@ pub enum Event {
     Cancel {
         reason: Option<String>,
     },
+    /// `again` are the nodes to be done again.
     Recover {
         reason: Option<String>,
+        again: Vec<String>,
     },
     Completed {
         detail: Option<String>,
@@ -79,6 +87,7 @@ enum Kind {
     Begun,
     Pause,
     Stop,
+    StopInAnswer,
     StopAcknowledged,
     Resume,
     Cancel,
@@ -96,6 +105,7 @@ impl Event {
             Self::Begun => Kind::Begun,
             Self::Pause { .. } => Kind::Pause,
             Self::Stop { .. } => Kind::Stop,
+            Self::StopInAnswer { .. } => Kind::StopInAnswer,
             Self::StopAcknowledged => Kind::StopAcknowledged,
             Self::Resume { .. } => Kind::Resume,
             Self::Cancel { .. } => Kind::Cancel,
@@ -137,6 +147,10 @@ fn next(status: RunStatus, kind: Kind, held: bool, leftover: bool) -> Result<Run
             (S::Running | S::Pausing, true) => Ok(S::Pausing),
             (S::Completed | S::Blocked | S::Failed | S::Cancelled, _) => Err(Refusal::AlreadyTerminal),
         },
+        Kind::StopInAnswer => match status {
+            S::Queued | S::Running | S::Pausing | S::Paused | S::AwaitingApproval => Ok(S::Paused),
+            S::Completed | S::Blocked | S::Failed | S::Cancelled => Err(Refusal::AlreadyTerminal),
+        },
         Kind::StopAcknowledged => match status {
             S::Pausing => Ok(S::Paused),
             // The status was settled without waiting for the word.
@@ -158,18 +172,18 @@ fn next(status: RunStatus, kind: Kind, held: bool, leftover: bool) -> Result<Run
             S::Completed | S::Cancelled => Err(Refusal::NotRecoverable),
             S::Queued | S::Running | S::Pausing | S::AwaitingApproval => Err(Refusal::NotRecoverable),
         },
-        Kind::Ended(ended) => match status {
+        Kind::Ended(ended) => match (status, held) {
             // What was done before the stop arrived was done.
-            S::Queued | S::Running | S::Pausing => Ok(ended),
-            S::Paused | S::AwaitingApproval => Err(Refusal::NotActive),
-            S::Completed | S::Blocked | S::Failed | S::Cancelled => Err(Refusal::AlreadyTerminal),
+            (S::Queued | S::Running | S::Pausing, _) | (S::Paused, true) => Ok(ended),
+            (S::Paused, false) | (S::AwaitingApproval, _) => Err(Refusal::NotActive),
+            (S::Completed | S::Blocked | S::Failed | S::Cancelled, _) => Err(Refusal::AlreadyTerminal),
         },
-        Kind::GateReached => match status {
-            S::Queued | S::Running => Ok(S::AwaitingApproval),
+        Kind::GateReached => match (status, held) {
+            (S::Queued | S::Running, _) => Ok(S::AwaitingApproval),
             // A stop wins over a question; the gate is reached again after the resume.
-            S::Pausing => Ok(S::Paused),
-            S::Paused | S::AwaitingApproval => Err(Refusal::NotActive),
-            S::Completed | S::Blocked | S::Failed | S::Cancelled => Err(Refusal::AlreadyTerminal),
+            (S::Pausing, _) | (S::Paused, true) => Ok(S::Paused),
+            (S::Paused, false) | (S::AwaitingApproval, _) => Err(Refusal::NotActive),
+            (S::Completed | S::Blocked | S::Failed | S::Cancelled, _) => Err(Refusal::AlreadyTerminal),
         },
         Kind::GateDecided(decision) => match status {
             S::AwaitingApproval => Ok(match decision {
@@ -231,7 +245,7 @@ pub fn transition(run: &mut Run, event: Event, now_ms: u64) -> Result<(), Refusa
             stop(run, StopKind::OperatorStopped, why, now_ms);
             run.note("run_paused", now_ms, Some(why), None);
         }
-        Event::Stop { kind, reason } => {
+        Event::Stop { kind, reason } | Event::StopInAnswer { kind, reason } => {
             stop(run, kind, &reason, now_ms);
             run.detail = Some(truncate(&reason, LONGEST_REASON));
             run.note("run_stopped", now_ms, Some(&reason), Some(kind));
@@ -257,8 +271,8 @@ pub fn transition(run: &mut Run, event: Event, now_ms: u64) -> Result<(), Refusa
             end(run, now_ms);
             run.note("run_cancelled", now_ms, Some(why), Some(StopKind::OperatorStopped));
         }
-        Event::Recover { reason } => {
-            recover::reset(run);
+        Event::Recover { reason, again } => {
+            recover::reset(run, again);
             requeue(run);
             run.finished_at_ms = None;
             run.note("run_recovered", now_ms, reason.as_deref(), None);
@@ -308,7 +322,7 @@ pub fn transition(run: &mut Run, event: Event, now_ms: u64) -> Result<(), Refusa
     Ok(())
 }
 
-/// A run is stopped, now or as soon as its executor reads it.
+/// A run is stopped, now or as soon as its executor reads it. Whoever holds it keeps its claim to be told by.
 fn stop(run: &mut Run, kind: StopKind, why: &str, now_ms: u64) {
     run.pause_reason = Some(truncate(why, LONGEST_REASON));
     run.stop_kind = Some(kind);
@@ -317,7 +331,6 @@ fn stop(run: &mut Run, kind: StopKind, why: &str, now_ms: u64) {
     if run.status == RunStatus::Paused {
         run.active_session_ids.clear();
         run.checkpoint.awaiting_gate = None;
-        run.execution_claim = None;
     }
 }
 
@@ -343,6 +356,8 @@ fn release(run: &mut Run) {
 }
 
 fn requeue(run: &mut Run) {
+    // An order that was not heard was for an executor that has lost the run by this.
+    run.stop_order = run.stop_order.take().filter(|order| !order.is_open());
     run.pause_reason = None;
     run.stop_kind = None;
     run.stop_reason = None;

@@ -54,8 +54,12 @@ fn decided(decision: gate::GateDecision) -> Event {
 }
 
 fn failed() -> Event {
+    failed_at(Some("a"))
+}
+
+fn failed_at(node: Option<&str>) -> Event {
     let failure = LastFailure {
-        node_id: Some("a".into()),
+        node_id: node.map(str::to_owned),
         reason: "it broke".into(),
         failed_at_ms: 1,
         failure_kind: None,
@@ -83,7 +87,7 @@ fn every_event() -> Vec<Event> {
         Event::StopAcknowledged,
         Event::Resume { reason: reason.clone() },
         Event::Cancel { reason: reason.clone() },
-        Event::Recover { reason: reason.clone() },
+        Event::Recover { reason: reason.clone(), again: Vec::new() },
         Event::Completed { detail: None },
         failed(),
         Event::Blocked { detail: None },
@@ -92,6 +96,7 @@ fn every_event() -> Vec<Event> {
         decided(gate::GateDecision::Rework),
         decided(gate::GateDecision::Cancel),
         Event::LeaseLost,
+        Event::StopInAnswer { kind: StopKind::GuardrailStopped, reason: "cap".into() },
     ]
 }
 
@@ -108,16 +113,25 @@ fn the_table() {
         ("Resume", "---Q-----"),
         ("Cancel", "XXXXX----"),
         ("Recover", "---Q--QQ-"),
-        ("Completed", "CCC------"),
-        ("Failed", "FFF------"),
-        ("Blocked", "BBB------"),
-        ("GateReached", "AAP------"),
+        ("Completed", "CCCC-----"),
+        ("Failed", "FFFF-----"),
+        ("Blocked", "BBBB-----"),
+        ("GateReached", "AAPP-----"),
         ("Approve", "----Q----"),
         ("Rework", "----Q----"),
         ("GateCancel", "----X----"),
         ("LeaseLost", "QFPPACBFX"),
+        ("StopInAnswer", "PPPPP----"),
     ];
-    let unheld = [("Pause", "PP-------"), ("Stop", "PPPPP----"), ("LeaseLost", "---------")];
+    let unheld = [
+        ("Pause", "PP-------"),
+        ("Stop", "PPPPP----"),
+        ("Completed", "CCC------"),
+        ("Failed", "FFF------"),
+        ("Blocked", "BBB------"),
+        ("GateReached", "AAP------"),
+        ("LeaseLost", "---------"),
+    ];
     let letter = |status: RunStatus| match status {
         RunStatus::Queued => 'Q',
         RunStatus::Running => 'R',
@@ -158,10 +172,89 @@ fn a_completed_run_with_blocked_nodes_can_be_recovered() {
     run.checkpoint.completed_nodes = vec!["a".into()];
     run.checkpoint.pending_nodes = vec!["c".into()];
     run.checkpoint.blocked_nodes = vec!["b".into()];
-    transition(&mut run, Event::Recover { reason: None }, 9).unwrap();
+    let again = recover::again(&run, &read::tests::automation().spec.flow.nodes);
+    transition(&mut run, Event::Recover { reason: None, again }, 9).unwrap();
     assert_eq!((run.status, run.finished_at_ms), (RunStatus::Queued, None));
     assert_eq!(run.checkpoint.pending_nodes, ["c", "b"]);
     assert!(run.checkpoint.blocked_nodes.is_empty());
+}
+
+#[test]
+fn what_was_done_on_top_of_a_failed_node_is_done_again() {
+    // c depends on b, and b on a.
+    let flow = read::tests::automation().spec.flow.nodes;
+    for (failed, again, left) in [("a", vec!["a", "b", "c"], vec![]), ("b", vec!["b", "c"], vec!["a"])] {
+        let mut run = run_in(RunStatus::Running, true);
+        run.checkpoint.pending_nodes.clear();
+        run.checkpoint.completed_nodes = ["a", "b", "c"].map(str::to_owned).to_vec();
+        run.checkpoint.node_outputs = run.checkpoint.completed_nodes.iter().map(|id| (id.clone(), 1.into())).collect();
+        let Event::Failed { failure, .. } = failed_at(Some(failed)) else { panic!() };
+        transition(&mut run, Event::Failed { failure, stop_kind: None }, 5).unwrap();
+        let told = recover::again(&run, &flow);
+        assert_eq!(told, again);
+        transition(&mut run, Event::Recover { reason: None, again: told }, 9).unwrap();
+        assert_eq!(
+            (run.checkpoint.pending_nodes.clone(), run.checkpoint.completed_nodes.clone()),
+            (
+                again.iter().map(|id| (*id).to_owned()).collect(),
+                left.iter().map(|id: &&str| (*id).to_owned()).collect(),
+            )
+        );
+        assert_eq!(run.checkpoint.node_outputs.keys().collect::<Vec<_>>(), left);
+    }
+    let mut run = run_in(RunStatus::Paused, false);
+    run.checkpoint.pending_nodes = vec!["a".into()];
+    run.checkpoint.blocked_nodes = vec!["a".into()];
+    assert_eq!(recover::again(&run, &flow), ["a"], "a node that the run never had does not come into it");
+}
+
+#[test]
+fn a_recovery_needs_something_to_go_by() {
+    use recover::{Nothing, ground};
+    let ended = |event: Event| {
+        let mut run = queued();
+        transition(&mut run, event, 5).unwrap();
+        run
+    };
+    assert_eq!(ground(&ended(failed_at(Some("a")))), Ok(()));
+    assert_eq!(ground(&ended(failed_at(None))), Err(Nothing::FailureContextMissing));
+    let mut blocked = ended(Event::Blocked { detail: None });
+    assert_eq!(ground(&blocked), Err(Nothing::BlockedContextMissing), "nodes are pending, and none is blocked");
+    blocked.checkpoint.blocked_nodes.push("b".into());
+    assert_eq!(ground(&blocked), Ok(()));
+    let mut bare = ended(failed_at(None));
+    bare.checkpoint.pending_nodes.clear();
+    assert_eq!(ground(&bare), Ok(()), "a run without nodes is done again");
+}
+
+#[test]
+fn a_stop_in_the_answer_pauses_at_once_and_is_still_heard() {
+    let stop = || Event::StopInAnswer { kind: StopKind::GuardrailStopped, reason: "cap reached".into() };
+    let stopped = || {
+        let mut run = queued();
+        transition(&mut run, Event::Claimed(claim(1)), 1_000).unwrap();
+        transition(&mut run, stop(), 2_000).unwrap();
+        assert_eq!((run.status, run.stop_kind), (RunStatus::Paused, Some(StopKind::GuardrailStopped)));
+        assert!(run.execution_claim.is_some() && run.stop_order.as_ref().unwrap().is_open());
+        run
+    };
+    let mut heard = stopped();
+    transition(&mut heard, Event::StopAcknowledged, 2_400).unwrap();
+    assert_eq!((heard.status, heard.execution_claim.is_none()), (RunStatus::Paused, true));
+    assert_eq!(heard.stop_order.unwrap().acknowledged_after_ms, Some(400));
+    let mut silent = stopped();
+    transition(&mut silent, Event::LeaseLost, 12_000).unwrap();
+    assert_eq!((silent.status, silent.stop_kind), (RunStatus::Paused, Some(StopKind::GuardrailStopped)));
+    assert!(silent.stop_order.unwrap().by_lease);
+    // Resumed before the word came: whoever held it has lost it.
+    let mut resumed = stopped();
+    transition(&mut resumed, Event::Resume { reason: None }, 2_400).unwrap();
+    assert_eq!((resumed.status, resumed.execution_claim, resumed.stop_order), (RunStatus::Queued, None, None));
+    // A second stop takes nothing from the first.
+    let mut twice = stopped();
+    transition(&mut twice, Event::Stop { kind: StopKind::OperatorStopped, reason: "retired".into() }, 2_400).unwrap();
+    assert_eq!((twice.status, twice.execution_claim.is_some()), (RunStatus::Paused, true));
+    assert_eq!(twice.stop_order.unwrap().requested_at_ms, 2_000);
 }
 
 #[test]
@@ -241,7 +334,7 @@ fn gates_are_judged_before_anything_happens() {
 proptest! {
     /// Whatever happens in whatever order: the books fit the status.
     #[test]
-    fn the_books_fit_the_status(events in proptest::collection::vec(0..16_usize, 0..40)) {
+    fn the_books_fit_the_status(events in proptest::collection::vec(0..17_usize, 0..40)) {
         let all = every_event();
         let mut run = queued();
         let mut now = 1_000;
@@ -256,11 +349,18 @@ proptest! {
             }
             prop_assert_eq!(run.finished_at_ms.is_some(), run.status.is_terminal(), "{}", run.status);
             prop_assert_eq!(run.checkpoint.awaiting_gate.is_some(), run.status == RunStatus::AwaitingApproval);
-            if matches!(run.status, RunStatus::Queued | RunStatus::Paused | RunStatus::AwaitingApproval) {
+            if matches!(run.status, RunStatus::Queued | RunStatus::AwaitingApproval) {
                 prop_assert!(run.execution_claim.is_none(), "{} and held", run.status);
             }
+            let told = run.stop_order.as_ref().is_some_and(|order| order.is_open());
             if run.status == RunStatus::Pausing {
-                prop_assert!(run.execution_claim.is_some() && run.stop_order.as_ref().is_some_and(|o| o.is_open()));
+                prop_assert!(run.execution_claim.is_some() && told);
+            }
+            if run.status == RunStatus::Paused {
+                prop_assert_eq!(run.execution_claim.is_some(), told, "who keeps a claim has an order to hear");
+            }
+            if run.status == RunStatus::Queued {
+                prop_assert!(!told);
             }
             prop_assert!(run.checkpoint.lifecycle_history.len() <= 60);
             prop_assert_eq!(&run.checkpoint.lifecycle_history[0].event, "run_created");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::lab::{Call, Create, Lab, agent, capability, human, no_context, snapshot, system};
+use super::lab::{Call, Create, Lab, agent, capability, human, no_context, patched, snapshot, system};
 use crate::{
     actor::ActorKind,
     decide::Desk,
@@ -12,7 +12,7 @@ use crate::{
         approval::{RequestType, Resource},
         create::NewAutomation,
         deletion,
-        patch::{self, PatchAutomation},
+        patch::PatchAutomation,
         policy::{Effect, PolicyDecision},
         record::{Capabilities, ReviewKind},
         run::{self, RunStart},
@@ -238,7 +238,7 @@ fn a_patch_escalates_only_with_an_approval_and_de_escalates_freely() {
         let base = lab.base.clone();
         let patch =
             PatchAutomation { automation_id: "a".into(), declared: Some(declared), ..PatchAutomation::default() };
-        let call = Call(move |desk: &mut crate::decide::Desk<'_>| patch::admit(desk, &base, &patch));
+        let call = Call(move |desk: &mut crate::decide::Desk<'_>| patched(desk, &base, &patch));
         lab.act(&agent("bot"), call).map_err(|failure| failure.code)
     };
     assert_eq!(patch(&mut lab, CREATES), Err(Code::CapabilityEscalationForbidden));

@@ -21,6 +21,8 @@ use crate::{
         create::{self, Created, NewAutomation},
         limits::Base,
         limits_change::ChangeLimits,
+        mutate::{self, Operation},
+        patch::{self, PatchAutomation, Patched},
         record::{Capabilities, GovernanceRecord},
         request::{FileRequest, NewRequest},
     },
@@ -63,6 +65,12 @@ impl Decision for Create {
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Created> {
         create::admit(desk, &self.0, &self.1)
     }
+}
+
+/// A patch as the automations' own decision makes it.
+pub fn patched(desk: &mut Desk<'_>, base: &Base, patch: &PatchAutomation) -> Decided<Patched> {
+    let record = mutate::check(desk, &patch.automation_id, Operation::Patch)?;
+    patch::admit(desk, base, record, patch)
 }
 
 /// Any of the functions that other decisions call.

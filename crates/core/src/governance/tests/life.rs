@@ -3,12 +3,15 @@
 use serde_json::{Value, json};
 
 use super::{
-    lab::{Call, Lab, agent, human, snapshot, system},
+    lab::{Call, Lab, agent, human, patched, snapshot, system},
     spending::{end, report, spend, start},
 };
 use crate::{
     actor::ActorRef,
-    automation::{Automation, read},
+    automation::{
+        read,
+        spec::{Automation, AutomationStatus},
+    },
     decide::Desk,
     error::{Code, Failure},
     governance::{
@@ -20,12 +23,13 @@ use crate::{
         ledger::{RunEnd, RunLedger, StopCause},
         lifecycle,
         mutate::{self, Operation},
-        patch::{self, PatchAutomation},
+        patch::PatchAutomation,
         record::{Finding, GovernanceRecord, ReviewKind, Severity},
         review::{self, NewFinding},
         run::{self, RunReport, RunStart},
         sweep::{Overdue, Sweep},
     },
+    record::{Column, Record},
     tenant::TenantContext,
 };
 
@@ -180,7 +184,7 @@ fn taking_tools_away_narrows_and_giving_more_does_not() {
     let patch = |lab: &mut Lab, before: Vec<AgentTools>, after: Vec<AgentTools>| {
         let (base, tools) = (lab.base.clone(), Some((before, after)));
         let patch = PatchAutomation { automation_id: "a".into(), tools, ..PatchAutomation::default() };
-        lab.act(&human("ann"), Call(move |desk: &mut Desk<'_>| patch::admit(desk, &base, &patch))).unwrap()
+        lab.act(&human("ann"), Call(move |desk: &mut Desk<'_>| patched(desk, &base, &patch))).unwrap()
     };
     assert!(!patch(&mut lab, vec![base.clone()], vec![base.clone()]).pause);
     assert!(!lab.record("a").review_required);
@@ -706,4 +710,70 @@ fn a_foreign_record_without_an_end_is_found_as_well() {
     assert_eq!(record.review_kind, Some(ReviewKind::TenantOwnershipMismatch));
     assert_eq!(record.health_last_checked_at_ms, Some(lab.now_ms));
     assert_eq!(may(&mut lab, &human("ann"), Operation::Patch), Err(Code::TenantQuarantined));
+}
+
+#[test]
+fn extending_answers_what_was_asked_about_the_runs() {
+    for (limits, last, kind) in [
+        (json!({ "run_review_threshold": 5 }), RunEnd::Completed, ReviewKind::RunDrift),
+        (json!({}), RunEnd::Failed, ReviewKind::HealthDrift),
+    ] {
+        let mut lab = Lab::new();
+        lab.limit(limits);
+        lab.create(&agent("bot"), "a").unwrap();
+        for n in 0..5 {
+            lab.now_ms += 1;
+            start(&mut lab, &format!("r{n}"), "a", None).unwrap();
+            end(&mut lab, &format!("r{n}"), last);
+        }
+        if kind == ReviewKind::HealthDrift {
+            check(&mut lab);
+        }
+        assert_eq!(lab.record("a").review_kind, Some(kind));
+        let asked = review_id(&lab);
+        lab.now_ms += 1;
+        extend(&mut lab, None).unwrap();
+        let record = lab.record("a");
+        assert!(!record.review_required && record.review_kind.is_none() && record.review_request_id.is_none());
+        assert!(record.health_findings.is_empty() && record.last_reviewed_at_ms == Some(lab.now_ms));
+        assert!(lab.get::<Approval>(&asked).unwrap().superseded);
+        start(&mut lab, "next", "a", None).unwrap();
+        end(&mut lab, "next", RunEnd::Completed);
+        check(&mut lab);
+        assert!(!lab.record("a").review_required, "{kind}: it is asked again only about what is new");
+    }
+}
+
+#[test]
+fn extending_a_draft_leaves_it_one() {
+    for (before, held, after) in [
+        (AutomationStatus::Draft, None, "draft"),
+        (AutomationStatus::Active, None, "active"),
+        (AutomationStatus::Paused, Some(AutomationStatus::Draft), "draft"),
+        (AutomationStatus::Paused, None, "active"),
+    ] {
+        let mut lab = Lab::new();
+        lab.create(&agent("bot"), "a").unwrap();
+        let mut automation = Automation { automation_id: "a".into(), status: before, ..read::tests::automation() };
+        automation.upkeep.status_before = held;
+        lab.put(&automation);
+        extend(&mut lab, None).unwrap();
+        assert_eq!(lab.get::<Automation>("a").unwrap().status.word(), after, "{before}, {held:?}");
+    }
+}
+
+#[test]
+fn the_end_of_a_run_is_a_look_at_it_and_does_not_put_the_sweep_off() {
+    let mut lab = Lab::new();
+    lab.create(&agent("bot"), "a").unwrap();
+    lab.now_ms += 1;
+    check(&mut lab);
+    let swept = lab.now_ms;
+    lab.now_ms += 1;
+    start(&mut lab, "r", "a", None).unwrap();
+    end(&mut lab, "r", RunEnd::Completed);
+    let record = lab.record("a");
+    assert_eq!((record.health_last_checked_at_ms, record.swept_at_ms), (Some(lab.now_ms), Some(swept)));
+    let column = GovernanceRecord::COLLECTION.columns.iter().position(|name| *name == "health_at_ms").unwrap();
+    assert_eq!(record.columns()[column], Column::ms(swept));
 }

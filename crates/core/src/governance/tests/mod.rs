@@ -6,3 +6,4 @@ mod lab;
 mod life;
 mod property;
 mod spending;
+mod work;

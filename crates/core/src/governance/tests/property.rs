@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    lab::{Call, Lab, agent, capability, human},
+    lab::{Call, Lab, agent, capability, human, patched},
     spending,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         ledger::RunEnd,
         lifecycle,
         mutate::{self, Operation},
-        patch::{self, PatchAutomation},
+        patch::PatchAutomation,
         record::{Capabilities, GovernanceRecord},
         request::Cancel,
         usage::{Creation, TenantUsage},
@@ -131,7 +131,7 @@ fn attempt(lab: &mut Lab, what: &Try, step: usize) {
                 (lab.base.clone(), Capabilities { creates_agents: *creates, modifies_grants: *modifies });
             let automation_id = format!("auto-{id}");
             let patch = PatchAutomation { automation_id, declared: Some(declared), ..PatchAutomation::default() };
-            let _ = lab.act(&agent(&name(*by)), Call(move |desk: &mut Desk<'_>| patch::admit(desk, &base, &patch)));
+            let _ = lab.act(&agent(&name(*by)), Call(move |desk: &mut Desk<'_>| patched(desk, &base, &patch)));
         }
         Try::Ask { agent: by, about, kind } => {
             let (kind, context) = match kind {
