@@ -22,7 +22,7 @@ use tandem_core::{
         record::{Finding, GovernanceRecord, RECORDS},
         request,
         usage::TenantUsage,
-        view::{self, AgentReview, AgentSpend, AgentView, Governance, Lifecycle},
+        view::{self, AgentReview, AgentSpend, AgentView, DecisionView, Governance, Lifecycle},
     },
     ports::{Query, StoreError},
     record::{Column, Commit, Record},
@@ -270,8 +270,10 @@ impl App {
         &self,
         ctx: &OpContext,
         request: &PageRequest,
-    ) -> Result<Page<PolicyDecision>, Failure> {
-        self.page(&ctx.tenant.key(), "created_at_ms", request).await
+    ) -> Result<Page<DecisionView>, Failure> {
+        let page = self.page::<PolicyDecision>(&ctx.tenant.key(), "created_at_ms", request).await?;
+        let items = page.items.into_iter().map(|decision| DecisionView::of(decision, &ctx.tenant)).collect();
+        Ok(Page { items, next: page.next })
     }
 
     async fn record(&self, ctx: &OpContext, id: &str) -> Result<GovernanceRecord, Failure> {

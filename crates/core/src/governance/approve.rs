@@ -69,8 +69,8 @@ impl Decision for Decide {
         if approval.status == wanted {
             return Ok(Ok(approval));
         }
-        if self.pause_agent && approval.target_resource.kind != "agent" {
-            let why = "`pause_agent` is for requests about an agent.";
+        if self.pause_agent && (self.approve || approval.target_resource.kind != "agent") {
+            let why = "`pause_agent` is for denials of requests about an agent.";
             return Err(Failure::new(Code::ValidationFailed, why).status(400).into());
         }
         let view = |approval: &Approval| super::view::approval_value(approval);
@@ -124,7 +124,7 @@ impl Decision for Decide {
             self.acknowledge(desk, &mut approval)?;
         }
         desk.save(&approval);
-        if !self.approve && self.pause_agent {
+        if self.pause_agent {
             let (base, agent_id) = (self.base.clone(), approval.target_resource.id.clone());
             agents::Pause { base, agent_id, reason: self.notes.clone() }.decide(desk)?;
         }

@@ -211,6 +211,9 @@ pub async fn approval(
 #[derive(Default, Deserialize, ToSchema)]
 pub struct Notes {
     pub notes: Option<String>,
+    /// With a denial: pauses the agent that the request is about.
+    #[serde(alias = "pauseAgent")]
+    pub pause_agent: Option<bool>,
 }
 
 /// Approve a request
@@ -222,6 +225,7 @@ pub struct Notes {
     request_body(content = Notes, description = "May be left out."),
     responses(
         (status = 200, body = ApprovalAnswer, description = "Decided like this, now or before; pending while more reviewers are needed."),
+        (status = 400, body = ErrorBody, description = "`VALIDATION_FAILED`: `pause_agent` belongs to a denial."),
         (status = 403, body = ErrorBody, description = "`GOVERNANCE_APPROVAL_REQUIRES_HUMAN`, `…_SELF_REVIEW` or `…_REVIEWER_FORBIDDEN`"),
         (status = 404, body = ErrorBody, description = "`GOVERNANCE_APPROVAL_NOT_FOUND`"),
         (status = 409, body = ErrorBody, description = "`GOVERNANCE_APPROVAL_ALREADY_DECIDED`, `…_EXPIRED` or `…_SUPERSEDED`; `approval` shows the stored request."),
@@ -233,16 +237,9 @@ pub async fn approve(
     Path(id): Path<String>,
     OptionalBody(notes): OptionalBody<Notes>,
 ) -> Answer<ApprovalAnswer> {
-    let approval = state.app.approval_decide(&operator.ctx, &id, true, notes.notes.as_deref(), false).await?;
+    let pause = notes.pause_agent.unwrap_or(false);
+    let approval = state.app.approval_decide(&operator.ctx, &id, true, notes.notes.as_deref(), pause).await?;
     Ok(Json(ApprovalAnswer { approval }))
-}
-
-#[derive(Default, Deserialize, ToSchema)]
-pub struct Denial {
-    pub notes: Option<String>,
-    /// Pauses the agent that the request is about.
-    #[serde(alias = "pauseAgent")]
-    pub pause_agent: Option<bool>,
 }
 
 /// Deny a request
@@ -251,10 +248,10 @@ pub struct Denial {
 #[utoipa::path(
     post, path = "/governance/approvals/{approval_id}/deny", tag = "governance",
     params(("approval_id" = String, Path, description = "`approval_id`")),
-    request_body(content = Denial, description = "May be left out."),
+    request_body(content = Notes, description = "May be left out."),
     responses(
         (status = 200, body = ApprovalAnswer),
-        (status = 400, body = ErrorBody, description = "`VALIDATION_FAILED`: `pause_agent` on a request that is about no agent."),
+        (status = 400, body = ErrorBody, description = "`VALIDATION_FAILED`: `pause_agent` where no agent is denied anything."),
         (status = 403, body = ErrorBody, description = "As for approve."),
         (status = 404, body = ErrorBody, description = "`GOVERNANCE_APPROVAL_NOT_FOUND`"),
         (status = 409, body = ErrorBody, description = "As for approve."),
@@ -264,10 +261,10 @@ pub async fn deny(
     operator: Operator,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    OptionalBody(denial): OptionalBody<Denial>,
+    OptionalBody(notes): OptionalBody<Notes>,
 ) -> Answer<ApprovalAnswer> {
-    let pause = denial.pause_agent.unwrap_or(false);
-    let approval = state.app.approval_decide(&operator.ctx, &id, false, denial.notes.as_deref(), pause).await?;
+    let pause = notes.pause_agent.unwrap_or(false);
+    let approval = state.app.approval_decide(&operator.ctx, &id, false, notes.notes.as_deref(), pause).await?;
     Ok(Json(ApprovalAnswer { approval }))
 }
 
@@ -444,10 +441,7 @@ pub async fn policy_decisions(
     let request = PageRequest { limit: page.limit_in(100, 500), after: page.after, since_ms: None, equals };
     let found = state.app.policy_decisions(&operator.ctx, &request).await?;
     let next_cursor = cursor(found.next);
-    let tenant = &operator.ctx.tenant;
-    let policy_decisions: Vec<DecisionView> =
-        found.items.into_iter().map(|decision| DecisionView::of(decision, tenant)).collect();
-    Ok(Json(DecisionList { count: policy_decisions.len(), policy_decisions, next_cursor }))
+    Ok(Json(DecisionList { count: found.items.len(), policy_decisions: found.items, next_cursor }))
 }
 
 /// Where the value of a limit comes from.

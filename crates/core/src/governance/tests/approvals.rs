@@ -328,24 +328,25 @@ fn who_is_reviewed_does_not_put_the_review_away() {
 
 #[test]
 fn a_denial_may_pause_the_agent() {
-    let deny = |lab: &mut Lab, approval_id: String| {
+    let decide = |lab: &mut Lab, approval_id: String, approve: bool| {
         let base = lab.base.clone();
-        let decision = approve::Decide { base, approval_id, approve: false, notes: None, pause_agent: true };
+        let decision = approve::Decide { base, approval_id, approve, notes: None, pause_agent: true };
         lab.act(&human("ann"), decision).map(|_| ()).map_err(|failure| failure.code)
     };
     let mut lab = Lab::new();
     lab.limit(json!({ "per_agent_creation_review_threshold": 1 }));
     lab.create(&agent("bot"), "a").unwrap();
     let review = lab.agent_row("bot").creation.review_request_id.unwrap();
+    assert_eq!(decide(&mut lab, review.clone(), true), Err(Code::ValidationFailed));
     lab.limit(json!({ "per_agent_pause_enabled": false }));
-    assert_eq!(deny(&mut lab, review.clone()), Err(Code::AgentPauseDisabled), "not in silence");
+    assert_eq!(decide(&mut lab, review.clone(), false), Err(Code::AgentPauseDisabled), "not in silence");
     assert!(lab.get::<Approval>(&review).unwrap().is_pending());
     lab.limit(json!({ "per_agent_pause_enabled": null }));
-    deny(&mut lab, review.clone()).unwrap();
+    decide(&mut lab, review.clone(), false).unwrap();
     assert_eq!(lab.get::<Approval>(&review).unwrap().status, Status::Denied);
     assert!(lab.agent_row("bot").is_paused());
     let other = lab.file(&agent("bot"), RequestType::ExternalPost, Resource::automation("a"), no_context()).unwrap();
-    assert_eq!(deny(&mut lab, other.approval_id), Err(Code::ValidationFailed));
+    assert_eq!(decide(&mut lab, other.approval_id, false), Err(Code::ValidationFailed));
 }
 
 #[test]
