@@ -270,7 +270,7 @@ fn workflow(row: &WorkflowRow) -> Subject {
 fn source(row: &SourceRow) -> Subject {
     let card_id = source_card(&row.project_id, row.source_id.as_deref());
     let reference = row.reference();
-    let server = row.project.as_ref().and_then(|project| project.mcp_server.clone());
+    let server = row.project.mcp_server.clone().flatten();
     Subject {
         kind: CardKind::MonitoredSource,
         target: CardTarget {

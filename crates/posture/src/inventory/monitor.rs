@@ -145,37 +145,54 @@ pub struct SourceRow {
     pub data_readiness: DataPresence,
     pub readiness: Option<SourceReadiness>,
     #[serde(flatten)]
-    pub project: Option<ProjectPart>,
+    pub project: ProjectPart,
     #[serde(flatten)]
-    pub log: Option<LogPart>,
+    pub log: LogPart,
 }
 
 /// Only on project rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = InventoryProjectPart)]
 pub struct ProjectPart {
-    pub repo: String,
-    pub workspace_root: String,
-    pub mcp_server: Option<String>,
-    pub auto_create_new_issues: bool,
-    pub require_approval_for_new_issues: bool,
-    pub auto_comment_on_matched_open_issues: bool,
-    pub auto_publish: bool,
-    pub log_source_count: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_root: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub mcp_server: Option<Option<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_create_new_issues: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_approval_for_new_issues: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_comment_on_matched_open_issues: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_publish: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_source_count: Option<usize>,
 }
 
 /// Only on log source rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = InventoryLogPart)]
 pub struct LogPart {
-    pub path: String,
-    pub format: String,
-    pub minimum_level: String,
-    pub start_position: String,
-    pub watch_interval_seconds: u64,
-    pub max_bytes_per_poll: u64,
-    pub max_candidates_per_poll: u64,
-    pub fingerprint_cooldown_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_level: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_position: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch_interval_seconds: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes_per_poll: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_candidates_per_poll: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint_cooldown_ms: Option<u64>,
 }
 
 impl SourceRow {
@@ -409,34 +426,34 @@ fn source_row(scope: Scope<'_>, readiness: Option<&SourceReadiness>) -> SourceRo
         retention_profile: owned(scope.retention_profile()),
         data_readiness: presence(&scope.data_readiness()),
         readiness: readiness.cloned(),
-        project: source.is_none().then(|| project_part(project)),
-        log: source.map(log_part),
+        project: if source.is_none() { project_part(project) } else { ProjectPart::default() },
+        log: source.map(log_part).unwrap_or_default(),
     }
 }
 
 fn project_part(project: &Project) -> ProjectPart {
     ProjectPart {
-        repo: project.repo.clone(),
-        workspace_root: project.workspace_root.clone(),
-        mcp_server: project.mcp_server.clone(),
-        auto_create_new_issues: project.auto_create_new_issues,
-        require_approval_for_new_issues: project.require_approval_for_new_issues,
-        auto_comment_on_matched_open_issues: project.auto_comment_on_matched_open_issues,
-        auto_publish: project.auto_publish,
-        log_source_count: project.log_sources.len(),
+        repo: Some(project.repo.clone()),
+        workspace_root: Some(project.workspace_root.clone()),
+        mcp_server: Some(project.mcp_server.clone()),
+        auto_create_new_issues: Some(project.auto_create_new_issues),
+        require_approval_for_new_issues: Some(project.require_approval_for_new_issues),
+        auto_comment_on_matched_open_issues: Some(project.auto_comment_on_matched_open_issues),
+        auto_publish: Some(project.auto_publish),
+        log_source_count: Some(project.log_sources.len()),
     }
 }
 
 fn log_part(source: &LogSource) -> LogPart {
     LogPart {
-        path: source.path.clone(),
-        format: source.format.word().to_owned(),
-        minimum_level: source.minimum_level.word().to_owned(),
-        start_position: source.start_position.word().to_owned(),
-        watch_interval_seconds: source.watch_interval_seconds,
-        max_bytes_per_poll: source.max_bytes_per_poll,
-        max_candidates_per_poll: source.max_candidates_per_poll,
-        fingerprint_cooldown_ms: source.fingerprint_cooldown_ms,
+        path: Some(source.path.clone()),
+        format: Some(source.format.word().to_owned()),
+        minimum_level: Some(source.minimum_level.word().to_owned()),
+        start_position: Some(source.start_position.word().to_owned()),
+        watch_interval_seconds: Some(source.watch_interval_seconds),
+        max_bytes_per_poll: Some(source.max_bytes_per_poll),
+        max_candidates_per_poll: Some(source.max_candidates_per_poll),
+        fingerprint_cooldown_ms: Some(source.fingerprint_cooldown_ms),
     }
 }
 
