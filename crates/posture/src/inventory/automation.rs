@@ -51,7 +51,6 @@ pub struct AgentRow {
     pub tool_policy: ToolPolicyRow,
     pub mcp_policy: McpPolicyRow,
     /// A word or an object, as the author wrote it.
-    #[schema(value_type = Option<Object>)]
     pub approval_policy: Option<Value>,
 }
 
@@ -74,7 +73,6 @@ pub struct GateRow {
     pub decisions: Vec<String>,
     pub rework_targets: Vec<String>,
     pub instructions_present: bool,
-    #[schema(value_type = Option<Object>)]
     pub expiry_policy: Option<Value>,
 }
 

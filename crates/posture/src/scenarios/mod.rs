@@ -145,9 +145,7 @@ wire_enum! {
 #[schema(as = ScenarioAssertion)]
 pub struct Assertion {
     pub name: String,
-    #[schema(value_type = Object)]
     pub expected: Value,
-    #[schema(value_type = Object)]
     pub actual: Value,
     pub ok: bool,
 }

@@ -87,6 +87,7 @@ pub struct Capabilities {
 }
 
 #[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct AutomationAnswer {
     #[schema(value_type = AutomationView)]
     pub automation: Value,

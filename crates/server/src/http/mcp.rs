@@ -426,7 +426,7 @@ pub struct ReturnQuery {
     get, path = "/mcp/oauth/callback", tag = "mcp", params(ReturnQuery),
     responses(
         (status = 200, body = String, content_type = "text/html"),
-        (status = 400, body = String, content_type = "text/html", description = "Refused, unknown, used or too late."),
+        (status = 400, content((String = "text/html"), (ErrorBody = "application/json")), description = "Refused, unknown, used or too late; or the query cannot be read."),
     )
 )]
 pub async fn auth_return(

@@ -205,6 +205,7 @@ pub async fn revoke(
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = GovernedAutomationAnswer)]
 pub struct AutomationAnswer {
     #[schema(value_type = Object)]
     pub automation: Value,
