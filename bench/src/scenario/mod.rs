@@ -1,5 +1,6 @@
 //! The measurements, by name.
 
+mod assess;
 mod audit;
 mod governed;
 mod intake;
@@ -12,7 +13,7 @@ mod webhooks;
 
 use crate::{Fault, Plan, table::Table};
 
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "reports_distinct",
     "reports_same",
     "idle_latency",
@@ -25,6 +26,7 @@ pub const NAMES: [&str; 12] = [
     "scale",
     "run_reports",
     "governed",
+    "assess",
 ];
 
 pub async fn run(name: &str, plan: &Plan, table: &mut Table) -> Result<(), Fault> {
@@ -39,6 +41,7 @@ pub async fn run(name: &str, plan: &Plan, table: &mut Table) -> Result<(), Fault
         "log_parse" => logs::parse(plan, table),
         "run_reports" => runs::run(plan, table).await,
         "governed" => governed::run(plan, table).await,
+        "assess" => assess::run(plan, table).await,
         "size" => size::run(plan, table).await,
         "scale" => scale::run(plan, table).await,
         _ => Err(format!("no measurement is called {name}").into()),

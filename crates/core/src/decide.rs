@@ -163,9 +163,10 @@ impl<'a> Desk<'a> {
         format!("{prefix}{:032x}", self.next())
     }
 
-    /// A fresh id in the form of a UUID.
+    /// A fresh id in the form of a random UUID (version 4).
     pub fn uuid(&mut self) -> String {
-        let hex = format!("{:032x}", self.next());
+        let marked = (self.next() & !(0xf << 76) & !(0b11 << 62)) | (0x4 << 76) | (0b10 << 62);
+        let hex = format!("{marked:032x}");
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 

@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
         &["tandem-core", "tandem-posture", "tandem-app", "tandem-store", "tandem-outbound", "tandem-inbound"],
         &["tandem-testkit"],
     ),
-    ("tandem-bench", &["tandem-core", "tandem-posture", "tandem-store", "tandem-inbound"], &[]),
+    ("tandem-bench", &["tandem-core", "tandem-store", "tandem-inbound"], &[]),
     ("xtask", &[], &[]),
 ];
 

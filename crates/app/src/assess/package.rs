@@ -4,11 +4,12 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use tandem_core::{
-    actor::{ActorRef, OpContext},
+    actor::{ActorKind, ActorRef, OpContext},
     automation::{
         Automation,
-        run::{Run, view},
+        run::{Run, gate::GateDecision, view},
     },
+    draft::Draft,
     error::Failure,
     governance::{
         approval::Approval,
@@ -167,13 +168,27 @@ impl App {
     /// is its decision.
     async fn triage_facts(&self, tenant: &TenantKey, run: &TriageRun) -> Result<Facts, Failure> {
         let ids = [run.run_id.as_str(), run.draft_id.as_str()];
-        let (rows, rows_truncated) = self.named(tenant, &ids, run.created_at_ms, self.now_ms()).await?;
+        // A draft may have been approved before the publish that asked for this run.
+        let draft = self.load::<Draft>(tenant, &run.draft_id).await?;
+        let since_ms = draft.map_or(run.created_at_ms, |draft| draft.value.created_at_ms.min(run.created_at_ms));
+        let (rows, rows_truncated) = self.named(tenant, &ids, since_ms, self.now_ms()).await?;
         let (mut decisions, mut effects, mut approval) = (Vec::new(), Vec::new(), None);
+        let mut decided = Vec::new();
         for row in &rows {
             let required = row.payload["approval_required"].as_bool().unwrap_or_default();
             let kind = row.payload["selected_destination_kind"].as_str().unwrap_or("none");
             match row.event_type.as_str() {
-                "incident_monitor.draft.approved" => approval = Some(row.event_id.clone()),
+                "incident_monitor.draft.approved" | "incident_monitor.draft.denied" => {}
+                // What was done before this run began belongs to an earlier one.
+                _ if row.created_at_ms < run.created_at_ms => continue,
+                _ => {}
+            }
+            match row.event_type.as_str() {
+                "incident_monitor.draft.approved" => {
+                    approval = Some(row.event_id.clone());
+                    decided.push(decided_draft(row, GateDecision::Approve));
+                }
+                "incident_monitor.draft.denied" => decided.push(decided_draft(row, GateDecision::Cancel)),
                 "incident_monitor.publish.attempted" => {
                     decisions.push(publish_decision(row, run, required, approval.clone()));
                 }
@@ -217,6 +232,7 @@ impl App {
         };
         let mut facts = whole(facts, effects, rows, rows_truncated);
         facts.decisions = decisions;
+        facts.gates = decided;
         let memory = self.all::<MemoryEntry>(tenant, "created_at_ms", Vec::new(), 500).await?;
         facts.memory = memory
             .into_iter()
@@ -356,6 +372,20 @@ fn effects(run: &Run, automation: Option<&Automation>, rows: &[RowFact], admitte
     }
     effects.sort_by_key(|effect| effect.seq);
     effects
+}
+
+/// What a person said of the draft that a run looked into: the gate before its publishing.
+fn decided_draft(row: &RowFact, decision: GateDecision) -> GateFact {
+    let nobody = || ActorRef { kind: ActorKind::System, actor_id: None, source: None };
+    GateFact {
+        node_id: "publish".into(),
+        decision,
+        by: row.actor.clone().unwrap_or_else(nobody),
+        at_ms: row.created_at_ms,
+        // The note stands in the draft; here its row is enough.
+        reason: None,
+        audit_event_id: Some(row.event_id.clone()),
+    }
 }
 
 fn gates(run: &Run, rows: &[RowFact]) -> Vec<GateFact> {

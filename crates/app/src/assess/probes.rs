@@ -92,11 +92,10 @@ fn completed(run: &ProbeRun) -> Value {
         "schema_version": run.schema_version,
         "generated_at_ms": run.generated_at_ms,
         "mode": run.probe_policy.mode,
+        "dry_run": run.probe_policy.dry_run,
         "selected_probe_ids": run.probe_policy.selected_probe_ids,
         "ignored_probe_ids": run.probe_policy.ignored_probe_ids,
         "counts": run.counts,
-        "context_run_id": run.evidence_pack.context_run_id,
-        "artifact_id": run.evidence_pack.artifact_id,
-        "content_sha256": run.evidence_pack.content_sha256,
+        "evidence_pack": run.evidence_pack,
     })
 }

@@ -251,9 +251,9 @@ fn tracker(config: &Config, destination: &Destination, facts: &Facts<'_>, gaps: 
     match tracker::Settings::of(config, destination) {
         Ok(settings) => match &settings.via {
             Via::Api(api) => {
-                let token = api.token.to_string();
-                if !(facts.secret_available)(&token) {
-                    gaps.add(Gap::TokenUnavailable, format!("the token {token} is not set or blank"));
+                // Which variable it is stands in the settings; answers about readiness go further than those.
+                if !(facts.secret_available)(&api.token.to_string()) {
+                    gaps.add(Gap::TokenUnavailable, "the token that token_ref names is not set or blank");
                 }
             }
             Via::Mcp(name) => {
@@ -370,7 +370,7 @@ fn hook(destination: &Destination, facts: &Facts<'_>, gaps: &mut Gaps) {
         Ok(refs) => {
             let current = refs.first().map(|rotating| rotating.reference.to_string()).unwrap_or_default();
             if !(facts.secret_available)(&current) {
-                gaps.add(Gap::SecretUnavailable, format!("the secret {current} is not set or blank"));
+                gaps.add(Gap::SecretUnavailable, "the secret that webhook_secret_ref names is not set or blank");
             }
         }
     }

@@ -220,9 +220,9 @@ fn word_end(b: &[u8], start: usize, join: Join) -> usize {
             b'&' | b'#' if join == Join::Query => true,
             b',' | b';' | b'&' | b'|' => at(b, i + 1).is_ascii_whitespace() || i + 1 == b.len() || next_name(b, i + 1),
             b'<' => at(b, i + 1) == b'/',
-            b'%' => starts_with(b, i, b"%26") && next_name(b, i + 3),
+            b'%' => starts_with(b, i, b"%26") && next_written(b, i + 3),
             b'\\' => {
-                (starts_with(b, i, b"\\u0026") && next_name(b, i + 6))
+                (starts_with(b, i, b"\\u0026") && next_written(b, i + 6))
                     || (matches!(at(b, i + 1), b'n' | b'r' | b't') && next_name(b, i + 2))
             }
             _ => false,
@@ -251,12 +251,23 @@ fn trim(b: &[u8], start: usize, mut end: usize) -> usize {
 
 /// Whether another `name=` or `name:` begins at `i`.
 fn next_name(b: &[u8], i: usize) -> bool {
+    after_name(b, i).is_some_and(|after| matches!(at(b, after), b'=' | b':'))
+}
+
+/// The same behind a sign that was written as a code: then the other one may be, too. Behind a plain sign a code is a part of
+/// the value.
+fn next_written(b: &[u8], i: usize) -> bool {
+    let coded = |after| starts_with(b, after, b"%3d") || starts_with(b, after, b"\\u003d");
+    next_name(b, i) || after_name(b, i).is_some_and(coded)
+}
+
+/// Behind the name that begins at `i`, if one does.
+fn after_name(b: &[u8], i: usize) -> Option<usize> {
     let i = i + if starts_with(b, i, b"amp;") { 4 } else { 0 };
     let i = i + quote_len(b, i);
     if !name_byte(at(b, i)) {
-        return false;
+        return None;
     }
     let (_, end) = name_around(b, i);
-    let after = end + quote_len(b, end);
-    matches!(at(b, after), b'=' | b':') || starts_with(b, after, b"%3d") || starts_with(b, after, b"\\u003d")
+    Some(end + quote_len(b, end))
 }

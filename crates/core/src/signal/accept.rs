@@ -191,6 +191,21 @@ fn identity(tenant: &TenantKey, repo: &str, s: &Submission, fingerprint: &str) -
     short
 }
 
+/// What our own assessments say that a report is about. A suggestion of theirs that somebody posts as a report keeps these words
+/// and no others, so that routes can be written for it; they open nothing that the report would not reach anyway.
+const GOVERNANCE: [(&str, &str); 3] = [
+    ("security_posture", "security_posture"),
+    ("security_assessment_probe", "security_assessment"),
+    ("governance_maturity_metric", "governance_maturity"),
+];
+
+fn governance_tags(s: &Submission) -> Vec<String> {
+    let source = s.source.as_deref().unwrap_or_default();
+    let own = GOVERNANCE.iter().find(|(named, _)| *named == source).map(|(_, tag)| *tag);
+    let kept = |tag: &&String| own == Some(tag.as_str());
+    s.routing.route_tags.iter().filter(kept).take(1).cloned().collect()
+}
+
 /// Believes the binding and nobody else about the source.
 fn bind(s: &mut Submission, door: Door<'_>) {
     match door {
@@ -198,7 +213,8 @@ fn bind(s: &mut Submission, door: Door<'_>) {
             s.project_id = None;
             s.log_source_id = None;
             s.source_kind = None;
-            s.routing = SourceRouting::default();
+            let route_tags = governance_tags(s);
+            s.routing = SourceRouting { route_tags, ..SourceRouting::default() };
         }
         Door::Bound(binding) => {
             s.project_id = Some(binding.project_id.clone());
@@ -410,4 +426,24 @@ pub(super) fn compose(s: &Submission) -> String {
     }
     out.truncate(out.trim_end().len());
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_keeps_the_word_of_the_assessment_that_it_came_from_and_no_other() {
+        for (source, tags, kept) in [
+            ("security_posture", vec!["security_posture", "missing_approval", "prod"], vec!["security_posture"]),
+            ("security_assessment_probe", vec!["x", "security_assessment"], vec!["security_assessment"]),
+            ("governance_maturity_metric", vec!["security_posture"], vec![]),
+            ("ci", vec!["security_posture"], vec![]),
+        ] {
+            let mut s = Submission { source: Some(source.into()), ..Submission::default() };
+            s.routing.route_tags = tags.into_iter().map(str::to_owned).collect();
+            bind(&mut s, Door::Report);
+            assert_eq!(s.routing.route_tags, kept, "{source}");
+        }
+    }
 }

@@ -91,6 +91,9 @@ struct Flat {
     process: Option<String>,
     component: Option<String>,
     event: Option<String>,
+    /// The same as `event`, as assessments and trackers of events call it.
+    #[serde(alias = "eventType")]
+    event_type: Option<String>,
     level: Option<String>,
     #[serde(deserialize_with = "null_default")]
     excerpt: Vec<String>,
@@ -155,7 +158,7 @@ impl From<Flat> for Submission {
             file_name: flat.file_name,
             process: flat.process,
             component: flat.component,
-            event: flat.event,
+            event: flat.event.or(flat.event_type),
             level: flat.level,
             excerpt: flat.excerpt,
             context: flat.context,
@@ -195,6 +198,14 @@ impl From<Flat> for Submission {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_event_may_be_called_its_type() {
+        let event = |body: serde_json::Value| serde_json::from_value::<Submission>(body).expect("a report").event;
+        assert_eq!(event(serde_json::json!({ "event_type": "a.b" })).as_deref(), Some("a.b"));
+        assert_eq!(event(serde_json::json!({ "eventType": "a.b" })).as_deref(), Some("a.b"));
+        assert_eq!(event(serde_json::json!({ "event": "c", "event_type": "a.b" })).as_deref(), Some("c"));
+    }
 
     #[test]
     fn every_field_is_read_in_both_casings_and_written_back() {

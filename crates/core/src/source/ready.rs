@@ -56,7 +56,7 @@ pub struct Finding {
 pub struct SourceReadiness {
     pub project_id: String,
     /// Absent on the project's own row.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub source_id: Option<String>,
     pub source_kind: SourceKind,
     pub enabled: bool,
@@ -70,11 +70,11 @@ pub struct SourceReadiness {
     pub missing: Vec<String>,
     pub warnings: Vec<String>,
     pub findings: Vec<Finding>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub last_observed_at_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub stale_after_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub detail: Option<String>,
 }
 

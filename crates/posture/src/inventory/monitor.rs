@@ -537,7 +537,7 @@ fn gate_rules(automation: &AutomationRow) -> impl Iterator<Item = ApprovalRule> 
             required: Some(gate.required),
             decisions: Some(gate.decisions.clone()),
             rework_targets: Some(gate.rework_targets.clone()),
-            expiry_policy: gate.expiry_policy.clone(),
+            expiry_policy: Some(gate.expiry_policy.clone().unwrap_or_default()),
             ..ApprovalRule::default()
         })
     })

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Automations that one finding names at most.
-const NAMED: usize = 50;
+const NAMED: usize = 1_000;
 
 pub(super) fn judge(estate: &Estate, inventory: &AuthorityInventory, out: &mut Findings) {
     let rows = &inventory.inventory.automation_specs;

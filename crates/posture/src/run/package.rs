@@ -1,6 +1,8 @@
 //! The evidence package of a run: one JSON document for a reviewer. Payloads are reduced to digest and shape, free text
 //! to what the redactor leaves of it.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use tandem_core::{automation::run::gate::GateDecision, governance::policy::Effect, text::sha256_hex};
 
@@ -119,7 +121,7 @@ fn provenance(facts: &Facts, generated_at_ms: u64) -> Value {
         "generated_by": "tandem",
         "transparency_label": "machine-generated record of an automated run",
         "reviewer_state": reviewer,
-        "run_ids": [run.run_id, run.context_run_id],
+        "run_ids": BTreeSet::from([&run.run_id, &run.context_run_id]),
         "model": null,
         "mcp_servers": run.mcp_servers,
         "created_at_ms": run.created_at_ms,
@@ -129,7 +131,8 @@ fn provenance(facts: &Facts, generated_at_ms: u64) -> Value {
 
 fn actors(facts: &Facts) -> Value {
     let run = &facts.run;
-    let mut deciders: Vec<&str> = facts.gates.iter().filter_map(|gate| gate.by.actor_id.as_deref()).collect();
+    let mut deciders: Vec<&str> =
+        facts.gates.iter().filter_map(|gate| gate.by.actor_id.as_deref().or(gate.by.source.as_deref())).collect();
     deciders.sort_unstable();
     deciders.dedup();
     let mut policy: Vec<&str> = facts.decisions.iter().filter_map(|fact| fact.decision.actor_id.as_deref()).collect();
