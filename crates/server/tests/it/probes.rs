@@ -56,7 +56,8 @@ fn a_run_is_answered_kept_and_recorded() {
     assert_eq!(rows[0]["payload"]["counts"], run["counts"]);
     let pack = &run["evidence_pack"];
     assert_eq!((&pack["persisted"], &pack["kind"]), (&json!(true), &json!("context_run_artifact")));
-    assert_eq!(rows[0]["payload"]["content_sha256"], pack["content_sha256"]);
+    assert_eq!(rows[0]["payload"]["evidence_pack"], *pack);
+    assert_eq!(rows[0]["payload"]["dry_run"], json!(true));
     let id = text(&pack["context_run_id"]);
     assert!(id.starts_with("incident-monitor-assessment-probes-"), "{id}");
     admin.get(&format!("/context/runs/{id}")).ok();
