@@ -213,7 +213,8 @@ fn quoted_line_end(b: &[u8], i: usize) -> usize {
 fn word_end(b: &[u8], start: usize, join: Join) -> usize {
     let mut i = start;
     while i < b.len() && !b[i].is_ascii_whitespace() && b[i] >= 0x20 {
-        if closes(b, i) > 0 {
+        // A quotation mark that is written as a code did not open here, so it closes nothing.
+        if closes(b, i) > 0 && b[i] != b'%' {
             break;
         }
         let cut = match b[i] {
