@@ -198,10 +198,11 @@ fn bracket_end(b: &[u8], i: usize) -> usize {
     line
 }
 
-/// Whether a quotation mark at `i` ends an unquoted value: nothing of a word follows it.
+/// Whether a quotation mark at `i` ends an unquoted value: nothing of a word follows it. One that is written as a code
+/// (`%22`) is a part of the value, because nothing was opened by such a one.
 fn closes(b: &[u8], i: usize) -> usize {
     let n = quote_len(b, i);
-    if n > 0 && !name_byte(at(b, i + n)) && at(b, i + n) < 0x80 { n } else { 0 }
+    if n > 0 && at(b, i) != b'%' && !name_byte(at(b, i + n)) && at(b, i + n) < 0x80 { n } else { 0 }
 }
 
 fn quoted_line_end(b: &[u8], i: usize) -> usize {
@@ -213,8 +214,7 @@ fn quoted_line_end(b: &[u8], i: usize) -> usize {
 fn word_end(b: &[u8], start: usize, join: Join) -> usize {
     let mut i = start;
     while i < b.len() && !b[i].is_ascii_whitespace() && b[i] >= 0x20 {
-        // A quotation mark that is written as a code did not open here, so it closes nothing.
-        if closes(b, i) > 0 && b[i] != b'%' {
+        if closes(b, i) > 0 {
             break;
         }
         let cut = match b[i] {

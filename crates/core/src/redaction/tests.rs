@@ -81,6 +81,7 @@ fn headers() {
             ("cookie", s("set-cookie: id=1; Path=/; HttpOnly\nnext"), "set-cookie: [redacted]\nnext"),
             ("cookie", s(r#"{"cookie":"a=b; c=d","x":1}"#), r#"{"cookie":"[redacted]","x":1}"#),
             ("cookie", s(r"Cookie: a=b; c=d\r\nHost: x"), r"Cookie: [redacted]\r\nHost: x"),
+            ("cookie", s("Cookie: a=%22b%22; sid=Abcdefgh1234567890"), "Cookie: [redacted]"),
             ("cookie", s("-H 'Cookie: a=b; c=d' -v"), "-H 'Cookie: [redacted]' -v"),
         ],
     );

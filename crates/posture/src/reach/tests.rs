@@ -1,7 +1,5 @@
 //! Who reaches what, on small estates that can be read.
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 use tandem_core::{
     actor::{ActorKind, ActorRef},
@@ -326,7 +324,6 @@ fn a_gate_holds_or_it_is_none() {
 fn a_large_estate_is_answered_within_limits() {
     let estate = crate::posture::tests::large(2_000);
     let inventory = inventory(&estate, &Viewer::Reviewer);
-    let began = Instant::now();
     for (from, to) in [
         (None, Some("outside:executor")),
         (None, Some("outside:webhook:d7")),
@@ -337,7 +334,5 @@ fn a_large_estate_is_answered_within_limits() {
         let ask = Ask { from: Point::read("from", from).ok().flatten(), to: Point::read("to", to).ok().flatten() };
         let found = reach(&estate, &inventory, &ask).unwrap_or_else(|failure| panic!("{failure:?}"));
         assert!(found.reachable && found.paths.len() <= LIMITS.paths && found.ends.len() <= LIMITS.ends, "{ask:?}");
-        println!("{from:?} {to:?} {:?}", began.elapsed());
     }
-    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
 }
