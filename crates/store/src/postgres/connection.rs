@@ -13,10 +13,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use tandem_core::record::Column;
 use tokio::sync::Mutex;
 use tokio_postgres::{
-    Client, Config, NoTls, Row, Statement,
+    Client, Row, Statement,
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
 
+use super::target::Target;
 use crate::{
     error::Fault,
     session::{Cells, Stmt, Value},
@@ -34,8 +35,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub async fn open(config: &Config) -> Result<Self, Fault> {
-        let (client, driver) = within(CONNECT_TIME, config.connect(NoTls)).await??;
+    pub async fn open(target: &Target) -> Result<Self, Fault> {
+        let (client, driver) = within(CONNECT_TIME, target.connect()).await??;
         tokio::spawn(async move {
             if let Err(error) = driver.await {
                 tracing::debug!(%error, "a database connection ended");

@@ -32,7 +32,7 @@ fn is_decoding(error: &Error) -> bool {
 }
 
 /// The error with its causes: "error connecting to server" alone helps nobody.
-fn full(error: &Error) -> String {
+pub fn full(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

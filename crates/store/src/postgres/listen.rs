@@ -3,16 +3,17 @@
 use std::{future::poll_fn, pin::pin, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
-use tokio_postgres::{AsyncMessage, Config, NoTls};
+use tokio_postgres::AsyncMessage;
 
+use super::target::Target;
 use crate::write::JOBS_CHANNEL;
 
 const PAUSE: Duration = Duration::from_secs(2);
 
-pub fn start(config: Config, wakes: watch::Sender<u64>) -> JoinHandle<()> {
+pub fn start(target: Target, wakes: watch::Sender<u64>) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
-            if let Err(error) = listen(&config, &wakes).await {
+            if let Err(error) = listen(&target, &wakes).await {
                 tracing::debug!(%error, "not listening for other engines' jobs now");
             }
             tokio::time::sleep(PAUSE).await;
@@ -20,8 +21,8 @@ pub fn start(config: Config, wakes: watch::Sender<u64>) -> JoinHandle<()> {
     })
 }
 
-async fn listen(config: &Config, wakes: &watch::Sender<u64>) -> Result<(), tokio_postgres::Error> {
-    let (client, mut connection) = config.connect(NoTls).await?;
+async fn listen(target: &Target, wakes: &watch::Sender<u64>) -> Result<(), tokio_postgres::Error> {
+    let (client, mut connection) = target.connect().await?;
     let mut messages = pin!(async {
         while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
             if let AsyncMessage::Notification(_) = message? {

@@ -6,9 +6,8 @@ use std::sync::{
 };
 
 use tokio::sync::Mutex;
-use tokio_postgres::Config;
 
-use super::connection::Connection;
+use super::{connection::Connection, target::Target};
 use crate::{
     error::Fault,
     session::{Cells, Stmt, Value},
@@ -18,14 +17,14 @@ use crate::{
 const CONNECTIONS: usize = 4;
 
 pub struct Reads {
-    config: Config,
+    target: Target,
     next: AtomicUsize,
     slots: [Mutex<Option<Arc<Connection>>>; CONNECTIONS],
 }
 
 impl Reads {
-    pub fn new(config: Config) -> Self {
-        Self { config, next: AtomicUsize::new(0), slots: std::array::from_fn(|_| Mutex::new(None)) }
+    pub fn new(target: Target) -> Self {
+        Self { target, next: AtomicUsize::new(0), slots: std::array::from_fn(|_| Mutex::new(None)) }
     }
 
     pub async fn rows(&self, select: Select) -> Result<Vec<Cells>, Fault> {
@@ -49,7 +48,7 @@ impl Reads {
         if let Some(connection) = slot.as_ref().filter(|connection| !connection.is_closed()) {
             return Ok((Arc::clone(connection), false));
         }
-        let connection = Arc::new(Connection::open(&self.config).await?);
+        let connection = Arc::new(Connection::open(&self.target).await?);
         *slot = Some(Arc::clone(&connection));
         Ok((connection, true))
     }

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Config;
-
-use super::connection::Connection;
+use super::{connection::Connection, target::Target};
 use crate::{
     error::Fault,
     session::{Cells, Dialect, Session, Stmt},
@@ -15,22 +13,22 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
 pub struct PgSession {
-    config: Config,
+    target: Target,
     connection: Option<Connection>,
     pause: Duration,
     not_before: Option<Instant>,
 }
 
 impl PgSession {
-    pub fn new(config: Config) -> Self {
-        Self { config, connection: None, pause: FIRST_PAUSE, not_before: None }
+    pub fn new(target: Target) -> Self {
+        Self { target, connection: None, pause: FIRST_PAUSE, not_before: None }
     }
 
     async fn connect(&mut self) -> Result<(), Fault> {
         if self.not_before.is_some_and(|at| Instant::now() < at) {
             return Err(Fault::Unavailable("the database cannot be reached; trying again soon".into()));
         }
-        match Connection::open(&self.config).await {
+        match Connection::open(&self.target).await {
             Ok(connection) => {
                 self.connection = Some(connection);
                 self.pause = FIRST_PAUSE;

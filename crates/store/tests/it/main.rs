@@ -6,6 +6,7 @@
 
 mod audit;
 mod credentials;
+mod encryption;
 mod engines;
 mod governance;
 mod jobs;
