@@ -30,14 +30,12 @@ use crate::{
 const WAIT: Duration = Duration::from_secs(10);
 pub(crate) const COMPLETED: &str = "incident_monitor.publish.completed";
 pub(crate) const FAILED: &str = "incident_monitor.publish.failed";
-/// A draft has few deliveries; this only bounds the read.
-pub(crate) const DELIVERIES_MAX: usize = 500;
 
 /// The rows that a publish decision is made on.
 struct Loaded {
     draft: Versioned<Draft>,
     run: Option<RunBrief>,
-    deliveries: Vec<Versioned<Delivery>>,
+    deliveries: Vec<Delivery>,
     preview: RoutePreview,
 }
 
@@ -94,13 +92,12 @@ impl App {
     ) -> Result<(Decided, Vec<(String, tokio::sync::oneshot::Receiver<()>)>), Failure> {
         let loaded = self.publish_load(ctx, draft_id, requested).await?;
         let snapshot = self.snapshot(&ctx.tenant.key()).await?;
-        let deliveries: Vec<Delivery> = loaded.deliveries.iter().map(|d| d.value.clone()).collect();
         let plan = plan::plan(&Inputs {
             draft: &loaded.draft.value,
             config: &snapshot.config,
             preview: &loaded.preview,
             mode,
-            deliveries: &deliveries,
+            deliveries: &loaded.deliveries,
         });
         let facts = |action: &str, detail: Option<&str>| {
             audit_facts(&loaded, loaded.preview.destinations.first(), requested, mode, action, detail)
@@ -136,7 +133,8 @@ impl App {
         let incident = self.incident_of(&tenant, &draft.value).await?;
         let run = self.run_brief(&tenant, &draft.value).await?;
         let by_draft = vec![("draft_id", tandem_core::record::Column::text(draft_id))];
-        let deliveries = self.all::<Delivery>(&tenant, "updated_at_ms", by_draft, DELIVERIES_MAX).await?;
+        // All of them: the commit that follows writes the draft, and so does whatever changes one of these meanwhile.
+        let deliveries = self.every::<Delivery>(&tenant, "updated_at_ms", by_draft).await?;
         let input = PreviewInput { destination_ids: requested.to_vec(), ..PreviewInput::default() };
         let preview = self.preview_of(ctx, &input, Some(&draft.value), incident.as_ref().map(|i| &i.value)).await?;
         Ok(Loaded { draft, run, deliveries, preview })
@@ -268,10 +266,11 @@ impl App {
             destination_digest: start.destination_digest.clone(),
             error_code: None,
             error: None,
-            intent: start.doubt.as_ref().map(|(intent, _)| intent.clone()),
+            intent: start.doubt.as_ref().map(|doubt| doubt.intent.clone()),
             issue: start.issue.clone(),
             recurrence: start.recurrence,
-            payload: start.doubt.as_ref().and_then(|(_, payload)| payload.clone()),
+            payload: start.doubt.as_ref().and_then(|doubt| doubt.payload.clone()),
+            prepared: start.doubt.as_ref().and_then(|doubt| doubt.prepared.clone()),
             created_at_ms: ctx.now_ms,
             updated_at_ms: ctx.now_ms,
         }

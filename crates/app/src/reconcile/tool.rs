@@ -58,8 +58,14 @@ impl App {
         if let Admission::Wait { until_ms } = self.breaker(&work.claim.job.lane, |breaker| breaker.ask(now_ms)) {
             return Ended::Hold { until_ms };
         }
-        let intent =
-            Intent { operation: OPERATION.to_owned(), action: Action::CallMcpTool, at_ms: now_ms, issue: None };
+        let intent = Intent {
+            operation: OPERATION.to_owned(),
+            action: Action::CallMcpTool,
+            at_ms: now_ms,
+            issue: None,
+            effect: None,
+            refused: None,
+        };
         if let Err(ended) = self.intend(work, intent, None).await {
             return ended;
         }

@@ -4,7 +4,7 @@
 //! that is not ready blocks itself, not the others. Nothing is sent twice: a delivery of the same content to the same
 //! target that is posted or under way is answered with, not repeated.
 
-use super::{Action, Delivery, DeliveryState, Intent, Mode, digest, schedule, target};
+use super::{Action, Delivery, DeliveryState, Intent, Mode, Prepared, digest, schedule, target};
 use crate::{
     config::{Config, RecurrencePolicy},
     destination::{Destination, DestinationKind, DestinationReadiness},
@@ -39,7 +39,22 @@ pub struct Start {
     pub recurrence: Option<u64>,
     pub issue: Option<IssueRef>,
     /// What an earlier delivery of the same content left in doubt: it is looked up before anything is sent.
-    pub doubt: Option<(Intent, Option<String>)>,
+    pub doubt: Option<Doubt>,
+}
+
+/// What was about to be sent, and the text of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Doubt {
+    pub intent: Intent,
+    pub payload: Option<String>,
+    pub prepared: Option<Prepared>,
+}
+
+impl Doubt {
+    fn of(delivery: &Delivery) -> Option<Self> {
+        let intent = delivery.intent.clone()?;
+        Some(Self { intent, payload: delivery.payload.clone(), prepared: delivery.prepared.clone() })
+    }
 }
 
 /// What happens for one destination.
@@ -202,7 +217,7 @@ fn step(
         action,
         recurrence: None,
         issue: None,
-        doubt: left.and_then(|d| Some((d.intent.clone()?, d.payload.clone()))),
+        doubt: left.and_then(Doubt::of),
         target_ref,
         idempotency_key: key,
         evidence_digest,
@@ -265,7 +280,7 @@ fn recurrence(
         action: Action::CommentIssue,
         recurrence: Some(draft.recurrences),
         issue: Some(issue),
-        doubt: left.and_then(|d| Some((d.intent.clone()?, d.payload.clone()))),
+        doubt: left.and_then(Doubt::of),
         target_ref,
         idempotency_key: key,
         evidence_digest,

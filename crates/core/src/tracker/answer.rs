@@ -38,6 +38,8 @@ pub struct Trouble {
     pub retryable: bool,
     /// The request may have had its effect.
     pub may_have_acted: bool,
+    /// The destination itself said that it did nothing.
+    pub refused: bool,
     pub retry_after_ms: Option<u64>,
     pub duration_ms: Option<u64>,
 }
@@ -50,6 +52,7 @@ impl Trouble {
             status: None,
             retryable: false,
             may_have_acted: false,
+            refused: false,
             retry_after_ms: None,
             duration_ms: None,
         }
@@ -64,6 +67,7 @@ impl Trouble {
             retry_after_ms: self.retry_after_ms,
             duration_ms: self.duration_ms,
             in_doubt: self.may_have_acted,
+            refused: self.refused,
             ..Outcome::default()
         }
     }

@@ -1,6 +1,6 @@
 //! Linear over its GraphQL API.
 
-use tandem_core::tracker::{Comment, Issue, IssueRef, Request, answer::Trouble, client_id, doubt::Look, linear};
+use tandem_core::tracker::{Comment, Issue, IssueRef, Request, TrackerCursor, answer::Trouble, client_id, doubt::Look, linear};
 
 use super::{Stop, adapter::Changes, reach::Reach};
 
@@ -114,22 +114,19 @@ impl Linear<'_> {
         }
     }
 
-    pub async fn changes(&self, since_ms: u64) -> Result<Changes, Stop> {
-        let mut changes = Changes { since_ms, ..Changes::default() };
-        let mut after = None;
+    pub async fn changes(&self, cursor: &TrackerCursor) -> Result<Changes, Stop> {
+        let mut all = Vec::new();
+        let mut after = cursor.place.clone();
         for _ in 0..PAGES {
-            let request = linear::changed_since(self.team, self.project, since_ms, after.as_deref());
+            let request = linear::changed_since(self.team, self.project, cursor.since_ms, after.as_deref());
             let answer = self.reach.ask(request).await?;
             let (issues, next) = linear::issues(&answer).ok_or_else(|| malformed(false))?;
-            changes.issues.extend(issues);
+            all.extend(issues);
             after = next;
             if after.is_none() {
-                // Newest first: only a list that was read to its end says how far we know.
-                let latest = changes.issues.iter().filter_map(|issue| issue.updated_at_ms).max().unwrap_or(0);
-                changes.since_ms = changes.since_ms.max(latest);
                 break;
             }
         }
-        Ok(changes)
+        Ok(Changes::newest_first(cursor, all, after))
     }
 }
