@@ -39,11 +39,25 @@ struct Loaded {
     preview: RoutePreview,
 }
 
+/// A publish that was decided and not committed yet.
+struct Decision {
+    loaded: Loaded,
+    plan: Plan,
+}
+
 /// What a committed decision left to be waited for and told.
 enum Decided {
     ApprovalDemanded(Box<Draft>),
     /// In the order of the effective destinations.
     Under(Vec<Told>),
+}
+
+/// What came of a publish that a worker asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Done,
+    /// A destination was not ready. Everything else is under way, and asking again starts what is missing.
+    Unready,
 }
 
 enum Told {
@@ -76,11 +90,30 @@ impl App {
         self.publish_answer(ctx, draft_id, told).await
     }
 
-    /// Decides and starts without waiting: for workers.
-    pub(crate) async fn publish_decide(&self, ctx: &OpContext, draft_id: &str, mode: Mode) -> Result<(), Failure> {
-        decide_again(async || self.publish_once(ctx, draft_id, &[], mode).await).await?;
-        self.wake.notify_waiters();
-        Ok(())
+    /// Decides and starts without waiting: for workers. One that asks `again` leaves no trace of finding nothing new.
+    pub(crate) async fn publish_decide(
+        &self,
+        ctx: &OpContext,
+        draft_id: &str,
+        mode: Mode,
+        again: bool,
+    ) -> Result<Asked, Failure> {
+        decide_again(async || {
+            let decision = self.publish_look(ctx, draft_id, &[], mode).await?;
+            let asked = if decision.plan.waits() { Asked::Unready } else { Asked::Done };
+            if again && !decision.plan.starts() && asked == Asked::Unready {
+                return Ok(asked);
+            }
+            match self.publish_act(ctx, decision, &[], mode).await {
+                Ok(_) => {
+                    self.wake.notify_waiters();
+                    Ok(asked)
+                }
+                Err(failure) if failure.code == Code::PublishFailed && asked == Asked::Unready => Ok(asked),
+                Err(failure) => Err(failure),
+            }
+        })
+        .await
     }
 
     async fn publish_once(
@@ -90,6 +123,18 @@ impl App {
         requested: &[String],
         mode: Mode,
     ) -> Result<(Decided, Vec<(String, tokio::sync::oneshot::Receiver<()>)>), Failure> {
+        let decision = self.publish_look(ctx, draft_id, requested, mode).await?;
+        self.publish_act(ctx, decision, requested, mode).await
+    }
+
+    /// Loads and decides, and changes nothing.
+    async fn publish_look(
+        &self,
+        ctx: &OpContext,
+        draft_id: &str,
+        requested: &[String],
+        mode: Mode,
+    ) -> Result<Decision, Failure> {
         let loaded = self.publish_load(ctx, draft_id, requested).await?;
         let snapshot = self.snapshot(&ctx.tenant.key()).await?;
         let plan = plan::plan(&Inputs {
@@ -99,6 +144,17 @@ impl App {
             mode,
             deliveries: &loaded.deliveries,
         });
+        Ok(Decision { loaded, plan })
+    }
+
+    /// Commits what was decided.
+    async fn publish_act(
+        &self,
+        ctx: &OpContext,
+        Decision { loaded, plan }: Decision,
+        requested: &[String],
+        mode: Mode,
+    ) -> Result<(Decided, Vec<(String, tokio::sync::oneshot::Receiver<()>)>), Failure> {
         let facts = |action: &str, detail: Option<&str>| {
             audit_facts(&loaded, loaded.preview.destinations.first(), requested, mode, action, detail)
         };

@@ -97,6 +97,7 @@ impl App {
         let Some(row) = self.load::<tandem_core::mcp::ServerRow>(tenant, server).await.map_err(unreadable)? else {
             return Err(ToolError::unsent(ToolFault::ServerUnregistered, format!("`{server}` is not registered")));
         };
+        row.value.reachable()?;
         let tools = self.mcp_tool_rows(tenant, server).await.map_err(unreadable)?;
         let tool = listing::callable(&row.value, &tools, wanted)?.clone();
         let template = mapping::read(&work.destination)

@@ -95,6 +95,29 @@ pub enum Plan {
     Deliver(Vec<Step>),
 }
 
+/// The refusal of a plan in which no destination is ready.
+const NOT_READY: &str = "destination_not_ready";
+
+impl Plan {
+    /// Whether something becomes of it that has not been asked for before.
+    pub fn starts(&self) -> bool {
+        match self {
+            Self::Refuse { .. } => false,
+            Self::DemandApproval => true,
+            Self::Deliver(steps) => steps.iter().any(|step| matches!(step, Step::Start(_))),
+        }
+    }
+
+    /// Whether the same plan would hold more once a destination is ready.
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::Refuse { code, .. } => *code == NOT_READY,
+            Self::DemandApproval => false,
+            Self::Deliver(steps) => steps.iter().any(|step| matches!(step, Step::Blocked { .. })),
+        }
+    }
+}
+
 fn refuse(action: &'static str, code: &'static str, detail: impl Into<String>) -> Plan {
     Plan::Refuse { action, code, detail: detail.into() }
 }
@@ -148,7 +171,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         })
         .collect();
     if blocked.len() == steps.len() {
-        return refuse("destination_not_ready", "destination_not_ready", blocked.join("; "));
+        return refuse("destination_not_ready", NOT_READY, blocked.join("; "));
     }
     Plan::Deliver(steps)
 }

@@ -149,6 +149,8 @@ fn failure(told: &Failure) -> ToolError {
     match told.code {
         Code::PrivateAddress => ToolError::unsent(F::PrivateAddress, told.text.clone()),
         Code::SecretUnavailable => ToolError::unsent(F::SecretUnavailable, told.text.clone()),
+        Code::AuthorizationEnded => ToolError::unsent(F::AuthRequired, told.text.clone()),
+        Code::AuthorizationUnrenewed => ToolError::unsent(F::AuthRefreshFailed, told.text.clone()),
         Code::DnsFailed | Code::Connect | Code::Tls => ToolError::unsent(F::ServerDisconnected, told.text.clone()),
         Code::UrlInvalid
         | Code::UrlScheme

@@ -115,7 +115,8 @@ impl Http {
         if !headers.contains_key(AUTHORIZATION) {
             let Bearer { grants, clock, key } = &self.bearer;
             let token = grants.bearer(key, request.url(), self.allow_private, clock.now_ms()).await;
-            if let Some(token) = token {
+            // Without its token a request is another one, perhaps one that a server serves: it is not sent at all.
+            if let Some(token) = token.map_err(E::Client)? {
                 let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
                     .map_err(|_| E::Client(Failure::of(Code::RequestInvalid)))?;
                 value.set_sensitive(true);
