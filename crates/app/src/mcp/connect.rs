@@ -82,10 +82,10 @@ impl App {
         self.mcp_view(ctx, name).await
     }
 
-    /// Asks the server again what it offers.
+    /// Asks the server again what it offers. Asking needs a connection, so one is wanted from now on.
     pub async fn mcp_refresh(&self, ctx: &OpContext, name: &str) -> Result<ServerView, Failure> {
         let tenant = ctx.tenant.key();
-        let row = self.mcp_server(&tenant, name).await?.value;
+        let row = self.mcp_want(ctx, name, true).await?;
         if !row.enabled {
             return Err(Failure::of(Code::McpRequestDenied).with("detail", "the server is disabled"));
         }
@@ -162,7 +162,8 @@ impl App {
     pub(super) async fn mcp_connection(&self, tenant: &TenantKey, row: &ServerRow) -> Result<u64, ToolError> {
         row.reachable()?;
         let (key, digest) = (mcp_key(tenant, &row.name), row.dial_digest());
-        let listed = || self.mcp_asked.of(&key).listed.filter(|listed| self.ports.mcp.open(&key, &digest) == Some(*listed));
+        let listed =
+            || self.mcp_asked.of(&key).listed.filter(|listed| self.ports.mcp.open(&key, &digest) == Some(*listed));
         if let Some(connection) = listed() {
             return Ok(connection);
         }
@@ -189,7 +190,12 @@ impl App {
             let Some(found) = self.load::<ServerRow>(tenant, name).await? else { return Ok(()) };
             let mut row = found.value.clone();
             // The settings changed while it was asked: the answer is about another server.
-            if row.dial_digest() != digest || !row.enabled {
+            if row.dial_digest() != digest {
+                return Ok(());
+            }
+            // It was ended while it was being made.
+            if !row.enabled || !row.wanted {
+                self.ports.mcp.close(&mcp_key(tenant, name)).await;
                 return Ok(());
             }
             let now_ms = self.now_ms();

@@ -11,7 +11,8 @@ use tandem_core::{
     error::Failure,
     ports::{BoxFuture, Secret},
     publish::{
-        Prepared, breaker::{Admission, Breaker, State},
+        Prepared,
+        breaker::{Admission, Breaker, State},
         digest, payload,
         settle::Outcome,
         target,

@@ -135,7 +135,10 @@ impl ServerRow {
     /// travels in the open unless an operator said that it may.
     pub fn reachable(&self) -> Result<(), ToolError> {
         if !self.enabled {
-            return Err(ToolError::unsent(ToolFault::ServerDisabled, format!("the server `{}` is disabled", self.name)));
+            return Err(ToolError::unsent(
+                ToolFault::ServerDisabled,
+                format!("the server `{}` is disabled", self.name),
+            ));
         }
         if !self.wanted {
             let text = format!("the server `{}` is disconnected, and nobody asked for it to be connected", self.name);

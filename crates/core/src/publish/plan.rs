@@ -95,8 +95,10 @@ pub enum Plan {
     Deliver(Vec<Step>),
 }
 
-/// The refusal of a plan in which no destination is ready.
+/// Refusals that end by themselves: no destination is ready, or the monitor rests.
 const NOT_READY: &str = "destination_not_ready";
+const PAUSED: &str = "monitor_paused";
+const DISABLED: &str = "monitor_disabled";
 
 impl Plan {
     /// Whether something becomes of it that has not been asked for before.
@@ -108,10 +110,10 @@ impl Plan {
         }
     }
 
-    /// Whether the same plan would hold more once a destination is ready.
+    /// Whether the same plan would hold more once a destination is ready, or the monitor goes on.
     pub fn waits(&self) -> bool {
         match self {
-            Self::Refuse { code, .. } => *code == NOT_READY,
+            Self::Refuse { code, .. } => [NOT_READY, PAUSED, DISABLED].contains(code),
             Self::DemandApproval => false,
             Self::Deliver(steps) => steps.iter().any(|step| matches!(step, Step::Blocked { .. })),
         }
@@ -149,10 +151,10 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         return Plan::DemandApproval;
     }
     if !config.enabled {
-        return refuse("destination_not_ready", "monitor_disabled", "Incident Monitor is disabled");
+        return refuse("destination_not_ready", DISABLED, "Incident Monitor is disabled");
     }
     if config.paused {
-        return refuse("destination_not_ready", "monitor_paused", "Incident Monitor is paused");
+        return refuse("destination_not_ready", PAUSED, "Incident Monitor is paused");
     }
 
     let steps: Vec<Step> = preview

@@ -331,7 +331,8 @@ mod tests {
             assert_eq!(delivery.payload.is_none(), accepted);
         }
         let mut said = delivery(true, 8);
-        let refusal = Outcome { in_doubt: true, refused: true, retryable: true, ..Outcome::blocked("no", "it says no") };
+        let refusal =
+            Outcome { in_doubt: true, refused: true, retryable: true, ..Outcome::blocked("no", "it says no") };
         attempt(&mut said, &refusal, 200, 1_000);
         assert_eq!(said.intent.as_ref().and_then(|intent| intent.refused.as_deref()), Some("it says no"));
         for (intent, state) in [(true, S::Unknown), (false, S::Blocked)] {

@@ -182,7 +182,11 @@ mod tests {
             (json!({ "owner": {} }), vec![(3, 3, silent())], Some(false)),
             // What the server says counts before everything.
             (json!({ "owner": {} }), vec![(3, 3, json!({ "pageInfo": { "hasNextPage": false } }))], Some(true)),
-            (sized(), vec![(3, 3, json!({ "hasNextPage": true })), (0, 0, json!({ "hasNextPage": false }))], Some(true)),
+            (
+                sized(),
+                vec![(3, 3, json!({ "hasNextPage": true })), (0, 0, json!({ "hasNextPage": false }))],
+                Some(true),
+            ),
             (json!({ "owner": {} }), vec![(3, 3, json!({ "nextCursor": "c" }))], Some(false)),
             (
                 json!({ "perPage": {}, "after": {} }),

@@ -228,7 +228,8 @@ pub mod lin {
 
     /// Where issues stand, in the words that the tool has for it.
     fn place(tool: &ToolRow, team: &str, project: &str) -> Map<String, Value> {
-        let key = |plain: &'static str, id: &'static str| if knows(tool, id) && !knows(tool, plain) { id } else { plain };
+        let key =
+            |plain: &'static str, id: &'static str| if knows(tool, id) && !knows(tool, plain) { id } else { plain };
         let mut map = Map::new();
         map.insert(key("team", "teamId").to_owned(), team.into());
         map.insert(key("project", "projectId").to_owned(), project.into());
@@ -249,7 +250,14 @@ pub mod lin {
     }
 
     /// Issues that were created or changed since, where the tool takes such a time; all of them elsewhere.
-    pub fn since(tool: &ToolRow, team: &str, project: &str, ms: u64, order: Order, pager: &Pager) -> Map<String, Value> {
+    pub fn since(
+        tool: &ToolRow,
+        team: &str,
+        project: &str,
+        ms: u64,
+        order: Order,
+        pager: &Pager,
+    ) -> Map<String, Value> {
         let mut map = arguments(tool, "list", Value::Object(place(tool, team, project)));
         let key = match order {
             Order::Created => "createdAt",

@@ -10,6 +10,7 @@ mod http;
 mod list;
 mod oauth;
 mod schema;
+mod sse;
 mod stdio;
 
 use std::{
@@ -137,8 +138,24 @@ impl Connections {
                 let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str());
                 config.max_sse_event_size = MESSAGE_BYTES;
                 config.allow_stateless = true;
-                let transport = StreamableHttpClientTransport::with_client(client, config);
-                (serve_client_with_lifecycle(self.us(), transport, lifecycle()).await, None)
+                let transport = StreamableHttpClientTransport::with_client(client.clone(), config);
+                match serve_client_with_lifecycle(self.us(), transport, lifecycle()).await {
+                    // What a server of the older transport answers to the newer one's first words.
+                    Err(error) if matches!(answer::refusal_status(&error), Some(400 | 404 | 405)) => {
+                        let first = answer::connecting(&error, &seen);
+                        // A server that has neither is told by what it said first.
+                        let events = sse::Events::open(client, url, seen.clone()).await.map_err(|second| {
+                            if matches!(second.fault, ToolFault::Refused | ToolFault::Malformed) {
+                                first
+                            } else {
+                                second
+                            }
+                        })?;
+                        seen.clear();
+                        (serve_client_with_lifecycle(self.us(), events, ClientLifecycleMode::Initialize).await, None)
+                    }
+                    other => (other, None),
+                }
             }
             Transport::Stdio(name) => {
                 let (child, stdout, stdin) = self.commands.spawn(name)?;

@@ -10,6 +10,9 @@ use super::{Stop, adapter::Changes, reach::Reach};
 /// Pages that a look goes through before it says that it is incomplete.
 const PAGES: u64 = 5;
 
+/// Pages that are read at once where one moment fills them.
+const TURNS: u64 = 100;
+
 pub(crate) struct Github<'a> {
     pub reach: Reach<'a>,
     pub repo: &'a str,
@@ -35,7 +38,10 @@ impl Github<'_> {
         if looked_in_part(&answer) && !found.iter().any(|issue| issue.carries(marker)) {
             return Err(Stop::Trouble(Trouble {
                 retryable: true,
-                ..Trouble::new("search_incomplete", "the tracker did not search to the end for an issue of this failure")
+                ..Trouble::new(
+                    "search_incomplete",
+                    "the tracker did not search to the end for an issue of this failure",
+                )
             }));
         }
         Ok(found)
@@ -109,7 +115,11 @@ impl Github<'_> {
     pub async fn changes(&self, since_ms: u64, etag: Option<&str>) -> Result<Changes, Stop> {
         let mut changes = Changes { since_ms, more: true, ..Changes::default() };
         let mut page = 1;
-        for turn in 0..PAGES {
+        for turn in 0..TURNS {
+            // A moment that fills several pages is read to its end: the next question would begin with it again.
+            if turn >= PAGES && page == 1 {
+                break;
+            }
             let etag = etag.filter(|_| turn == 0);
             let request = github::changed_since(self.repo, changes.since_ms, page, etag);
             let (answer, told) = self.reach.ask_for(request).await?;

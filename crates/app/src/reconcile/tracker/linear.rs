@@ -1,6 +1,6 @@
 //! Linear over its GraphQL API.
 
-use tandem_core::tracker::{Comment, Issue, IssueRef, Request, TrackerCursor, answer::Trouble, client_id, doubt::Look, linear};
+use tandem_core::tracker::{Comment, Issue, IssueRef, TrackerCursor, answer::Trouble, client_id, doubt::Look, linear};
 
 use super::{Stop, adapter::Changes, reach::Reach};
 
@@ -20,11 +20,6 @@ fn malformed(write: bool) -> Stop {
     })
 }
 
-/// A refusal that says that there is no object of this id.
-fn absent(stop: &Stop) -> bool {
-    matches!(stop, Stop::Trouble(trouble) if !trouble.retryable && linear::is_not_found(&trouble.text))
-}
-
 fn refused(stop: &Stop) -> bool {
     matches!(stop, Stop::Trouble(trouble) if !trouble.may_have_acted && trouble.code == "tracker_refused")
 }
@@ -36,11 +31,10 @@ impl Linear<'_> {
     }
 
     pub async fn get(&self, id: &str) -> Result<Option<Issue>, Stop> {
-        match self.reach.ask(linear::get(id)).await {
-            Ok(answer) if answer["data"]["issue"].is_null() => Ok(None),
-            Ok(answer) => linear::issue(&answer["data"]["issue"]).map(Some).ok_or_else(|| malformed(false)),
-            Err(stop) if absent(&stop) => Ok(None),
-            Err(stop) => Err(stop),
+        let answer = self.reach.ask(linear::get(id)).await?;
+        match linear::one(&answer, "issues", id).ok_or_else(|| malformed(false))? {
+            Some(row) => linear::issue(row).map(Some).ok_or_else(|| malformed(false)),
+            None => Ok(None),
         }
     }
 
@@ -103,14 +97,11 @@ impl Linear<'_> {
     }
 
     pub async fn look_for_comment(&self, key: &str) -> Result<Look<Comment>, Stop> {
-        let request: Request = linear::get_comment(&client_id(key, "comment"));
-        match self.reach.ask(request).await {
-            Ok(answer) if answer["data"]["comment"].is_null() => Ok(Look::Absent),
-            Ok(answer) => {
-                linear::comment_of(&answer["data"]["comment"]).map(Look::Found).ok_or_else(|| malformed(false))
-            }
-            Err(stop) if absent(&stop) => Ok(Look::Absent),
-            Err(stop) => Err(stop),
+        let id = client_id(key, "comment");
+        let answer = self.reach.ask(linear::get_comment(&id)).await?;
+        match linear::one(&answer, "comments", &id).ok_or_else(|| malformed(false))? {
+            Some(row) => linear::comment_of(row).map(Look::Found).ok_or_else(|| malformed(false)),
+            None => Ok(Look::Absent),
         }
     }
 

@@ -219,8 +219,14 @@ impl App {
             Step::Create { .. } | Step::Matched { .. } | Step::Gone => None,
         };
         let named = Some(effect.clone()).filter(|effect| *effect != work.delivery.value.idempotency_key);
-        let intent =
-            Intent { operation: operation.to_owned(), action, at_ms: self.now_ms(), issue, effect: named, refused: None };
+        let intent = Intent {
+            operation: operation.to_owned(),
+            action,
+            at_ms: self.now_ms(),
+            issue,
+            effect: named,
+            refused: None,
+        };
         self.intend(work, intent, Some(text.kept(operation))).await.map_err(Early::Ended)?;
         let sent = match &step {
             Step::Create { .. } => {
@@ -228,9 +234,10 @@ impl App {
                 let level = level.map(|level| risk::raise(level, config.safety_defaults.minimum_risk_level.as_deref()));
                 adapter.create(&effect, &text.title, &text.body, level).await.map(|issue| (issue, None))
             }
-            Step::Comment(issue) => {
-                adapter.comment(&effect, &issue.reference, &text.body).await.map(|comment| (issue.clone(), Some(comment)))
-            }
+            Step::Comment(issue) => adapter
+                .comment(&effect, &issue.reference, &text.body)
+                .await
+                .map(|comment| (issue.clone(), Some(comment))),
             Step::Reopen(issue) => {
                 async {
                     adapter.reopen(&issue.reference).await?;
@@ -311,9 +318,10 @@ impl App {
         let Some(previous) = work.draft.recurrence_of.as_deref() else { return Ok(None) };
         let mine = &work.delivery.value;
         let by_draft = vec![("draft_id", Column::text(previous))];
-        let rows: Vec<Delivery> = self.every(&work.claim.tenant, "updated_at_ms", by_draft).await.map_err(|failure| {
-            Stop::Trouble(Trouble { retryable: true, ..Trouble::new("store_unavailable", failure.message) })
-        })?;
+        let rows: Vec<Delivery> =
+            self.every(&work.claim.tenant, "updated_at_ms", by_draft).await.map_err(|failure| {
+                Stop::Trouble(Trouble { retryable: true, ..Trouble::new("store_unavailable", failure.message) })
+            })?;
         let here = |delivery: &Delivery| {
             delivery.destination_id == mine.destination_id && delivery.target_ref == mine.target_ref
         };
@@ -428,9 +436,7 @@ fn effect(work: &Work, step: &Step) -> (String, Option<String>) {
         Step::Comment(_) | Step::Reopen(_) => {
             (digest::h(["tandem_comment_effect_v1", &delivery.idempotency_key, &delivery.draft_id]), None)
         }
-        Step::Create { previous: None } | Step::Matched { .. } | Step::Gone => {
-            (delivery.idempotency_key.clone(), None)
-        }
+        Step::Create { previous: None } | Step::Matched { .. } | Step::Gone => (delivery.idempotency_key.clone(), None),
     }
 }
 

@@ -175,19 +175,25 @@ impl Toolbox<'_> {
         let capability = if self.linear() { Capability::LinearListIssues } else { Capability::GithubListIssues };
         let mut all: Vec<Issue> = Vec::new();
         let way = self
-            .pages(capability, tool, pager, |pager| arguments(tool, pager), |answer| {
-                let rows = self.rows(answer);
-                if let Some(found) = rows.iter().find(|issue| sought(issue)) {
-                    return Seen::Enough(found.clone());
-                }
-                let (count, before) = (rows.len(), all.len());
-                for row in rows {
-                    if !all.iter().any(|known| known.reference.id == row.reference.id) {
-                        all.push(row);
+            .pages(
+                capability,
+                tool,
+                pager,
+                |pager| arguments(tool, pager),
+                |answer| {
+                    let rows = self.rows(answer);
+                    if let Some(found) = rows.iter().find(|issue| sought(issue)) {
+                        return Seen::Enough(found.clone());
                     }
-                }
-                Seen::Rows { rows: count, fresh: all.len() - before }
-            })
+                    let (count, before) = (rows.len(), all.len());
+                    for row in rows {
+                        if !all.iter().any(|known| known.reference.id == row.reference.id) {
+                            all.push(row);
+                        }
+                    }
+                    Seen::Rows { rows: count, fresh: all.len() - before }
+                },
+            )
             .await?;
         Ok((all, way))
     }
