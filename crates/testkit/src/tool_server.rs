@@ -46,6 +46,7 @@ struct Held {
     token: Option<String>,
     forms: Vec<String>,
     revoked: bool,
+    stalled: bool,
     old: bool,
     elsewhere: Option<String>,
     events: Option<TcpStream>,
@@ -99,6 +100,7 @@ impl ToolServer {
             token: None,
             forms: Vec::new(),
             revoked: false,
+            stalled: false,
             old: false,
             elsewhere: None,
             events: None,
@@ -154,6 +156,12 @@ impl ToolServer {
     /// Whether its token endpoint renews nothing any more.
     pub fn revoke(&self, revoked: bool) {
         self.shared.lock().revoked = revoked;
+    }
+
+    /// Whether its token endpoint takes requests and does not answer.
+    pub fn stall(&self, stalled: bool) {
+        self.shared.lock().stalled = stalled;
+        self.shared.changed.notify_all();
     }
 
     /// Speaks the older transport only: a standing stream of events, and an address that it names.
@@ -229,6 +237,16 @@ fn serve(stream: TcpStream, shared: &Shared) {
         return;
     }
     let path = first.split(' ').nth(1).unwrap_or_default();
+    if path == "/token" {
+        let mut held = shared.lock();
+        if held.stalled {
+            held.forms.push(String::new());
+            shared.changed.notify_all();
+        }
+        while held.stalled && !held.stopped {
+            held = shared.changed.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
     if let Some(answered) = authorising(shared, path, &headers, &body) {
         let json = [("content-type", "application/json".to_owned())];
         let status = if answered.get("error").is_some() { 400 } else { 200 };

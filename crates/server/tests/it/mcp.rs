@@ -353,6 +353,31 @@ fn a_token_that_cannot_be_renewed_sends_nothing_without_one() {
 }
 
 #[test]
+fn a_slow_authority_holds_up_its_own_server_only() {
+    let (slow, quick) = (ToolServer::new([tool("one")]), ToolServer::new([tool("two")]));
+    let server = start(launch("mcp-oauth-slow"));
+    let admin = server.client();
+    for (name, tools) in [("slow", &slow), ("quick", &quick)] {
+        tools.demand(TOKEN);
+        let body = json!({ "name": name, "transport": tools.url(), "allow_private_networks": true });
+        admin.post("/mcp", body).ok();
+        let begun = admin.post(&format!("/mcp/{name}/auth"), json!({})).ok();
+        let code = json!({ "code": "the-code", "state": begun["state"] });
+        admin.post(&format!("/mcp/{name}/auth/callback"), code).ok();
+    }
+    // Both tokens have run out at once, so each request renews its own.
+    let asked = slow.forms().len();
+    slow.stall(true);
+    std::thread::scope(|scope| {
+        let other = server.client();
+        scope.spawn(move || other.ask("/mcp/slow/refresh"));
+        until("the slow authority is asked", SOON, || (slow.forms().len() > asked).then_some(()));
+        assert_eq!(admin.ask("/mcp/quick/refresh").ok()["count"], json!(1));
+        slow.stall(false);
+    });
+}
+
+#[test]
 fn a_server_of_the_older_transport_is_spoken_to_over_its_stream() {
     let tools = ToolServer::new([tool("create_issue"), tool("list_issues")]);
     tools.old();
