@@ -205,6 +205,31 @@ await step("a server that goes away is noticed, and found again", async () => {
   }
 });
 
+await step("a server of the older transport is spoken to over its stream of events", async () => {
+  const older = spawn(process.execPath, [here("server-everything/dist/index.js"), "sse"], {
+    env: { ...process.env, PORT: String(port) },
+    stdio: "ignore",
+  });
+  try {
+    const transport = `http://127.0.0.1:${port}/sse`;
+    assert.equal((await client.mcp.add({ name: "older", transport, allow_private_networks: true })).ok, true);
+    await until("it listens", async () => (await client.mcp.connect("older")).ok);
+    assert.ok((await client.mcp.refresh("older")).count > 3);
+    const config = (await client.bugMonitor.getConfig()).bug_monitor;
+    const echo = destination("echo-older", "older", "echo", { message: "$draft.title" });
+    await client.bugMonitor.patchConfig({ ...config, destinations: [echo], default_destination_ids: ["echo-older"] });
+    const { draft } = await client.bugMonitor.report({ title: "Over the stream", detail: "Error: over the stream" });
+    await client.bugMonitor.publishDraft(draft.draft_id);
+    await until("it is posted", async () => {
+      const { deliveries } = await ask("GET", `/incident-monitor/deliveries?draft_id=${draft.draft_id}`);
+      return deliveries[0]?.state === "posted";
+    });
+    assert.equal((await client.mcp.delete("older")).deleted, true);
+  } finally {
+    older.kill("SIGKILL");
+  }
+});
+
 await step("servers are disabled, disconnected and deleted", async () => {
   assert.equal((await client.mcp.setEnabled("everything", false)).ok, true);
   assert.equal((await client.mcp.disconnect("memory")).ok, true);

@@ -63,8 +63,7 @@ impl App {
                 d.idempotency_key == old.idempotency_key && (d.state.is_open() || d.state == DeliveryState::Posted)
             };
             let by_draft = vec![("draft_id", tandem_core::record::Column::text(&old.draft_id))];
-            let all = self.all::<Delivery>(&tenant, "updated_at_ms", by_draft, crate::publish::DELIVERIES_MAX).await?;
-            if all.iter().any(|row| twin(&row.value)) {
+            if self.every::<Delivery>(&tenant, "updated_at_ms", by_draft).await?.iter().any(twin) {
                 return Err(refused("the same content is being delivered or has been taken"));
             }
             let snapshot = self.snapshot(&tenant).await?;

@@ -10,6 +10,9 @@ use tandem_core::{
 
 use crate::{App, store_failure};
 
+/// How many rows [`App::every`] reads at once.
+const EVERY: usize = 500;
+
 /// What a list call asks for. `limit` is already clamped.
 #[derive(Clone, Debug, Default)]
 pub struct PageRequest {
@@ -100,6 +103,25 @@ impl App {
                 .map_err(|error| StoreError::Corrupt(format!("{}/{}: {error}", collection.name, row.id)))
         };
         rows.iter().map(|found| brief(&found.row)).collect::<Result<_, _>>().map_err(store_failure)
+    }
+
+    /// Every record, however many there are, the newest first.
+    pub(crate) async fn every<R: Record>(
+        &self,
+        tenant: &TenantKey,
+        order: &'static str,
+        equals: Vec<(&'static str, Column)>,
+    ) -> Result<Vec<R>, Failure> {
+        let mut request = PageRequest { limit: EVERY, equals, ..PageRequest::default() };
+        let mut all = Vec::new();
+        loop {
+            let page = self.page::<R>(tenant, order, &request).await?;
+            all.extend(page.items);
+            match page.next {
+                Some(next) => request.after = Some(next),
+                None => return Ok(all),
+            }
+        }
     }
 
     /// Up to `limit` rows with their versions.

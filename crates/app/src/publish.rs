@@ -30,15 +30,19 @@ use crate::{
 const WAIT: Duration = Duration::from_secs(10);
 pub(crate) const COMPLETED: &str = "incident_monitor.publish.completed";
 pub(crate) const FAILED: &str = "incident_monitor.publish.failed";
-/// A draft has few deliveries; this only bounds the read.
-pub(crate) const DELIVERIES_MAX: usize = 500;
 
 /// The rows that a publish decision is made on.
 struct Loaded {
     draft: Versioned<Draft>,
     run: Option<RunBrief>,
-    deliveries: Vec<Versioned<Delivery>>,
+    deliveries: Vec<Delivery>,
     preview: RoutePreview,
+}
+
+/// A publish that was decided and not committed yet.
+struct Decision {
+    loaded: Loaded,
+    plan: Plan,
 }
 
 /// What a committed decision left to be waited for and told.
@@ -46,6 +50,14 @@ enum Decided {
     ApprovalDemanded(Box<Draft>),
     /// In the order of the effective destinations.
     Under(Vec<Told>),
+}
+
+/// What came of a publish that a worker asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Done,
+    /// A destination was not ready. Everything else is under way, and asking again starts what is missing.
+    Unready,
 }
 
 enum Told {
@@ -78,11 +90,30 @@ impl App {
         self.publish_answer(ctx, draft_id, told).await
     }
 
-    /// Decides and starts without waiting: for workers.
-    pub(crate) async fn publish_decide(&self, ctx: &OpContext, draft_id: &str, mode: Mode) -> Result<(), Failure> {
-        decide_again(async || self.publish_once(ctx, draft_id, &[], mode).await).await?;
-        self.wake.notify_waiters();
-        Ok(())
+    /// Decides and starts without waiting: for workers. One that asks `again` leaves no trace of finding nothing new.
+    pub(crate) async fn publish_decide(
+        &self,
+        ctx: &OpContext,
+        draft_id: &str,
+        mode: Mode,
+        again: bool,
+    ) -> Result<Asked, Failure> {
+        decide_again(async || {
+            let decision = self.publish_look(ctx, draft_id, &[], mode).await?;
+            let asked = if decision.plan.waits() { Asked::Unready } else { Asked::Done };
+            if again && !decision.plan.starts() && asked == Asked::Unready {
+                return Ok(asked);
+            }
+            match self.publish_act(ctx, decision, &[], mode).await {
+                Ok(_) => {
+                    self.wake.notify_waiters();
+                    Ok(asked)
+                }
+                Err(failure) if failure.code == Code::PublishFailed && asked == Asked::Unready => Ok(asked),
+                Err(failure) => Err(failure),
+            }
+        })
+        .await
     }
 
     async fn publish_once(
@@ -92,16 +123,38 @@ impl App {
         requested: &[String],
         mode: Mode,
     ) -> Result<(Decided, Vec<(String, tokio::sync::oneshot::Receiver<()>)>), Failure> {
+        let decision = self.publish_look(ctx, draft_id, requested, mode).await?;
+        self.publish_act(ctx, decision, requested, mode).await
+    }
+
+    /// Loads and decides, and changes nothing.
+    async fn publish_look(
+        &self,
+        ctx: &OpContext,
+        draft_id: &str,
+        requested: &[String],
+        mode: Mode,
+    ) -> Result<Decision, Failure> {
         let loaded = self.publish_load(ctx, draft_id, requested).await?;
         let snapshot = self.snapshot(&ctx.tenant.key()).await?;
-        let deliveries: Vec<Delivery> = loaded.deliveries.iter().map(|d| d.value.clone()).collect();
         let plan = plan::plan(&Inputs {
             draft: &loaded.draft.value,
             config: &snapshot.config,
             preview: &loaded.preview,
             mode,
-            deliveries: &deliveries,
+            deliveries: &loaded.deliveries,
         });
+        Ok(Decision { loaded, plan })
+    }
+
+    /// Commits what was decided.
+    async fn publish_act(
+        &self,
+        ctx: &OpContext,
+        Decision { loaded, plan }: Decision,
+        requested: &[String],
+        mode: Mode,
+    ) -> Result<(Decided, Vec<(String, tokio::sync::oneshot::Receiver<()>)>), Failure> {
         let facts = |action: &str, detail: Option<&str>| {
             audit_facts(&loaded, loaded.preview.destinations.first(), requested, mode, action, detail)
         };
@@ -136,7 +189,8 @@ impl App {
         let incident = self.incident_of(&tenant, &draft.value).await?;
         let run = self.run_brief(&tenant, &draft.value).await?;
         let by_draft = vec![("draft_id", tandem_core::record::Column::text(draft_id))];
-        let deliveries = self.all::<Delivery>(&tenant, "updated_at_ms", by_draft, DELIVERIES_MAX).await?;
+        // All of them: the commit that follows writes the draft, and so does whatever changes one of these meanwhile.
+        let deliveries = self.every::<Delivery>(&tenant, "updated_at_ms", by_draft).await?;
         let input = PreviewInput { destination_ids: requested.to_vec(), ..PreviewInput::default() };
         let preview = self.preview_of(ctx, &input, Some(&draft.value), incident.as_ref().map(|i| &i.value)).await?;
         Ok(Loaded { draft, run, deliveries, preview })
@@ -268,10 +322,11 @@ impl App {
             destination_digest: start.destination_digest.clone(),
             error_code: None,
             error: None,
-            intent: start.doubt.as_ref().map(|(intent, _)| intent.clone()),
+            intent: start.doubt.as_ref().map(|doubt| doubt.intent.clone()),
             issue: start.issue.clone(),
             recurrence: start.recurrence,
-            payload: start.doubt.as_ref().and_then(|(_, payload)| payload.clone()),
+            payload: start.doubt.as_ref().and_then(|doubt| doubt.payload.clone()),
+            prepared: start.doubt.as_ref().and_then(|doubt| doubt.prepared.clone()),
             created_at_ms: ctx.now_ms,
             updated_at_ms: ctx.now_ms,
         }

@@ -14,7 +14,7 @@ use tandem_core::{
 
 use crate::{
     App, decide_again,
-    publish::{DELIVERIES_MAX, publish_failure},
+    publish::publish_failure,
     reconcile::tracker::{Stop, recheck_action},
     store_failure,
     wire::{DeliveryResult, Published},
@@ -32,10 +32,9 @@ impl App {
             return Err(publish_failure(Code::RecheckFailed, &draft, &evidence, &detail));
         };
         let by_draft = vec![("draft_id", Column::text(draft_id))];
-        let deliveries = self.all::<Delivery>(&tenant, "updated_at_ms", by_draft, DELIVERIES_MAX).await?;
+        let deliveries = self.every::<Delivery>(&tenant, "updated_at_ms", by_draft).await?;
         let posted = deliveries
             .into_iter()
-            .map(|row| row.value)
             .find(|d| d.destination_id == destination.destination_id && d.state == DeliveryState::Posted);
         let mut found = None;
         let action = match destination.kind {

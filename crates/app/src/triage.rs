@@ -20,7 +20,7 @@ use tandem_core::{
     },
 };
 
-use crate::{App, decide_again, publish::DELIVERIES_MAX, store_failure, wire::Evidence};
+use crate::{App, decide_again, store_failure, wire::Evidence};
 
 /// How long a workspace search may take, and how many past failures are compared.
 const SEARCH_BUDGET: Duration = Duration::from_secs(5);
@@ -377,8 +377,8 @@ impl App {
 
     pub(crate) async fn open_deliveries(&self, tenant: &TenantKey, draft_id: &str) -> Result<Vec<Delivery>, Failure> {
         let by_draft = vec![("draft_id", Column::text(draft_id))];
-        let rows = self.all::<Delivery>(tenant, "updated_at_ms", by_draft, DELIVERIES_MAX).await?;
-        Ok(rows.into_iter().map(|row| row.value).filter(|d| d.state.is_open()).collect())
+        let all = self.every::<Delivery>(tenant, "updated_at_ms", by_draft).await?;
+        Ok(all.into_iter().filter(|delivery| delivery.state.is_open()).collect())
     }
 
     /// Reads what the phases need, and runs them.

@@ -276,10 +276,10 @@ pub trait Mcp: Send + Sync {
     /// Makes the connection, or uses the one that is there, and asks the server what it offers. Bounded in time, in
     /// bytes and in pages.
     fn list(&self, dial: Dial) -> BoxFuture<'_, Result<Listing, ToolError>>;
-    /// Calls a tool by its raw name, once.
-    fn call(&self, dial: Dial, call: ToolCall) -> BoxFuture<'_, Result<ToolAnswer, ToolError>>;
-    /// Whether a connection with this key and digest is open.
-    fn is_open(&self, key: &str, digest: &str) -> bool;
+    /// Calls a tool by its raw name, once, on this connection and no other: nothing is dialled for it.
+    fn call(&self, dial: Dial, connection: u64, call: ToolCall) -> BoxFuture<'_, Result<ToolAnswer, ToolError>>;
+    /// The number of the open connection with this key and digest. No two connections of a process share one.
+    fn open(&self, key: &str, digest: &str) -> Option<u64>;
     /// Ends the connection, if there is one.
     fn close<'a>(&'a self, key: &'a str) -> BoxFuture<'a, ()>;
     /// Whether arguments fit a tool's schema; else the first places where they do not, without any value.

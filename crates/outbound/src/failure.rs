@@ -27,6 +27,9 @@ codes! {
     PayloadTooLarge "payload_too_large" false "The payload is over the destination's limit.";
     RequestInvalid "request_invalid" false "The request cannot be written as HTTP.";
     SecretUnavailable "secret_unavailable" true "The signing secret is not set in this process.";
+    /// Of an MCP server: somebody has to authorise anew.
+    AuthorizationEnded "authorization_ended" false "The authorisation has run out and was not renewed.";
+    AuthorizationUnrenewed "authorization_unrenewed" true "The authorisation has run out and could not be renewed now.";
     DnsFailed "dns_failed" true "The host's name could not be resolved.";
     Connect "connect" true "No connection could be made.";
     Tls "tls" true "No trusted TLS connection could be made.";
@@ -50,6 +53,8 @@ impl Code {
             | Self::PayloadTooLarge
             | Self::RequestInvalid => true,
             Self::SecretUnavailable
+            | Self::AuthorizationEnded
+            | Self::AuthorizationUnrenewed
             | Self::DnsFailed
             | Self::Connect
             | Self::Tls

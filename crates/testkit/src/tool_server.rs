@@ -1,6 +1,6 @@
 //! An MCP server on loopback that does what a script says and remembers what it was called with.
 //!
-//! It speaks the older handshake over streamable HTTP with plain JSON answers. Every request has a connection of its
+//! It speaks the older handshake over streamable HTTP with plain JSON answers, or over a stream of events. Every request has a connection of its
 //! own, so that cutting one says nothing about another.
 
 use std::{
@@ -45,6 +45,11 @@ struct Held {
     slow: Option<Duration>,
     token: Option<String>,
     forms: Vec<String>,
+    revoked: bool,
+    stalled: bool,
+    old: bool,
+    elsewhere: Option<String>,
+    events: Option<TcpStream>,
     down: bool,
     scripts: HashMap<String, Vec<Act>>,
     calls: Vec<(String, Value)>,
@@ -94,6 +99,11 @@ impl ToolServer {
             slow: None,
             token: None,
             forms: Vec::new(),
+            revoked: false,
+            stalled: false,
+            old: false,
+            elsewhere: None,
+            events: None,
             down: false,
             scripts: HashMap::new(),
             calls: Vec::new(),
@@ -141,6 +151,34 @@ impl ToolServer {
     /// Without this bearer every request is refused.
     pub fn demand(&self, token: &str) {
         self.shared.lock().token = Some(token.to_owned());
+    }
+
+    /// Whether its token endpoint renews nothing any more.
+    pub fn revoke(&self, revoked: bool) {
+        self.shared.lock().revoked = revoked;
+    }
+
+    /// Whether its token endpoint takes requests and does not answer.
+    pub fn stall(&self, stalled: bool) {
+        self.shared.lock().stalled = stalled;
+        self.shared.changed.notify_all();
+    }
+
+    /// Speaks the older transport only: a standing stream of events, and an address that it names.
+    pub fn old(&self) {
+        self.shared.lock().old = true;
+    }
+
+    /// Names this address instead of its own.
+    pub fn elsewhere(&self, url: &str) {
+        self.shared.lock().elsewhere = Some(url.to_owned());
+    }
+
+    /// Breaks the standing stream.
+    pub fn cut(&self) {
+        if let Some(events) = self.shared.lock().events.take() {
+            let _ = events.shutdown(std::net::Shutdown::Both);
+        }
     }
 
     /// The forms that were sent to its token endpoint. It authorises for itself, with the token that it demands.
@@ -199,9 +237,20 @@ fn serve(stream: TcpStream, shared: &Shared) {
         return;
     }
     let path = first.split(' ').nth(1).unwrap_or_default();
+    if path == "/token" {
+        let mut held = shared.lock();
+        if held.stalled {
+            held.forms.push(String::new());
+            shared.changed.notify_all();
+        }
+        while held.stalled && !held.stopped {
+            held = shared.changed.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
     if let Some(answered) = authorising(shared, path, &headers, &body) {
         let json = [("content-type", "application/json".to_owned())];
-        answer(&mut writer, 200, &json, answered.to_string().as_bytes());
+        let status = if answered.get("error").is_some() { 400 } else { 200 };
+        answer(&mut writer, status, &json, answered.to_string().as_bytes());
         return;
     }
     let refused = {
@@ -214,6 +263,10 @@ fn serve(stream: TcpStream, shared: &Shared) {
     if refused {
         answer(&mut writer, 401, &[("www-authenticate", "Bearer".to_owned())], b"");
         return;
+    }
+    let old = shared.lock().old;
+    if old && path == "/mcp" {
+        return open_stream(shared, writer, first.starts_with("GET "));
     }
     if !first.starts_with("POST ") {
         answer(&mut writer, 405, &[], b"");
@@ -259,7 +312,29 @@ fn serve(stream: TcpStream, shared: &Shared) {
         },
         _ => error(-32601, "no such method"),
     };
+    if old {
+        answer(&mut writer, 202, &[], b"");
+        if let Some(events) = shared.lock().events.as_mut() {
+            let _ = events.write_all(format!("event: message\ndata: {text}\n\n").as_bytes());
+        }
+        return;
+    }
     answer(&mut writer, 200, &[("content-type", "application/json".to_owned())], text.as_bytes());
+}
+
+/// The older transport's stream, for whoever asks for it in the right way.
+fn open_stream(shared: &Shared, mut writer: TcpStream, asked: bool) {
+    if !asked {
+        answer(&mut writer, 404, &[], b"");
+        return;
+    }
+    let mut held = shared.lock();
+    let place = held.elsewhere.clone().unwrap_or("/messages?session=1".into());
+    let head =
+        format!("HTTP/1.1 200 Scripted\r\ncontent-type: text/event-stream\r\n\r\nevent: endpoint\ndata: {place}\n\n");
+    if writer.write_all(head.as_bytes()).is_ok() {
+        held.events = Some(writer);
+    }
 }
 
 /// What it answers as its own authorisation server.
@@ -281,7 +356,7 @@ fn authorising(shared: &Shared, path: &str, headers: &Headers, body: &[u8]) -> O
         "/register" => Some(json!({ "client_id": "registered" })),
         "/token" => {
             let form = String::from_utf8_lossy(body).into_owned();
-            let good = form.contains("code=the-code") || form.contains("grant_type=refresh_token");
+            let good = form.contains("code=the-code") || (form.contains("grant_type=refresh_token") && !held.revoked);
             held.forms.push(form);
             // One that has nearly run out, so that the next request refreshes it.
             Some(match good {

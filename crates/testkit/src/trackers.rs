@@ -471,19 +471,16 @@ fn linear(held: &mut Held, what: &str, body: &Value) -> Answer {
             let nodes: Vec<Value> = rows.into_iter().map(linear_issue).collect();
             plain(json!({ "issues": { "nodes": nodes, "pageInfo": { "hasNextPage": false, "endCursor": null } } }))
         }
-        "Issue" => match held.issues.iter().find(|issue| variables["id"] == issue.id.as_str()) {
-            Some(issue) => plain(json!({ "issue": linear_issue(issue) })),
-            None => refused("Entity not found: Issue - Could not find referenced Issue."),
-        },
+        "Issue" => {
+            let wanted = text(&variables["filter"]["id"]["eq"]);
+            let found: Vec<Value> = held.issues.iter().filter(|issue| issue.id == wanted).map(linear_issue).collect();
+            plain(json!({ "issues": { "nodes": found } }))
+        }
         "Comment" => {
-            let wanted = text(&variables["id"]);
-            let all = held.issues.iter().flat_map(|issue| &issue.comments);
-            match all.clone().find(|(id, _)| *id == wanted) {
-                Some((id, body)) => {
-                    plain(json!({ "comment": { "id": id, "body": body, "url": format!("https://linear.app/c/{id}") } }))
-                }
-                None => refused("Entity not found: Comment - Could not find referenced Comment."),
-            }
+            let wanted = text(&variables["filter"]["id"]["eq"]);
+            let all = held.issues.iter().flat_map(|issue| &issue.comments).filter(|(id, _)| *id == wanted);
+            let view = |(id, body): &(String, String)| json!({ "id": id, "body": body, "url": format!("https://linear.app/c/{id}") });
+            plain(json!({ "comments": { "nodes": all.map(view).collect::<Vec<_>>() } }))
         }
         "Target" => {
             let state = |id: &str, kind: &str| json!({ "id": id, "name": kind, "type": kind, "position": 1.0 });

@@ -16,6 +16,7 @@ impl Tools for App {
     fn tools<'a>(&'a self, tenant: &'a TenantKey, server: &'a str) -> BoxFuture<'a, Result<Vec<ToolRow>, ToolError>> {
         Box::pin(async move {
             let row = self.mcp_server(tenant, server).await.map_err(|failure| unreadable(failure, server))?.value;
+            row.reachable()?;
             let tools = self.mcp_tool_rows(tenant, server).await.map_err(|failure| unreadable(failure, server))?;
             let allowed = |tool: &ToolRow| {
                 !tool.withdrawn
@@ -34,9 +35,7 @@ impl App {
     async fn mcp_call(&self, tenant: &TenantKey, mut call: ToolCall) -> Result<ToolAnswer, ToolError> {
         let server = call.server.clone();
         let row = self.mcp_server(tenant, &server).await.map_err(|failure| unreadable(failure, &server))?.value;
-        if !row.enabled {
-            return Err(ToolError::unsent(F::ServerDisabled, format!("the server `{server}` is disabled")));
-        }
+        let connection = self.mcp_connection(tenant, &row).await?;
         let tools = self.mcp_tool_rows(tenant, &server).await.map_err(|failure| unreadable(failure, &server))?;
         let tool = listing::callable(&row, &tools, &call.tool)?;
         let arguments = Value::Object(call.arguments.clone());
@@ -50,7 +49,7 @@ impl App {
             self.mcp_used(tenant, tool).await.map_err(|failure| unreadable(failure, &server))?;
         }
         call.tool.clone_from(&tool.tool_name);
-        let result = self.ports.mcp.call(dial, call).await;
+        let result = self.ports.mcp.call(dial, connection, call).await;
         match &result {
             Ok(answer) => {
                 if let (Some(schema), Some(structured), false) =

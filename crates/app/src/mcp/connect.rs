@@ -4,7 +4,10 @@
 //! that changed nothing writes nothing. A connection that is wanted is made again, later and later; one that stands is
 //! asked now and then what it offers, because a description that changes unnoticed is how a tool turns on its callers.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+};
 
 use futures_util::{StreamExt, stream};
 use serde_json::json;
@@ -25,8 +28,36 @@ const REFRESH_MS: u64 = 10 * 60_000;
 /// Servers that are dialled at once by the worker.
 const AT_ONCE: usize = 4;
 
-/// When each server was last asked by this process.
-pub(crate) type Asked = std::sync::Mutex<HashMap<String, u64>>;
+/// What this process knows of a server's connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known {
+    /// When the server was last asked what it offers.
+    asked_ms: u64,
+    /// The connection on which it answered, once the answer is stored.
+    listed: Option<u64>,
+}
+
+/// By server. The locks let one at a time ask.
+#[derive(Default)]
+pub(crate) struct Asked {
+    known: std::sync::Mutex<HashMap<String, Known>>,
+    turns: std::sync::Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Asked {
+    fn of(&self, key: &str) -> Known {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied().unwrap_or_default()
+    }
+
+    fn note(&self, key: &str, known: Known) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), known);
+    }
+
+    fn turn(&self, key: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(key.to_owned()).or_default())
+    }
+}
 
 impl App {
     /// Connects now and keeps the connection up from now on. `Err` of the inner result says why there is none yet.
@@ -51,10 +82,10 @@ impl App {
         self.mcp_view(ctx, name).await
     }
 
-    /// Asks the server again what it offers.
+    /// Asks the server again what it offers. Asking needs a connection, so one is wanted from now on.
     pub async fn mcp_refresh(&self, ctx: &OpContext, name: &str) -> Result<ServerView, Failure> {
         let tenant = ctx.tenant.key();
-        let row = self.mcp_server(&tenant, name).await?.value;
+        let row = self.mcp_want(ctx, name, true).await?;
         if !row.enabled {
             return Err(Failure::of(Code::McpRequestDenied).with("detail", "the server is disabled"));
         }
@@ -96,19 +127,55 @@ impl App {
         tenant: &TenantKey,
         row: &ServerRow,
     ) -> Result<Result<(), ToolError>, Failure> {
-        if let Ok(mut asked) = self.mcp_asked.lock() {
-            asked.insert(mcp_key(tenant, &row.name), self.now_ms());
-        }
+        let key = mcp_key(tenant, &row.name);
+        let turn = self.mcp_asked.turn(&key);
+        let _turn = turn.lock().await;
+        self.mcp_ask_now(ctx, tenant, row).await
+    }
+
+    async fn mcp_ask_now(
+        &self,
+        ctx: &OpContext,
+        tenant: &TenantKey,
+        row: &ServerRow,
+    ) -> Result<Result<(), ToolError>, Failure> {
+        let key = mcp_key(tenant, &row.name);
+        let asked_ms = self.now_ms();
+        self.mcp_asked.note(&key, Known { asked_ms, listed: None });
         let digest = row.dial_digest();
         let result = match self.mcp_dial(tenant, row) {
             Ok(dial) => self.ports.mcp.list(dial).await,
             Err(error) => Err(error),
         };
         match &result {
-            Ok(listing) => self.mcp_learned(ctx, tenant, &row.name, &digest, listing).await?,
+            Ok(listing) => {
+                self.mcp_learned(ctx, tenant, &row.name, &digest, listing).await?;
+                self.mcp_asked.note(&key, Known { asked_ms, listed: Some(listing.connection) });
+            }
             Err(error) => self.mcp_lost(ctx, tenant, &row.name, &digest, error).await?,
         }
         Ok(result.map(|_| ()))
+    }
+
+    /// The connection to call on: open, and one on which the server said what it offers. Where there is none, the server
+    /// is dialled and asked, so that a tool that changed behind a lost connection is noticed before it is called.
+    pub(super) async fn mcp_connection(&self, tenant: &TenantKey, row: &ServerRow) -> Result<u64, ToolError> {
+        row.reachable()?;
+        let (key, digest) = (mcp_key(tenant, &row.name), row.dial_digest());
+        let listed =
+            || self.mcp_asked.of(&key).listed.filter(|listed| self.ports.mcp.open(&key, &digest) == Some(*listed));
+        if let Some(connection) = listed() {
+            return Ok(connection);
+        }
+        let turn = self.mcp_asked.turn(&key);
+        let _turn = turn.lock().await;
+        if let Some(connection) = listed() {
+            return Ok(connection);
+        }
+        let ctx = self.worker_ctx("mcp", tenant);
+        let asked = self.mcp_ask_now(&ctx, tenant, row).await;
+        asked.map_err(|failure| ToolError::unsent(ToolFault::StoreUnavailable, failure.message))??;
+        listed().ok_or_else(|| ToolError::unsent(ToolFault::ServerDisconnected, "the connection broke again at once"))
     }
 
     async fn mcp_learned(
@@ -123,7 +190,12 @@ impl App {
             let Some(found) = self.load::<ServerRow>(tenant, name).await? else { return Ok(()) };
             let mut row = found.value.clone();
             // The settings changed while it was asked: the answer is about another server.
-            if row.dial_digest() != digest || !row.enabled {
+            if row.dial_digest() != digest {
+                return Ok(());
+            }
+            // It was ended while it was being made.
+            if !row.enabled || !row.wanted {
+                self.ports.mcp.close(&mcp_key(tenant, name)).await;
                 return Ok(());
             }
             let now_ms = self.now_ms();
@@ -258,8 +330,8 @@ impl App {
             return row.due(now_ms);
         }
         let key = mcp_key(tenant, &row.name);
-        let last = self.mcp_asked.lock().ok().and_then(|asked| asked.get(&key).copied()).unwrap_or_default();
-        !self.ports.mcp.is_open(&key, &row.dial_digest()) || now_ms.saturating_sub(last) > REFRESH_MS
+        let last = self.mcp_asked.of(&key).asked_ms;
+        self.ports.mcp.open(&key, &row.dial_digest()).is_none() || now_ms.saturating_sub(last) > REFRESH_MS
     }
 }
 
@@ -271,6 +343,7 @@ pub(super) fn breaks_connection(fault: ToolFault) -> bool {
         ToolFault::ServerDisconnected
         | ToolFault::ConnectionLost
         | ToolFault::AuthRequired
+        | ToolFault::AuthRefreshFailed
         | ToolFault::SecretUnavailable
         | ToolFault::PrivateAddress => true,
         ToolFault::ServerUnregistered

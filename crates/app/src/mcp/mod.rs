@@ -48,6 +48,9 @@ impl App {
 
     /// How to reach a server now, with the values behind its references.
     pub(crate) fn mcp_dial(&self, tenant: &TenantKey, row: &ServerRow) -> Result<Dial, ToolError> {
+        if !row.encrypted_enough() {
+            return Err(ToolError::unsent(ToolFault::Refused, "plain http to another machine was not allowed"));
+        }
         let transport = row
             .transport()
             .ok_or_else(|| ToolError::unsent(ToolFault::Refused, "the server's transport cannot be read"))?;

@@ -13,7 +13,7 @@ use tandem_core::{
     error::{Code, Failure},
     incident::{Amendment, Incident},
     ports::Claim,
-    publish::{Delivery, DeliveryState, Intent, external_action, settle, settle::Outcome, target},
+    publish::{Delivery, DeliveryState, Intent, Prepared, external_action, settle, settle::Outcome, target},
     receipt::Post,
     record::{Commit, JobKind, Put, Record, Versioned, Write},
     tenant::TenantKey,
@@ -75,11 +75,25 @@ pub(super) enum Ended {
     Lost,
 }
 
+/// A body as it is sent at every attempt, and what was done to it when it was made.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub body: String,
+    pub prepared: Prepared,
+}
+
+impl Kept {
+    fn put(self, delivery: &mut Delivery) {
+        delivery.payload = Some(self.body);
+        delivery.prepared = Some(self.prepared);
+    }
+}
+
 /// The end of an attempt, before it is committed.
 pub(super) struct Attempted {
     pub outcome: Outcome,
-    /// The body that was sent, kept while attempts remain.
-    pub payload: Option<String>,
+    /// The body that was sent, kept while attempts remain. `None` leaves what the delivery holds.
+    pub payload: Option<Kept>,
     /// Rows that a local destination consists of.
     pub puts: Vec<Put>,
 }
@@ -184,7 +198,7 @@ impl App {
 
     /// Says durably what is about to be sent, and proves the right to send it: the commit fails when the lease is lost,
     /// and starts it anew when it is not. Only after this may something be sent that must not be sent twice.
-    pub(super) async fn intend(&self, work: &mut Work, intent: Intent, payload: Option<String>) -> Result<(), Ended> {
+    pub(super) async fn intend(&self, work: &mut Work, intent: Intent, payload: Option<Kept>) -> Result<(), Ended> {
         let mut ctx = work.ctx.clone();
         ctx.now_ms = self.now_ms();
         let mut delivery = work.delivery.value.clone();
@@ -198,8 +212,8 @@ impl App {
             "idempotency_key": delivery.idempotency_key,
         });
         delivery.intent = Some(intent);
-        if payload.is_some() {
-            delivery.payload = payload;
+        if let Some(kept) = payload {
+            kept.put(&mut delivery);
         }
         let keep = Write::JobKeep {
             job_id: work.claim.job.job_id.clone(),
@@ -290,8 +304,8 @@ impl App {
         loop {
             let mut delivery = work.delivery.clone();
             let due = settle::attempt(&mut delivery.value, &attempted.outcome, spread, ctx.now_ms);
-            if due.is_some() {
-                delivery.value.payload.clone_from(&attempted.payload);
+            if let (Some(_), Some(kept)) = (due, attempted.payload.clone()) {
+                kept.put(&mut delivery.value);
             }
             let end = match due {
                 Some(due_at_ms) => Write::JobRetry {

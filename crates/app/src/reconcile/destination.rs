@@ -1,6 +1,6 @@
 //! One attempt to one kind of destination.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 use tandem_core::{
@@ -11,6 +11,7 @@ use tandem_core::{
     error::Failure,
     ports::{BoxFuture, Secret},
     publish::{
+        Prepared,
         breaker::{Admission, Breaker, State},
         digest, payload,
         settle::Outcome,
@@ -24,7 +25,7 @@ use tandem_core::{
 };
 
 use super::{
-    deliver::{Attempted, Ended, Work},
+    deliver::{Attempted, Ended, Kept, Work},
     tracker::ApiCall,
 };
 use crate::App;
@@ -39,9 +40,8 @@ pub struct WebhookCall {
     pub delivery_id: String,
     pub idempotency_key: String,
     pub body: String,
-    /// How many values each redaction rule replaced in the body, and what was cut to fit it.
-    pub redactions: BTreeMap<String, u32>,
-    pub truncated_fields: Vec<String>,
+    /// What was done to the body when it was made.
+    pub prepared: Prepared,
     /// The current secret first, then those still accepted during a rotation.
     pub secrets: Vec<Secret>,
     pub redaction_profile: Option<String>,
@@ -86,8 +86,7 @@ impl App {
         if let Admission::Wait { until_ms } = self.breaker(&work.claim.job.lane, |breaker| breaker.ask(now_ms)) {
             return Ended::Hold { until_ms };
         }
-        let body = call.body.clone();
-        let (redactions, truncated_fields) = (call.redactions.clone(), call.truncated_fields.clone());
+        let kept = Kept { body: call.body.clone(), prepared: call.prepared.clone() };
         let mut outcome = self.ports.outbound.webhook(call).await;
         // The breaker judges the endpoint: an answer that will not change is an answer. What was refused before it was
         // sent says nothing about the endpoint.
@@ -102,11 +101,11 @@ impl App {
             outcome.external_title = Some("Webhook delivery".into());
         }
         outcome.receipt.insert("signature_scheme".into(), json!("tandem_hmac_sha256_v1"));
-        outcome.receipt.insert("redactions".into(), json!(redactions));
-        outcome.receipt.insert("truncated_fields".into(), json!(truncated_fields));
-        outcome.receipt.insert("payload_bytes".into(), json!(body.len()));
-        outcome.receipt.insert("payload_sha256".into(), json!(tandem_core::text::sha256_hex(&body)));
-        Ended::Attempted(Attempted { outcome, payload: Some(body), puts: Vec::new() })
+        outcome.receipt.insert("redactions".into(), json!(kept.prepared.redactions));
+        outcome.receipt.insert("truncated_fields".into(), json!(kept.prepared.truncated_fields));
+        outcome.receipt.insert("payload_bytes".into(), json!(kept.body.len()));
+        outcome.receipt.insert("payload_sha256".into(), json!(tandem_core::text::sha256_hex(&kept.body)));
+        Ended::Attempted(Attempted { outcome, payload: Some(kept), puts: Vec::new() })
     }
 
     pub(crate) fn breaker<T>(&self, lane: &str, act: impl FnOnce(&mut Breaker) -> T) -> T {
@@ -141,11 +140,12 @@ impl App {
                 }
             }
         }
-        let (body, redactions, truncated_fields) = match &delivery.payload {
-            Some(body) => (body.clone(), Counts::new(), Vec::new()),
+        let (body, prepared) = match &delivery.payload {
+            Some(body) => (body.clone(), delivery.prepared.clone().unwrap_or_default()),
             None => {
                 let built = self.webhook_body(work, &settings)?;
-                (built.body, built.redactions, built.truncated_fields)
+                let redactions = built.redactions.into_iter().map(|(rule, n)| (rule.to_owned(), n)).collect();
+                (built.body, Prepared { redactions, truncated_fields: built.truncated_fields })
             }
         };
         Ok(WebhookCall {
@@ -155,8 +155,7 @@ impl App {
             delivery_id: delivery.delivery_id.clone(),
             idempotency_key: delivery.idempotency_key.clone(),
             body,
-            redactions: redactions.into_iter().map(|(rule, n)| (rule.to_owned(), n)).collect(),
-            truncated_fields,
+            prepared,
             secrets,
             redaction_profile: work.draft.routing.redaction_profile.clone(),
         })

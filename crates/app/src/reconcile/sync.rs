@@ -26,6 +26,8 @@ use super::tracker::{Changes, Stop};
 use crate::{App, publish::lane, store_failure};
 
 const LEASE_MS: u64 = 120_000;
+/// A list that was not read to its end is read on after this.
+const MORE_MS: u64 = 1_000;
 /// How far the first question looks back.
 const FIRST_MS: u64 = 7 * 86_400_000;
 /// Drafts that can share an issue; this only bounds the read.
@@ -142,7 +144,12 @@ impl App {
                 }
                 cursor.since_ms = changes.since_ms;
                 cursor.etag = changes.etag;
+                cursor.place = changes.place;
+                cursor.newest_ms = changes.newest_ms;
                 cursor.last_error = None;
+                if changes.more {
+                    due_at_ms = ctx.now_ms + MORE_MS.min(settings.sync_interval_ms);
+                }
             }
             Err(Stop::Hold { until_ms }) => due_at_ms = due_at_ms.max(until_ms),
             Err(Stop::Trouble(trouble)) => {
@@ -176,7 +183,7 @@ impl App {
         cursor: &TrackerCursor,
     ) -> Result<Changes, Stop> {
         let adapter = self.adapter(tenant, destination, settings, lane, target_ref).map_err(Stop::Trouble)?;
-        adapter.changes(cursor.since_ms, cursor.etag.as_deref()).await
+        adapter.changes(cursor).await
     }
 
     /// Adds to the commit what a change of one issue means for the incidents behind it.

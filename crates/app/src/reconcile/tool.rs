@@ -58,8 +58,14 @@ impl App {
         if let Admission::Wait { until_ms } = self.breaker(&work.claim.job.lane, |breaker| breaker.ask(now_ms)) {
             return Ended::Hold { until_ms };
         }
-        let intent =
-            Intent { operation: OPERATION.to_owned(), action: Action::CallMcpTool, at_ms: now_ms, issue: None };
+        let intent = Intent {
+            operation: OPERATION.to_owned(),
+            action: Action::CallMcpTool,
+            at_ms: now_ms,
+            issue: None,
+            effect: None,
+            refused: None,
+        };
         if let Err(ended) = self.intend(work, intent, None).await {
             return ended;
         }
@@ -91,6 +97,7 @@ impl App {
         let Some(row) = self.load::<tandem_core::mcp::ServerRow>(tenant, server).await.map_err(unreadable)? else {
             return Err(ToolError::unsent(ToolFault::ServerUnregistered, format!("`{server}` is not registered")));
         };
+        row.value.reachable()?;
         let tools = self.mcp_tool_rows(tenant, server).await.map_err(unreadable)?;
         let tool = listing::callable(&row.value, &tools, wanted)?.clone();
         let template = mapping::read(&work.destination)

@@ -12,14 +12,18 @@ use tandem_core::{
     ports::Claim,
     publish::Mode,
     record::{Commit, JobKind, Put, Write},
+    tenant::TenantKey,
     triage::{SummaryInput, TriageRun, run},
 };
 
-use crate::{App, decide_again, store_failure};
+use crate::{App, decide_again, publish::Asked, store_failure};
 
 const LEASE_MS: u64 = 60_000;
 /// Runs under way at once in one lane.
 const AT_ONCE: usize = 16;
+/// How long an unready destination is waited for before the same is asked again: doubled each time, up to the second.
+const UNREADY_MS: u64 = 2_000;
+const UNREADY_MAX_MS: u64 = 15_000;
 /// A run that ended the process this often is not tried again.
 const CRASHES: u32 = 3;
 
@@ -68,6 +72,13 @@ impl App {
         let now_ms = self.now_ms();
         let mut claims = Vec::new();
         for lane in self.store().due_lanes(kind, now_ms).await.map_err(store_failure)? {
+            // What is published by itself is not asked for while the monitor rests; its jobs stay due until it goes on.
+            if matches!(kind, JobKind::AutoPublish | JobKind::Recur) {
+                let snapshot = self.snapshot(&TenantKey(lane.clone())).await?;
+                if snapshot.config.paused || !snapshot.config.enabled {
+                    continue;
+                }
+            }
             let lease = self.ports.ids.fresh();
             let until = now_ms + LEASE_MS;
             claims
@@ -175,14 +186,27 @@ impl App {
     /// Publishes a draft whose route an admin set to publish by itself. The gates are those of any other publish.
     async fn auto_publish(&self, claim: &Claim) -> Result<(), Failure> {
         let ctx = self.worker_ctx("auto_publish", &claim.tenant);
-        match self.publish_decide(&ctx, &claim.job.subject, Mode::Auto).await {
-            Ok(()) => {}
+        match self.publish_decide(&ctx, &claim.job.subject, Mode::Auto, claim.attempts > 1).await {
+            Ok(Asked::Done) => {}
+            Ok(Asked::Unready) => return self.ask_again(&ctx, claim).await,
             // The store may come back; the job does too.
             Err(failure) if matches!(failure.code, Code::StoreUnavailable | Code::Conflict) => return Err(failure),
             // Refused and audited: asking again would not change it.
             Err(_) => {}
         }
         self.job_done(&ctx, claim).await
+    }
+
+    /// A destination was not ready: the same is asked when it may be.
+    async fn ask_again(&self, ctx: &OpContext, claim: &Claim) -> Result<(), Failure> {
+        let wait = (UNREADY_MS << claim.attempts.saturating_sub(1).min(8)).min(UNREADY_MAX_MS);
+        let retry = Write::JobRetry {
+            job_id: claim.job.job_id.clone(),
+            lease: claim.lease.clone(),
+            due_at_ms: self.now_ms() + wait,
+        };
+        self.store().commit(Commit::new(ctx).write(retry)).await.map_err(store_failure)?;
+        Ok(())
     }
 }
 
@@ -191,8 +215,9 @@ impl App {
     /// so the gates are the same; what has been told already is not told again.
     async fn tell_recurrence(&self, claim: &Claim) -> Result<(), Failure> {
         let ctx = self.worker_ctx("recurrence", &claim.tenant);
-        match self.publish_decide(&ctx, &claim.job.subject, Mode::Recurrence).await {
-            Ok(()) => {}
+        match self.publish_decide(&ctx, &claim.job.subject, Mode::Recurrence, claim.attempts > 1).await {
+            Ok(Asked::Done) => {}
+            Ok(Asked::Unready) => return self.ask_again(&ctx, claim).await,
             Err(failure) if matches!(failure.code, Code::StoreUnavailable | Code::Conflict) => return Err(failure),
             // Refused and audited: the next recurrence asks again.
             Err(_) => {}

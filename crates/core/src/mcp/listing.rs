@@ -27,6 +27,9 @@ pub struct Listing {
     pub resources: Vec<Value>,
     /// What was left out, and why.
     pub warnings: Vec<String>,
+    /// The connection on which it was said. A call names it, so that no tool is called on a connection that never said
+    /// what the tool is.
+    pub connection: u64,
 }
 
 /// A tool as its server describes it.

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{listing::Listing, tool::ToolError, tool::ToolRow};
+use super::{
+    listing::Listing,
+    tool::{ToolError, ToolFault, ToolRow},
+};
 use crate::{
     publish::digest::h,
     record::{Collection, Column, Record},
@@ -69,6 +72,9 @@ pub struct ServerRow {
     /// Private and loopback addresses may be dialled. Metadata addresses never may.
     #[serde(default)]
     pub allow_private_networks: bool,
+    /// Plain HTTP may be spoken to another machine. To this one it always may.
+    #[serde(default)]
+    pub allow_insecure_http: bool,
     /// The connection is wanted: a lost one is made again.
     #[serde(default)]
     pub wanted: bool,
@@ -125,6 +131,32 @@ impl ServerRow {
         Transport::parse(&self.transport)
     }
 
+    /// Whether the server may be dialled at all: it is switched on, its connection is wanted, and nothing that is sent to it
+    /// travels in the open unless an operator said that it may.
+    pub fn reachable(&self) -> Result<(), ToolError> {
+        if !self.enabled {
+            return Err(ToolError::unsent(
+                ToolFault::ServerDisabled,
+                format!("the server `{}` is disabled", self.name),
+            ));
+        }
+        if !self.wanted {
+            let text = format!("the server `{}` is disconnected, and nobody asked for it to be connected", self.name);
+            return Err(ToolError::unsent(ToolFault::ServerDisconnected, text));
+        }
+        if !self.encrypted_enough() {
+            return Err(ToolError::unsent(ToolFault::Refused, super::settings::INSECURE));
+        }
+        Ok(())
+    }
+
+    /// Plain HTTP stays on this machine, or was allowed by name.
+    pub fn encrypted_enough(&self) -> bool {
+        let Some(Transport::Http(text)) = self.transport() else { return true };
+        let Ok(url) = url::Url::parse(&text) else { return false };
+        url.scheme() == "https" || self.allow_insecure_http || here(&url)
+    }
+
     /// Changes with everything that a connection is made with.
     pub fn dial_digest(&self) -> String {
         let headers = serde_json::to_string(&(&self.headers, &self.secret_headers)).unwrap_or_default();
@@ -157,7 +189,7 @@ impl ServerRow {
         self.connected = false;
         self.last_error = Some(truncate(&error.detail, 500));
         self.last_error_code = Some(error.fault.word().to_owned());
-        self.auth_required = error.fault == super::ToolFault::AuthRequired;
+        self.auth_required = error.fault == ToolFault::AuthRequired;
         self.failures = self.failures.saturating_add(1);
         self.next_attempt_at_ms = self.wanted.then(|| now_ms + backoff_ms(self.failures, spread));
         self.updated_at_ms = self.updated_at_ms.max(now_ms);
@@ -177,6 +209,16 @@ impl ServerRow {
     /// Whether it is time to connect.
     pub fn due(&self, now_ms: u64) -> bool {
         self.enabled && self.wanted && !self.connected && self.next_attempt_at_ms.is_none_or(|at| at <= now_ms)
+    }
+}
+
+/// Whether a URL names this machine, by an address or by the name that stands for one.
+fn here(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
+        None => false,
     }
 }
 
@@ -235,6 +277,30 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(Transport::parse(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine_unless_it_is_allowed() {
+        for (transport, allowed, enough) in [
+            ("https://mcp.example.com/mcp", false, true),
+            ("http://mcp.example.com/mcp", false, false),
+            ("http://mcp.example.com/mcp", true, true),
+            ("http://127.0.0.1:9/mcp", false, true),
+            ("http://[::1]/mcp", false, true),
+            ("http://[::ffff:127.0.0.1]/mcp", false, true),
+            ("http://LOCALHOST./mcp", false, true),
+            ("http://localhost.example.com/mcp", false, false),
+            ("http://10.0.0.1/mcp", false, false),
+            ("stdio:memory", false, true),
+        ] {
+            let row = ServerRow { transport: transport.into(), allow_insecure_http: allowed, ..ServerRow::default() };
+            assert_eq!(row.encrypted_enough(), enough, "{transport} {allowed}");
+            let fault = ServerRow { enabled: true, wanted: true, ..row.clone() }.reachable().map_err(|e| e.fault);
+            assert_eq!(fault.is_ok(), enough, "{transport}");
+            let ended = ServerRow { enabled: true, ..row.clone() }.reachable().map_err(|e| e.fault);
+            assert_eq!(ended, Err(ToolFault::ServerDisconnected));
+            assert_eq!(row.reachable().map_err(|e| e.fault), Err(ToolFault::ServerDisabled));
         }
     }
 

@@ -43,6 +43,9 @@ pub struct NewServer {
     /// Default false: only public addresses are dialled.
     #[serde(alias = "allowPrivateNetworks")]
     pub allow_private_networks: Option<bool>,
+    /// Default false: plain HTTP is spoken to this machine only.
+    #[serde(alias = "allowInsecureHttp")]
+    pub allow_insecure_http: Option<bool>,
 }
 
 /// A change of a server. What is absent stays as it is.
@@ -68,6 +71,8 @@ pub struct ServerPatch {
     pub grounding_required: Option<bool>,
     #[serde(alias = "allowPrivateNetworks")]
     pub allow_private_networks: Option<bool>,
+    #[serde(alias = "allowInsecureHttp")]
+    pub allow_insecure_http: Option<bool>,
 }
 
 /// Why settings are refused.
@@ -77,6 +82,14 @@ pub enum SettingError {
     Stdio,
     /// The named field breaks a rule.
     Field(&'static str, String),
+}
+
+/// Why plain HTTP is refused.
+pub(super) const INSECURE: &str =
+    "plain http to another machine needs allow_insecure_http: anybody on the way could read and change it";
+
+fn guarded(row: &ServerRow) -> Result<(), SettingError> {
+    if row.encrypted_enough() { Ok(()) } else { Err(SettingError::Field("transport", INSECURE.into())) }
 }
 
 const HEADERS: usize = 32;
@@ -99,12 +112,14 @@ impl NewServer {
             updated_at_ms: now_ms,
             grounding_required: self.grounding_required.unwrap_or_default(),
             allow_private_networks: self.allow_private_networks.unwrap_or_default(),
+            allow_insecure_http: self.allow_insecure_http.unwrap_or_default(),
             ..ServerRow::default()
         };
         row.transport = transport(&self.transport)?;
         set_headers(&mut row, self.headers.as_ref(), self.secret_headers.as_ref(), self.bearer_token_ref.as_deref())?;
         row.allowed_tools = self.allowed_tools.as_deref().map(tidy).transpose()?;
         row.purpose = non_blank(self.purpose.as_deref()).map(clean);
+        guarded(&row)?;
         Ok(row)
     }
 }
@@ -144,6 +159,11 @@ impl ServerPatch {
         row.enabled = self.enabled.unwrap_or(row.enabled);
         row.grounding_required = self.grounding_required.unwrap_or(row.grounding_required);
         row.allow_private_networks = self.allow_private_networks.unwrap_or(row.allow_private_networks);
+        row.allow_insecure_http = self.allow_insecure_http.unwrap_or(row.allow_insecure_http);
+        // What was registered before there was a rule is refused where it is dialled; it can still be switched off.
+        if self.transport.is_some() || self.allow_insecure_http.is_some() {
+            guarded(row)?;
+        }
         row.updated_at_ms = row.updated_at_ms.max(now_ms);
         let changed = before != (row.dial_digest(), row.enabled);
         if changed {

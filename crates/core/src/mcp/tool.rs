@@ -69,7 +69,7 @@ pub struct ToolCall {
     /// The raw or the namespaced name, in any case.
     pub tool: String,
     pub arguments: Map<String, Value>,
-    /// Of the whole call, connecting included.
+    /// From the sending to the whole answer.
     pub timeout_ms: u64,
     /// How large the answer may be before it is a fault.
     pub answer_bytes: usize,
@@ -122,6 +122,8 @@ wire_enum! {
         /// The arguments do not fit the tool's schema.
         ArgumentsInvalid = "mcp_arguments_invalid",
         AuthRequired = "mcp_auth_required",
+        /// The authorisation has run out, and it could not be renewed now.
+        AuthRefreshFailed = "mcp_auth_refresh_failed",
         SecretUnavailable = "secret_unavailable",
         PrivateAddress = "private_address",
         Timeout = "timeout",
@@ -143,6 +145,7 @@ impl ToolFault {
     pub fn retryable(self) -> bool {
         match self {
             Self::ServerDisconnected
+            | Self::AuthRefreshFailed
             | Self::SecretUnavailable
             | Self::Timeout
             | Self::ConnectionLost

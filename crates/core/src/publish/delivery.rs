@@ -1,5 +1,7 @@
 //! One delivery: one draft to one destination, with its own claim, attempts and receipt.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -48,6 +50,23 @@ pub struct Intent {
     /// The existing issue that it is done to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<IssueRef>,
+    /// What the effect is found by; the delivery's key where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<String>,
+    /// The destination's own word that it did nothing. A look has to confirm it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// What was done to a text before it was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Prepared {
+    /// How many values each redaction rule replaced.
+    #[serde(default)]
+    pub redactions: BTreeMap<String, u32>,
+    /// What was cut to fit.
+    #[serde(default)]
+    pub truncated_fields: Vec<String>,
 }
 
 /// One attempt, as its receipt tells it.
@@ -119,6 +138,9 @@ pub struct Delivery {
     /// The body of the first attempt, kept while attempts remain so that every attempt sends the same bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
+    /// What was done to the payload when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<Prepared>,
     pub created_at_ms: u64,
     pub updated_at_ms: u64,
 }

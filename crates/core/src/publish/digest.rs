@@ -32,6 +32,11 @@ pub fn draft_evidence(draft: &Draft) -> String {
     }
 }
 
+/// The digest of what is published after a closed issue, which `anchor` names.
+pub fn recurrence(evidence_digest: &str, anchor: &str) -> String {
+    h([evidence_digest, "recurrence", anchor])
+}
+
 /// Equal content to the same target of the same destination has the same key, across publishes and restarts.
 pub fn idempotency_key(
     destination_id: &str,

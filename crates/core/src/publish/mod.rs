@@ -14,7 +14,7 @@ pub mod target;
 
 use crate::wire::wire_enum;
 
-pub use delivery::{Attempt, Delivery, DeliveryState, Intent};
+pub use delivery::{Attempt, Delivery, DeliveryState, Intent, Prepared};
 pub use external_action::ExternalAction;
 
 wire_enum! {

@@ -4,7 +4,7 @@
 //! that is not ready blocks itself, not the others. Nothing is sent twice: a delivery of the same content to the same
 //! target that is posted or under way is answered with, not repeated.
 
-use super::{Action, Delivery, DeliveryState, Intent, Mode, digest, schedule, target};
+use super::{Action, Delivery, DeliveryState, Intent, Mode, Prepared, digest, schedule, target};
 use crate::{
     config::{Config, RecurrencePolicy},
     destination::{Destination, DestinationKind, DestinationReadiness},
@@ -39,7 +39,22 @@ pub struct Start {
     pub recurrence: Option<u64>,
     pub issue: Option<IssueRef>,
     /// What an earlier delivery of the same content left in doubt: it is looked up before anything is sent.
-    pub doubt: Option<(Intent, Option<String>)>,
+    pub doubt: Option<Doubt>,
+}
+
+/// What was about to be sent, and the text of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Doubt {
+    pub intent: Intent,
+    pub payload: Option<String>,
+    pub prepared: Option<Prepared>,
+}
+
+impl Doubt {
+    fn of(delivery: &Delivery) -> Option<Self> {
+        let intent = delivery.intent.clone()?;
+        Some(Self { intent, payload: delivery.payload.clone(), prepared: delivery.prepared.clone() })
+    }
 }
 
 /// What happens for one destination.
@@ -80,6 +95,31 @@ pub enum Plan {
     Deliver(Vec<Step>),
 }
 
+/// Refusals that end by themselves: no destination is ready, or the monitor rests.
+const NOT_READY: &str = "destination_not_ready";
+const PAUSED: &str = "monitor_paused";
+const DISABLED: &str = "monitor_disabled";
+
+impl Plan {
+    /// Whether something becomes of it that has not been asked for before.
+    pub fn starts(&self) -> bool {
+        match self {
+            Self::Refuse { .. } => false,
+            Self::DemandApproval => true,
+            Self::Deliver(steps) => steps.iter().any(|step| matches!(step, Step::Start(_))),
+        }
+    }
+
+    /// Whether the same plan would hold more once a destination is ready, or the monitor goes on.
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::Refuse { code, .. } => [NOT_READY, PAUSED, DISABLED].contains(code),
+            Self::DemandApproval => false,
+            Self::Deliver(steps) => steps.iter().any(|step| matches!(step, Step::Blocked { .. })),
+        }
+    }
+}
+
 fn refuse(action: &'static str, code: &'static str, detail: impl Into<String>) -> Plan {
     Plan::Refuse { action, code, detail: detail.into() }
 }
@@ -111,10 +151,10 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         return Plan::DemandApproval;
     }
     if !config.enabled {
-        return refuse("destination_not_ready", "monitor_disabled", "Incident Monitor is disabled");
+        return refuse("destination_not_ready", DISABLED, "Incident Monitor is disabled");
     }
     if config.paused {
-        return refuse("destination_not_ready", "monitor_paused", "Incident Monitor is paused");
+        return refuse("destination_not_ready", PAUSED, "Incident Monitor is paused");
     }
 
     let steps: Vec<Step> = preview
@@ -133,7 +173,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         })
         .collect();
     if blocked.len() == steps.len() {
-        return refuse("destination_not_ready", "destination_not_ready", blocked.join("; "));
+        return refuse("destination_not_ready", NOT_READY, blocked.join("; "));
     }
     Plan::Deliver(steps)
 }
@@ -202,7 +242,7 @@ fn step(
         action,
         recurrence: None,
         issue: None,
-        doubt: left.and_then(|d| Some((d.intent.clone()?, d.payload.clone()))),
+        doubt: left.and_then(Doubt::of),
         target_ref,
         idempotency_key: key,
         evidence_digest,
@@ -265,7 +305,7 @@ fn recurrence(
         action: Action::CommentIssue,
         recurrence: Some(draft.recurrences),
         issue: Some(issue),
-        doubt: left.and_then(|d| Some((d.intent.clone()?, d.payload.clone()))),
+        doubt: left.and_then(Doubt::of),
         target_ref,
         idempotency_key: key,
         evidence_digest,

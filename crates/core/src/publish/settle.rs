@@ -32,8 +32,12 @@ pub struct Outcome {
     pub external_title: Option<String>,
     /// Sent, and whether it took effect is not known. The intent stays, and with it the duty to look before sending.
     pub in_doubt: bool,
+    /// The destination itself said that it did nothing. Its word ends no doubt; it is kept beside it.
+    pub refused: bool,
     /// The destination wants an authorisation that somebody has to give first.
     pub auth_required: bool,
+    /// Of what was sent, where that is another one than the delivery's: an issue that follows a closed one.
+    pub evidence_digest: Option<String>,
     /// What was done in the end, where that is decided only when the destination is looked at.
     pub done: Option<(&'static str, Action)>,
     pub issue: Option<IssueRef>,
@@ -70,8 +74,13 @@ pub fn attempt(delivery: &mut Delivery, outcome: &Outcome, spread: u64, now_ms: 
     delivery.error_code = outcome.error_code.clone();
     delivery.error = outcome.error.as_deref().map(|e| truncate(e, 500));
     delivery.next_attempt_at_ms = None;
-    if !outcome.in_doubt {
-        delivery.intent = None;
+    match &mut delivery.intent {
+        Some(intent) if outcome.in_doubt => {
+            if outcome.refused {
+                intent.refused.clone_from(&delivery.error);
+            }
+        }
+        Some(_) | None => delivery.intent = None,
     }
     if let Some((operation, action)) = outcome.done {
         operation.clone_into(&mut delivery.operation);
@@ -164,6 +173,9 @@ pub fn post(post: &mut Post, delivery: &Delivery, outcome: &Outcome) {
     post.external_title.clone_from(&outcome.external_title);
     post.response_excerpt.clone_from(&outcome.response_excerpt);
     post.error.clone_from(&delivery.error);
+    if outcome.evidence_digest.is_some() {
+        post.evidence_digest.clone_from(&outcome.evidence_digest);
+    }
     post.receipt = Some(receipt(delivery, outcome.receipt.clone()));
     post.updated_at_ms = post.updated_at_ms.max(delivery.updated_at_ms);
 }
@@ -255,7 +267,14 @@ mod tests {
     use crate::publish::{Intent, Mode};
 
     fn delivery(kept: bool, max_attempts: u32) -> Delivery {
-        let intent = Intent { operation: "create_issue".into(), action: Action::CreateIssue, at_ms: 1, issue: None };
+        let intent = Intent {
+            operation: "create_issue".into(),
+            action: Action::CreateIssue,
+            at_ms: 1,
+            issue: None,
+            effect: None,
+            refused: None,
+        };
         Delivery {
             delivery_id: "bmwh_1".into(),
             draft_id: "d".into(),
@@ -285,6 +304,7 @@ mod tests {
             issue: None,
             recurrence: None,
             payload: Some("text".into()),
+            prepared: None,
             created_at_ms: 1,
             updated_at_ms: 1,
         }
@@ -310,6 +330,11 @@ mod tests {
             assert_eq!((delivery.state, delivery.intent.is_some()), (state, stays), "{outcome:?}");
             assert_eq!(delivery.payload.is_none(), accepted);
         }
+        let mut said = delivery(true, 8);
+        let refusal =
+            Outcome { in_doubt: true, refused: true, retryable: true, ..Outcome::blocked("no", "it says no") };
+        attempt(&mut said, &refusal, 200, 1_000);
+        assert_eq!(said.intent.as_ref().and_then(|intent| intent.refused.as_deref()), Some("it says no"));
         for (intent, state) in [(true, S::Unknown), (false, S::Blocked)] {
             let mut delivery = delivery(intent, 8);
             block(&mut delivery, "destination_changed", "it changed", 5);

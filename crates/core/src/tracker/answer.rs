@@ -38,6 +38,8 @@ pub struct Trouble {
     pub retryable: bool,
     /// The request may have had its effect.
     pub may_have_acted: bool,
+    /// The destination itself said that it did nothing.
+    pub refused: bool,
     pub retry_after_ms: Option<u64>,
     pub duration_ms: Option<u64>,
 }
@@ -50,6 +52,7 @@ impl Trouble {
             status: None,
             retryable: false,
             may_have_acted: false,
+            refused: false,
             retry_after_ms: None,
             duration_ms: None,
         }
@@ -64,6 +67,7 @@ impl Trouble {
             retry_after_ms: self.retry_after_ms,
             duration_ms: self.duration_ms,
             in_doubt: self.may_have_acted,
+            refused: self.refused,
             ..Outcome::default()
         }
     }
@@ -121,12 +125,13 @@ pub fn judge(class: Class, answer: &Answer, limits: &Limits) -> Result<Value, Tr
     match status {
         200..=299 => match &answer.body {
             Some(body) if errors(answer).next().is_none() => Ok(body.clone()),
-            // GraphQL refuses with 200. A refusal is an answer, unless the fault is the server's own.
+            // GraphQL refuses with 200. A refusal is an answer where every error says by its code that the request was not
+            // carried out; any other may have come after it was.
             Some(_) => {
-                let internal = errors(answer).any(|e| e["extensions"]["code"] == "INTERNAL_SERVER_ERROR");
+                let open = errors(answer).any(|e| !e["extensions"]["code"].as_str().is_some_and(refuses));
                 Err(Trouble {
-                    retryable: internal,
-                    may_have_acted: internal && write,
+                    retryable: open,
+                    may_have_acted: open && write,
                     ..trouble("tracker_refused", said("the tracker refused the request"))
                 })
             }
@@ -151,6 +156,25 @@ pub fn judge(class: Class, answer: &Answer, limits: &Limits) -> Result<Value, Tr
         }),
         _ => Err(trouble("http_status", said("the tracker refused the request"))),
     }
+}
+
+/// Codes of errors that come before anything is done.
+fn refuses(code: &str) -> bool {
+    const CODES: [&str; 12] = [
+        "INPUT_ERROR",
+        "INVALID_INPUT",
+        "BAD_USER_INPUT",
+        "GRAPHQL_PARSE_FAILED",
+        "GRAPHQL_VALIDATION_FAILED",
+        "AUTHENTICATION_ERROR",
+        "UNAUTHENTICATED",
+        "FORBIDDEN",
+        "FEATURE_NOT_ACCESSIBLE",
+        "USAGE_LIMIT_EXCEEDED",
+        "ENTITY_NOT_FOUND",
+        "RATELIMITED",
+    ];
+    CODES.contains(&code)
 }
 
 fn errors(answer: &Answer) -> impl Iterator<Item = &Value> {
@@ -192,6 +216,8 @@ mod tests {
             (200, vec![], None, Some(("answer_malformed", true, true))),
             (200, vec![], graphql("INVALID_INPUT"), Some(("tracker_refused", false, false))),
             (200, vec![], graphql("INTERNAL_SERVER_ERROR"), Some(("tracker_refused", true, true))),
+            (200, vec![], graphql("SOMETHING_NEW"), Some(("tracker_refused", true, true))),
+            (200, vec![], Some(json!({"errors": [{"message": "Not found"}]})), Some(("tracker_refused", true, true))),
             (400, vec![], graphql("RATELIMITED"), Some(("rate_limited", true, false))),
             (301, vec![], empty(), Some(("redirect", false, false))),
             (401, vec![], empty(), Some(("token_refused", false, false))),

@@ -148,6 +148,11 @@ pub fn issues(value: &Value) -> Option<(Vec<Issue>, usize)> {
     Some((rows.iter().filter_map(issue).collect(), rows.len()))
 }
 
+/// The time of the latest change in a list, pull requests included: they fill pages, too.
+pub fn latest(value: &Value) -> Option<u64> {
+    value.as_array()?.iter().filter_map(|row| time::parse(row.get("updated_at")?.as_str()?)).max()
+}
+
 pub fn comment_of(value: &Value) -> Option<Comment> {
     Some(Comment {
         id: value.get("id")?.as_u64()?.to_string(),

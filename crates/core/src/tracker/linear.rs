@@ -22,9 +22,11 @@ pub const DOCUMENTS: [(&str, &str); 8] = [
 const FIND_ISSUES: &str = "query FindIssues($filter: IssueFilter!) { issues(filter: $filter, first: 50, \
     orderBy: updatedAt, includeArchived: true) { nodes { id identifier title description url createdAt updatedAt \
     state { id name type } } pageInfo { hasNextPage } } }";
-const GET_ISSUE: &str = "query Issue($id: String!) { issue(id: $id) { id identifier title description url createdAt \
-    updatedAt state { id name type } } }";
-const GET_COMMENT: &str = "query Comment($id: String!) { comment(id: $id) { id url body } }";
+const GET_ISSUE: &str = "query Issue($filter: IssueFilter!) { issues(filter: $filter, first: 1, \
+    includeArchived: true) { nodes { id identifier title description url createdAt updatedAt \
+    state { id name type } } } }";
+const GET_COMMENT: &str = "query Comment($filter: CommentFilter!) { comments(filter: $filter, first: 1, \
+    includeArchived: true) { nodes { id url body } } }";
 const TARGET: &str = "query Target($team: TeamFilter!, $project: ProjectFilter!, $label: IssueLabelFilter!) { \
     teams(filter: $team, first: 2) { nodes { id key name states(first: 50) { nodes { id name type position } } } } \
     projects(filter: $project, first: 2) { nodes { id name slugId } } \
@@ -55,12 +57,19 @@ pub fn find(team: &str, project: &str, marker: &str) -> Request {
     ask(Class::Search, FIND_ISSUES, json!({ "filter": filter }))
 }
 
+/// An issue by its id, asked for as a list: an empty one is a fact, where a refusal to find it would be words.
 pub fn get(id: &str) -> Request {
-    ask(Class::Read, GET_ISSUE, json!({ "id": id }))
+    ask(Class::Read, GET_ISSUE, json!({ "filter": { "id": { "eq": id } } }))
 }
 
 pub fn get_comment(id: &str) -> Request {
-    ask(Class::Read, GET_COMMENT, json!({ "id": id }))
+    ask(Class::Read, GET_COMMENT, json!({ "filter": { "id": { "eq": id } } }))
+}
+
+/// The object of this id in the answer to a list of such objects: `None` where the answer is no list.
+pub fn one<'a>(answer: &'a Value, list: &str, id: &str) -> Option<Option<&'a Value>> {
+    let rows = answer.get("data")?.get(list)?.get("nodes")?.as_array()?;
+    Some(rows.iter().find(|row| row["id"] == id))
 }
 
 /// The ids behind the configured names: team, project, label, and the states of the team.
@@ -248,12 +257,6 @@ pub fn comment_of(value: &Value) -> Option<Comment> {
     })
 }
 
-/// Whether a refusal says that there is no such object: what makes a read by id a proof of absence.
-pub fn is_not_found(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    text.contains("not found") || text.contains("could not find")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,6 +316,17 @@ mod tests {
                 ["issues(", "issue(id", "issueCreate", "issueUpdate"].iter().any(|word| document.contains(word));
             let flat = document.split_whitespace().collect::<Vec<_>>().join(" ");
             assert!(!issues || flat.contains(ISSUE), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_an_empty_list_says_that_there_is_none() {
+        let rows = json!({ "data": { "issues": { "nodes": [{ "id": "a" }, { "id": "b" }] } } });
+        assert_eq!(one(&rows, "issues", "b").map(|found| found.is_some()), Some(true));
+        assert_eq!(one(&rows, "issues", "c"), Some(None));
+        for odd in [json!({}), json!({ "data": null }), json!({ "data": { "issues": null } }), json!({ "errors": [] })]
+        {
+            assert_eq!(one(&odd, "issues", "a"), None, "{odd}");
         }
     }
 

@@ -12,6 +12,7 @@ pub mod decide;
 pub mod doubt;
 pub mod github;
 pub mod linear;
+pub mod paging;
 pub mod row;
 pub mod settings;
 pub mod time;

@@ -78,6 +78,11 @@ pub struct TrackerCursor {
     /// The validator of the last answer, and the request that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
+    /// Where a list that begins with the newest was left, and the newest change that it has shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    #[serde(default)]
+    pub newest_ms: u64,
     #[serde(default)]
     pub last_asked_at_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,7 +90,7 @@ pub struct TrackerCursor {
 }
 
 impl TrackerCursor {
-    /// The issue as its destination knows it.
+    /// Of a destination and what it aims at.
     pub fn key(destination_id: &str, target_ref: &str) -> String {
         h(["tandem_tracker_cursor_v1", destination_id, target_ref])
     }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Class, Comment, Issue, IssueRef, IssueState, LABEL, github, linear, time};
+use super::{Class, Comment, Issue, IssueRef, IssueState, LABEL, github, linear, paging::Pager, time};
 use crate::{destination::DestinationKind, mcp::ToolRow, wire::wire_enum};
 
 wire_enum! {
@@ -33,6 +33,13 @@ pub const GITHUB_REQUIRED: [Capability; 4] = [
     Capability::GithubCommentOnIssue,
 ];
 pub const LINEAR_REQUIRED: [Capability; 2] = [Capability::LinearListIssues, Capability::LinearCreateIssue];
+
+/// By which time a list is cut and ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Created,
+    Updated,
+}
 
 impl Capability {
     pub fn class(self) -> Class {
@@ -82,6 +89,24 @@ impl Capability {
         })
     }
 
+    /// How a list of this tool is gone through.
+    pub fn pager(self, tool: &ToolRow) -> Pager {
+        match self {
+            Self::LinearListIssues | Self::LinearListComments => Pager::of(tool, lin::LIMIT, ("limit", false)),
+            Self::GithubListIssues
+            | Self::GithubGetIssue
+            | Self::GithubCreateIssue
+            | Self::GithubCommentOnIssue
+            | Self::GithubSearchIssues
+            | Self::GithubListComments
+            | Self::GithubUpdateIssue
+            | Self::LinearGetIssue
+            | Self::LinearCreateIssue
+            | Self::LinearComment
+            | Self::LinearUpdateIssue => Pager::of(tool, github::PAGE, ("perPage", true)),
+        }
+    }
+
     pub fn required(kind: DestinationKind) -> &'static [Self] {
         match kind {
             DestinationKind::GithubIssue => &GITHUB_REQUIRED,
@@ -107,8 +132,16 @@ fn arguments(tool: &ToolRow, method: &str, fields: Value) -> Map<String, Value> 
     map
 }
 
-/// Whether a tool's schema has this property; one without properties takes anything.
-fn knows(tool: &ToolRow, property: &str) -> bool {
+/// Takes out what a tool can do without where its schema says that it takes nothing else than it lists.
+fn without_strange(tool: &ToolRow, mut map: Map<String, Value>, optional: &[&str]) -> Map<String, Value> {
+    if tool.input_schema.get("additionalProperties") == Some(&Value::Bool(false)) {
+        map.retain(|key, _| knows(tool, key) || !optional.contains(&key.as_str()));
+    }
+    map
+}
+
+/// Whether a tool's schema has this property.
+pub(super) fn knows(tool: &ToolRow, property: &str) -> bool {
     tool.input_schema.get("properties").and_then(Value::as_object).is_some_and(|known| known.contains_key(property))
 }
 
@@ -137,21 +170,23 @@ pub mod gh {
         arguments(tool, "search", fields)
     }
 
-    /// Issues that changed since, for servers whose tool takes a time; the newest hundred otherwise.
-    pub fn list(tool: &ToolRow, repo: &str, since_ms: u64, page: u64) -> Map<String, Value> {
+    /// Issues, the newest first, and only those that changed since where the tool takes a time.
+    pub fn list(tool: &ToolRow, repo: &str, since_ms: u64, order: Order, pager: &Pager) -> Map<String, Value> {
         let (owner, name) = owner_and_name(repo);
-        let mut fields = json!({ "owner": owner, "repo": name, "perPage": github::PAGE });
-        if knows(tool, "page") || !knows(tool, "after") {
-            fields["page"] = json!(page);
-        }
+        let mut fields = json!({ "owner": owner, "repo": name });
         if knows(tool, "since") {
             fields["since"] = json!(time::format(since_ms));
         }
         if knows(tool, "orderBy") && knows(tool, "direction") {
-            fields["orderBy"] = json!("CREATED_AT");
+            fields["orderBy"] = json!(match order {
+                Order::Created => "CREATED_AT",
+                Order::Updated => "UPDATED_AT",
+            });
             fields["direction"] = json!("DESC");
         }
-        arguments(tool, "list", fields)
+        let mut map = arguments(tool, "list", fields);
+        pager.ask(&mut map);
+        map
     }
 
     pub fn get(tool: &ToolRow, repo: &str, number: u64) -> Map<String, Value> {
@@ -159,17 +194,17 @@ pub mod gh {
         arguments(tool, "get", json!({ "owner": owner, "repo": name, "issue_number": number }))
     }
 
-    pub fn comments(tool: &ToolRow, repo: &str, number: u64, page: u64) -> Map<String, Value> {
+    pub fn comments(tool: &ToolRow, repo: &str, number: u64, pager: &Pager) -> Map<String, Value> {
         let (owner, name) = owner_and_name(repo);
-        let fields =
-            json!({ "owner": owner, "repo": name, "issue_number": number, "perPage": github::PAGE, "page": page });
-        arguments(tool, "get_comments", fields)
+        let mut map = arguments(tool, "get_comments", json!({ "owner": owner, "repo": name, "issue_number": number }));
+        pager.ask(&mut map);
+        map
     }
 
     pub fn create(tool: &ToolRow, repo: &str, title: &str, body: &str) -> Map<String, Value> {
         let (owner, name) = owner_and_name(repo);
         let fields = json!({ "owner": owner, "repo": name, "title": title, "body": body, "labels": [LABEL] });
-        arguments(tool, "create", fields)
+        without_strange(tool, arguments(tool, "create", fields), &["labels"])
     }
 
     pub fn comment(tool: &ToolRow, repo: &str, number: u64, body: &str) -> Map<String, Value> {
@@ -188,18 +223,54 @@ pub mod lin {
     //! Arguments of Linear's tools.
     use super::*;
 
-    /// How many a list holds.
+    /// How many a page holds.
     pub const LIMIT: usize = 50;
 
-    pub fn list(tool: &ToolRow, team: &str, project: &str, query: &str) -> Map<String, Value> {
-        arguments(tool, "list", json!({ "team": team, "project": project, "query": query, "limit": LIMIT }))
+    /// Where issues stand, in the words that the tool has for it.
+    fn place(tool: &ToolRow, team: &str, project: &str) -> Map<String, Value> {
+        let key =
+            |plain: &'static str, id: &'static str| if knows(tool, id) && !knows(tool, plain) { id } else { plain };
+        let mut map = Map::new();
+        map.insert(key("team", "teamId").to_owned(), team.into());
+        map.insert(key("project", "projectId").to_owned(), project.into());
+        map
     }
 
-    /// Issues that were created since, for servers whose tool takes a time.
-    pub fn created_since(tool: &ToolRow, team: &str, project: &str, since_ms: u64) -> Option<Map<String, Value>> {
-        let since = time::format(since_ms);
-        let fields = json!({ "team": team, "project": project, "createdAt": since, "limit": LIMIT });
-        knows(tool, "createdAt").then(|| arguments(tool, "list", fields))
+    /// Issues whose text holds these words.
+    pub fn list(tool: &ToolRow, team: &str, project: &str, query: &str, pager: &Pager) -> Map<String, Value> {
+        let mut map = arguments(tool, "list", Value::Object(place(tool, team, project)));
+        map.insert("query".to_owned(), query.into());
+        pager.ask(&mut map);
+        without_strange(tool, map, &["team", "project", "query"])
+    }
+
+    /// What keeps a list to issues of ours, where the tool can be told.
+    pub fn only_ours(tool: &ToolRow) -> Option<(String, Value)> {
+        knows(tool, "query").then(|| ("query".to_owned(), "tandem:fingerprint:v1:".into()))
+    }
+
+    /// Issues that were created or changed since, where the tool takes such a time; all of them elsewhere.
+    pub fn since(
+        tool: &ToolRow,
+        team: &str,
+        project: &str,
+        ms: u64,
+        order: Order,
+        pager: &Pager,
+    ) -> Map<String, Value> {
+        let mut map = arguments(tool, "list", Value::Object(place(tool, team, project)));
+        let key = match order {
+            Order::Created => "createdAt",
+            Order::Updated => "updatedAt",
+        };
+        if knows(tool, key) {
+            map.insert(key.to_owned(), time::format(ms).into());
+        }
+        if knows(tool, "orderBy") {
+            map.insert("orderBy".to_owned(), key.into());
+        }
+        pager.ask(&mut map);
+        without_strange(tool, map, &["team", "project"])
     }
 
     pub fn get(tool: &ToolRow, id: &str) -> Map<String, Value> {
@@ -219,19 +290,20 @@ pub mod lin {
         description: &str,
         priority: u8,
     ) -> Map<String, Value> {
-        let fields = json!({
-            "team": team, "project": project, "title": title, "description": description, "priority": priority,
-            "labels": [LABEL],
-        });
-        arguments(tool, "create", fields)
+        let fields = json!({ "title": title, "description": description, "priority": priority, "labels": [LABEL] });
+        let mut map = arguments(tool, "create", fields);
+        map.append(&mut place(tool, team, project));
+        without_strange(tool, map, &["priority", "labels"])
     }
 
     pub fn comment(tool: &ToolRow, issue_id: &str, body: &str) -> Map<String, Value> {
         arguments(tool, "create", json!({ "issueId": issue_id, "body": body }))
     }
 
-    pub fn comments(tool: &ToolRow, issue_id: &str) -> Map<String, Value> {
-        arguments(tool, "list", json!({ "issueId": issue_id }))
+    pub fn comments(tool: &ToolRow, issue_id: &str, pager: &Pager) -> Map<String, Value> {
+        let mut map = arguments(tool, "list", json!({ "issueId": issue_id }));
+        pager.ask(&mut map);
+        map
     }
 }
 
@@ -291,18 +363,15 @@ pub fn created(kind: DestinationKind, value: &Value) -> Option<Issue> {
     found
 }
 
-/// Whether a tool's words say for sure that nothing was done: the tracker's own refusal, by its status.
-pub fn is_refusal(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    let statuses = ["400", "401", "403", "404", "409", "410", "422"];
-    let words = ["not found", "validation failed", "unprocessable", "forbidden", "unauthorized", "bad credentials"];
-    let number = |status: &&str| text.split(|c: char| !c.is_ascii_digit()).any(|part| part == *status);
-    words.iter().any(|word| text.contains(word)) || statuses.iter().any(number)
-}
-
-pub fn is_rate_limit(text: &str) -> bool {
+/// Whether a tool's words speak of a limit. Words are nobody's proof: this may slow us down, and nothing else.
+pub fn speaks_of_limits(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     text.contains("rate limit") || text.contains("ratelimit") || text.contains("too many requests")
+}
+
+/// Whether a search says of itself that it did not look everywhere.
+pub fn looked_in_part(value: &Value) -> bool {
+    value.get("incomplete_results") == Some(&Value::Bool(true))
 }
 
 /// The comments in an answer of any shape.

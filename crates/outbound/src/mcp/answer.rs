@@ -111,7 +111,26 @@ fn transport(error: &DynamicTransportError) -> ToolError {
     ToolError::sent(F::ConnectionLost, "the server's input is closed")
 }
 
-fn http(error: &StreamableHttpError<Failure>) -> ToolError {
+/// The status with which a server refused to begin over the newer HTTP transport, where that is what it did.
+pub(super) fn refusal_status(error: &ClientInitializeError) -> Option<u16> {
+    use ClientInitializeError as I;
+    match error {
+        I::TransportError { error, .. } => {
+            let mut link: Option<&(dyn Error + 'static)> = Some(&*error.error);
+            while let Some(at) = link {
+                if let Some(StreamableHttpError::HttpStatus(told)) = at.downcast_ref::<StreamableHttpError<Failure>>() {
+                    return Some(told.status);
+                }
+                link = at.source();
+            }
+            None
+        }
+        I::LegacyFallbackFailed { fallback, .. } => refusal_status(fallback),
+        _ => None,
+    }
+}
+
+pub(super) fn http(error: &StreamableHttpError<Failure>) -> ToolError {
     use StreamableHttpError as H;
     match error {
         H::Client(told) => failure(told),
@@ -149,6 +168,8 @@ fn failure(told: &Failure) -> ToolError {
     match told.code {
         Code::PrivateAddress => ToolError::unsent(F::PrivateAddress, told.text.clone()),
         Code::SecretUnavailable => ToolError::unsent(F::SecretUnavailable, told.text.clone()),
+        Code::AuthorizationEnded => ToolError::unsent(F::AuthRequired, told.text.clone()),
+        Code::AuthorizationUnrenewed => ToolError::unsent(F::AuthRefreshFailed, told.text.clone()),
         Code::DnsFailed | Code::Connect | Code::Tls => ToolError::unsent(F::ServerDisconnected, told.text.clone()),
         Code::UrlInvalid
         | Code::UrlScheme

@@ -50,7 +50,7 @@ impl Seen {
     pub(super) fn take(&self) -> Option<ToolError> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
-    fn note(&self, fault: ToolFault, detail: String) {
+    pub(super) fn note(&self, fault: ToolFault, detail: String) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ToolError::sent(fault, detail));
     }
 }
@@ -72,7 +72,9 @@ pub(super) struct Http {
     seen: Seen,
 }
 
-type Result<T> = std::result::Result<T, E<Failure>>;
+/// Why a message was not taken, as the protocol layer has it.
+pub(super) type Refusal = E<Failure>;
+type Result<T> = std::result::Result<T, Refusal>;
 
 impl Http {
     pub(super) fn new(
@@ -100,6 +102,7 @@ impl Http {
         session: Option<&str>,
         more: HashMap<HeaderName, HeaderValue>,
         body: Option<Vec<u8>>,
+        limit: Option<Duration>,
     ) -> Result<Response> {
         let url = Url::parse(uri).map_err(|_| E::Client(Failure::of(Code::UrlInvalid)))?;
         let mut request = Request::new(method, url);
@@ -115,19 +118,48 @@ impl Http {
         if !headers.contains_key(AUTHORIZATION) {
             let Bearer { grants, clock, key } = &self.bearer;
             let token = grants.bearer(key, request.url(), self.allow_private, clock.now_ms()).await;
-            if let Some(token) = token {
+            // Without its token a request is another one, perhaps one that a server serves: it is not sent at all.
+            if let Some(token) = token.map_err(E::Client)? {
                 let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
                     .map_err(|_| E::Client(Failure::of(Code::RequestInvalid)))?;
                 value.set_sensitive(true);
                 request.headers_mut().insert(AUTHORIZATION, value);
             }
         }
-        *request.timeout_mut() = Some(REQUEST);
+        *request.timeout_mut() = limit;
         if let Some(body) = body {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
             *request.body_mut() = Some(body.into());
         }
         self.egress.send(request, self.allow_private).await.map_err(E::Client)
+    }
+
+    /// Opens the standing stream of the older transport.
+    pub(super) async fn stream(&self, uri: &str) -> Result<Response> {
+        let response = self.send(Method::GET, uri, None, HashMap::new(), None, None).await?;
+        if let Some(error) = refused(&response) {
+            return Err(error);
+        }
+        if !response.status().is_success() {
+            return Err(HttpStatusError::new(response.status().as_u16(), text(&response, RETRY_AFTER)).into());
+        }
+        if !is(&response, EVENTS) {
+            return Err(E::UnexpectedContentType(None));
+        }
+        Ok(response)
+    }
+
+    /// Says something over the older transport. The answer comes on the stream.
+    pub(super) async fn say(&self, uri: &str, message: &ClientJsonRpcMessage) -> Result<()> {
+        let sent = serde_json::to_vec(message)?;
+        let response = self.send(Method::POST, uri, None, HashMap::new(), Some(sent), Some(REQUEST)).await?;
+        if let Some(error) = refused(&response) {
+            return Err(error);
+        }
+        if !response.status().is_success() {
+            return Err(HttpStatusError::new(response.status().as_u16(), text(&response, RETRY_AFTER)).into());
+        }
+        Ok(())
     }
 
     fn events(&self, response: Response) -> BoxStream<'static, std::result::Result<Sse, SseError>> {
@@ -221,7 +253,8 @@ impl StreamableHttpClient for Http {
         custom_headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<Posted> {
         let sent = serde_json::to_vec(&message)?;
-        let response = self.send(Method::POST, &uri, session_id.as_deref(), custom_headers, Some(sent)).await?;
+        let response =
+            self.send(Method::POST, &uri, session_id.as_deref(), custom_headers, Some(sent), Some(REQUEST)).await?;
         if let Some(error) = refused(&response) {
             return Err(error);
         }
@@ -283,7 +316,7 @@ impl StreamableHttpClient for Http {
         _auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<()> {
-        self.send(Method::DELETE, &uri, Some(&session_id), custom_headers, None).await.map(|_| ())
+        self.send(Method::DELETE, &uri, Some(&session_id), custom_headers, None, Some(REQUEST)).await.map(|_| ())
     }
 
     /// Only to go on with an answer that broke off. The standing stream for pushed messages is never opened.
@@ -298,7 +331,7 @@ impl StreamableHttpClient for Http {
         let Some(last) = last_event_id else { return Err(E::ServerDoesNotSupportSse) };
         let value = HeaderValue::from_str(&last).map_err(|_| E::Client(Failure::of(Code::RequestInvalid)))?;
         custom_headers.insert(HeaderName::from_static("last-event-id"), value);
-        let response = self.send(Method::GET, &uri, session_id.as_deref(), custom_headers, None).await?;
+        let response = self.send(Method::GET, &uri, session_id.as_deref(), custom_headers, None, Some(REQUEST)).await?;
         if let Some(error) = refused(&response) {
             return Err(error);
         }

@@ -20,7 +20,7 @@ const RESOURCES: usize = 200;
 const PAGE: Duration = Duration::from_secs(12);
 
 pub(super) async fn everything(link: &Link) -> Result<Listing, ToolError> {
-    let mut listing = Listing::default();
+    let mut listing = Listing { connection: link.number, ..Listing::default() };
     let Some(server) = link.peer.peer_info() else {
         return Err(ToolError::unsent(ToolFault::ServerDisconnected, "the server has not introduced itself"));
     };

@@ -10,11 +10,15 @@ mod http;
 mod list;
 mod oauth;
 mod schema;
+mod sse;
 mod stdio;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -55,6 +59,8 @@ pub struct Connections {
     clock: Arc<dyn Clock>,
     version: String,
     open: Mutex<HashMap<String, Open>>,
+    /// How many connections there have been.
+    made: AtomicU64,
     /// One dial at a time for each server.
     dialling: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -69,6 +75,7 @@ struct Open {
 /// What a call needs of a connection.
 #[derive(Clone)]
 struct Link {
+    number: u64,
     peer: Peer<RoleClient>,
     /// What the transport saw last that the protocol layer does not pass on.
     seen: http::Seen,
@@ -90,6 +97,7 @@ impl Connections {
             commands,
             version: version.to_owned(),
             open: Mutex::default(),
+            made: AtomicU64::default(),
             dialling: Mutex::default(),
         }
     }
@@ -130,8 +138,24 @@ impl Connections {
                 let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str());
                 config.max_sse_event_size = MESSAGE_BYTES;
                 config.allow_stateless = true;
-                let transport = StreamableHttpClientTransport::with_client(client, config);
-                (serve_client_with_lifecycle(self.us(), transport, lifecycle()).await, None)
+                let transport = StreamableHttpClientTransport::with_client(client.clone(), config);
+                match serve_client_with_lifecycle(self.us(), transport, lifecycle()).await {
+                    // What a server of the older transport answers to the newer one's first words.
+                    Err(error) if matches!(answer::refusal_status(&error), Some(400 | 404 | 405)) => {
+                        let first = answer::connecting(&error, &seen);
+                        // A server that has neither is told by what it said first.
+                        let events = sse::Events::open(client, url, seen.clone()).await.map_err(|second| {
+                            if matches!(second.fault, ToolFault::Refused | ToolFault::Malformed) {
+                                first
+                            } else {
+                                second
+                            }
+                        })?;
+                        seen.clear();
+                        (serve_client_with_lifecycle(self.us(), events, ClientLifecycleMode::Initialize).await, None)
+                    }
+                    other => (other, None),
+                }
             }
             Transport::Stdio(name) => {
                 let (child, stdout, stdin) = self.commands.spawn(name)?;
@@ -140,7 +164,8 @@ impl Connections {
             }
         };
         let service = service.map_err(|error| answer::connecting(&error, &seen))?;
-        let link = Link { peer: service.peer().clone(), seen };
+        let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+        let link = Link { number, peer: service.peer().clone(), seen };
         Ok(Open { digest: dial.digest.clone(), link, service, _child: child })
     }
 
@@ -178,17 +203,15 @@ impl Mcp for Connections {
         })
     }
 
-    fn call(&self, dial: Dial, call: ToolCall) -> BoxFuture<'_, Result<ToolAnswer, ToolError>> {
+    fn call(&self, dial: Dial, connection: u64, call: ToolCall) -> BoxFuture<'_, Result<ToolAnswer, ToolError>> {
         Box::pin(async move {
-            let limit = Duration::from_millis(call.timeout_ms);
-            let begun = tokio::time::Instant::now();
-            let link = tokio::time::timeout(limit, self.link(&dial))
-                .await
-                .map_err(|_| ToolError::unsent(ToolFault::ServerDisconnected, "connecting took too long"))??;
+            let link = self.live(&dial.key, &dial.digest).filter(|link| link.number == connection);
+            let lost = || ToolError::unsent(ToolFault::ServerDisconnected, "the connection is not there any more");
+            let link = link.ok_or_else(lost)?;
             link.seen.clear();
             let params = CallToolRequestParams::new(call.tool).with_arguments(call.arguments);
-            let left = limit.saturating_sub(begun.elapsed());
-            let result = match tokio::time::timeout(left, link.peer.call_tool_once(params)).await {
+            let limit = Duration::from_millis(call.timeout_ms);
+            let result = match tokio::time::timeout(limit, link.peer.call_tool_once(params)).await {
                 Ok(Ok(response)) => answer::read(response, call.answer_bytes),
                 Ok(Err(error)) => Err(answer::failed(error, &link.seen)),
                 // What the transport saw tells more than that nothing came.
@@ -203,8 +226,8 @@ impl Mcp for Connections {
         })
     }
 
-    fn is_open(&self, key: &str, digest: &str) -> bool {
-        self.live(key, digest).is_some()
+    fn open(&self, key: &str, digest: &str) -> Option<u64> {
+        self.live(key, digest).map(|link| link.number)
     }
 
     fn close<'a>(&'a self, key: &'a str) -> BoxFuture<'a, ()> {

@@ -28,7 +28,10 @@ use tandem_core::{
 };
 
 use super::http::body;
-use crate::egress::Egress;
+use crate::{
+    egress::Egress,
+    failure::{Code, Failure},
+};
 
 const ANSWER_BYTES: usize = 64 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -41,8 +44,23 @@ pub(super) struct Grants {
     egress: Arc<Egress>,
     path: PathBuf,
     pending: Mutex<HashMap<String, Pending>>,
-    /// Held while the file is read or written, and while a token is refreshed.
+    /// Held while the file is read or written, and never while anybody is asked anything.
     file: tokio::sync::Mutex<()>,
+    /// One change of a server's tokens at a time; a slow authority holds up its own server only.
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// Why there is no token.
+struct Denied {
+    /// Said by the authority: asking again would not change it.
+    finally: bool,
+    why: String,
+}
+
+impl From<String> for Denied {
+    fn from(why: String) -> Self {
+        Self { finally: false, why }
+    }
 }
 
 struct Pending {
@@ -56,7 +74,7 @@ struct Pending {
 
 impl Grants {
     pub(super) fn new(egress: Arc<Egress>, path: PathBuf) -> Self {
-        Self { egress, path, pending: Mutex::default(), file: tokio::sync::Mutex::default() }
+        Self { egress, path, pending: Mutex::default(), file: tokio::sync::Mutex::default(), turns: Mutex::default() }
     }
 
     /// Finds out where to go, and says the address that a person has to open.
@@ -134,39 +152,73 @@ impl Grants {
             ("redirect_uri", &pending.redirect_uri),
             ("code_verifier", pending.verifier.expose()),
         ];
-        let grant = self.exchange(pending.grant, &form, pending.allow_private, now_ms).await?;
-        let _turn = self.file.lock().await;
+        let _turn = self.turn(key).await;
+        let granted = self.exchange(pending.grant, &form, pending.allow_private, now_ms).await;
+        self.keep(key, granted.map_err(|denied| denied.why)?).await
+    }
+
+    async fn turn(&self, key: &str) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(key.to_owned()).or_default())
+        };
+        turn.lock_owned().await
+    }
+
+    async fn kept(&self, key: &str) -> Result<Option<Grant>, String> {
+        let _file = self.file.lock().await;
+        Ok(self.read()?.remove(key))
+    }
+
+    async fn keep(&self, key: &str, grant: Grant) -> Result<(), String> {
+        let _file = self.file.lock().await;
         let mut all = self.read()?;
         all.insert(key.to_owned(), grant);
         self.write(&all)
     }
 
-    /// The access token of a server, if it is authorised. Refreshed when it has run out. A token was given for one address and
-    /// is shown to no other, whatever is registered under the name by now.
-    pub(super) async fn bearer(&self, key: &str, dialled: &Url, allow_private: bool, now_ms: u64) -> Option<Secret> {
-        let _turn = self.file.lock().await;
-        let mut all = self.read().ok()?;
-        let grant = all.get(key)?.clone();
-        if Url::parse(&grant.resource).ok().as_ref() != Some(dialled) {
-            return None;
+    /// The access token of a server, if it is authorised. Renewed when it has run out; where that fails, so does the request.
+    /// A token was given for one address and is shown to no other, whatever is registered under the name by now.
+    pub(super) async fn bearer(
+        &self,
+        key: &str,
+        dialled: &Url,
+        allow_private: bool,
+        now_ms: u64,
+    ) -> Result<Option<Secret>, Failure> {
+        let unrenewed = |why: String| Failure::because(Code::AuthorizationUnrenewed, why);
+        let usable = |grant: &Grant| grant.expires_at_ms.is_none_or(|at| at > now_ms);
+        let ours = |grant: &Grant| Url::parse(&grant.resource).ok().as_ref() == Some(dialled);
+        match self.kept(key).await.map_err(unrenewed)?.filter(ours) {
+            None => return Ok(None),
+            Some(grant) if usable(&grant) => return Ok(Some(Secret::new(grant.access_token))),
+            Some(_) => {}
         }
-        if grant.expires_at_ms.is_none_or(|at| at > now_ms) {
-            return Some(Secret::new(grant.access_token));
+        let _turn = self.turn(key).await;
+        // Whoever had the turn before may have renewed it, or forgotten it.
+        let Some(grant) = self.kept(key).await.map_err(unrenewed)?.filter(ours) else { return Ok(None) };
+        if usable(&grant) {
+            return Ok(Some(Secret::new(grant.access_token)));
         }
-        let refresh = grant.refresh_token.clone()?;
+        let Some(refresh) = grant.refresh_token.clone() else {
+            return Err(Failure::because(Code::AuthorizationEnded, "it came without a way to renew it"));
+        };
         let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.as_str())];
-        let mut fresh = self.exchange(grant, &form, allow_private, now_ms).await.ok()?;
+        let mut fresh = self.exchange(grant, &form, allow_private, now_ms).await.map_err(|denied| {
+            let code = if denied.finally { Code::AuthorizationEnded } else { Code::AuthorizationUnrenewed };
+            Failure::because(code, denied.why)
+        })?;
         // A server that gives no new one means the old one to stay.
         fresh.refresh_token = fresh.refresh_token.or(Some(refresh));
         let token = Secret::new(fresh.access_token.clone());
-        all.insert(key.to_owned(), fresh);
-        self.write(&all).ok()?;
-        Some(token)
+        self.keep(key, fresh).await.map_err(unrenewed)?;
+        Ok(Some(token))
     }
 
     /// Forgets a server's tokens. Says whether there were any.
     pub(super) async fn forget(&self, key: &str) -> Result<bool, String> {
-        let _turn = self.file.lock().await;
+        let _turn = self.turn(key).await;
+        let _file = self.file.lock().await;
         let mut all = self.read()?;
         let had = all.remove(key).is_some();
         if had {
@@ -179,7 +231,7 @@ impl Grants {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn exchange(&self, grant: Grant, form: &[(&str, &str)], private: bool, now_ms: u64) -> Result<Grant, String> {
+    async fn exchange(&self, grant: Grant, form: &[(&str, &str)], private: bool, now_ms: u64) -> Result<Grant, Denied> {
         let mut all = form.to_vec();
         all.push(("client_id", &grant.client_id));
         all.push(("resource", &grant.resource));
@@ -193,9 +245,11 @@ impl Grants {
             // The standard's own word is safe to show; the description is free text of a stranger.
             let word =
                 answer.get("error").and_then(Value::as_str).filter(|word| word.len() < 60).unwrap_or("no reason");
-            return Err(format!("the authorisation server refused with {status}: {word}"));
+            let why = format!("the authorisation server refused with {status}: {word}");
+            // Only the standard's refusals are about the authorisation; anything else may pass.
+            return Err(Denied { finally: matches!(status, 400 | 401) && answer.get("error").is_some(), why });
         }
-        oauth::granted(grant, &answer, now_ms)
+        Ok(oauth::granted(grant, &answer, now_ms)?)
     }
 
     async fn register(&self, place: &str, redirect: &str, private: bool) -> Result<(String, Option<String>), String> {

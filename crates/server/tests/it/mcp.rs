@@ -104,7 +104,8 @@ fn private_addresses_need_the_servers_own_permission() {
     admin.patch("/mcp/gh", json!({ "allow_private_networks": true })).ok();
     connected(&admin);
     // What no permission lifts.
-    admin.patch("/mcp/gh", json!({ "transport": "http://169.254.169.254/mcp" })).ok();
+    let metadata = "http://169.254.169.254/mcp";
+    admin.patch("/mcp/gh", json!({ "transport": metadata, "allow_insecure_http": true })).ok();
     assert_eq!(admin.ask("/mcp/gh/connect").ok()["error_code"], json!("private_address"));
 }
 
@@ -313,4 +314,94 @@ fn an_authorisation_is_begun_finished_refreshed_and_forgotten() {
     assert_eq!(admin.delete("/mcp/gh/auth").ok()["forgotten"], json!(true));
     let after = admin.post("/mcp/gh/auth/authenticate", json!({})).ok();
     assert_eq!(after["error_code"], json!("mcp_auth_required"), "{after}");
+}
+
+#[test]
+fn plain_http_to_another_machine_needs_a_word_of_its_own() {
+    let server = start(launch("mcp-plain"));
+    let admin = server.client();
+    let plain = |name: &str| json!({ "name": name, "transport": "http://mcp.example.com/mcp" });
+    admin.post("/mcp", plain("far")).refused(400, "MCP_REQUEST_DENIED");
+    admin
+        .post("/mcp", bodies::merged(plain("far"), json!({ "allow_private_networks": true })))
+        .refused(400, "MCP_REQUEST_DENIED");
+    admin.post("/mcp", bodies::merged(plain("far"), json!({ "allow_insecure_http": true }))).ok();
+    assert_eq!(admin.get("/mcp").ok()["far"]["allow_insecure_http"], json!(true));
+    admin.patch("/mcp/far", json!({ "allow_insecure_http": false })).refused(400, "MCP_REQUEST_DENIED");
+    admin.patch("/mcp/far", json!({ "transport": "https://mcp.example.com/mcp", "allow_insecure_http": false })).ok();
+    admin.patch("/mcp/far", json!({ "transport": "http://mcp.example.com/mcp" })).refused(400, "MCP_REQUEST_DENIED");
+    admin.post("/mcp", json!({ "name": "near", "transport": "http://localhost:1/mcp" })).ok();
+}
+
+#[test]
+fn a_token_that_cannot_be_renewed_sends_nothing_without_one() {
+    let tools = ToolServer::new([tool("create_issue")]);
+    tools.demand(TOKEN);
+    let (_server, admin) = registered("mcp-oauth-ends", &tools, json!({}));
+    let begun = admin.post("/mcp/gh/auth", json!({})).ok();
+    admin.post("/mcp/gh/auth/callback", json!({ "code": "the-code", "state": begun["state"] })).ok();
+    // The authority takes the grant back; the token has run out at once.
+    tools.revoke(true);
+    let before = tools.headers().len();
+    let refreshed = admin.ask("/mcp/gh/refresh");
+    refreshed.refused(400, "MCP_REFRESH_FAILED");
+    assert_eq!(refreshed.json()["error_code"], json!("mcp_auth_required"), "{}", refreshed.text());
+    let sent = tools.headers();
+    let bare = sent[before..].iter().filter(|headers| !headers.iter().any(|(name, _)| name == "authorization")).count();
+    assert_eq!(bare, 0, "a request without its token was sent");
+    assert_eq!(admin.get("/mcp").ok()["gh"]["auth_required"], json!(true));
+}
+
+#[test]
+fn a_slow_authority_holds_up_its_own_server_only() {
+    let (slow, quick) = (ToolServer::new([tool("one")]), ToolServer::new([tool("two")]));
+    let server = start(launch("mcp-oauth-slow"));
+    let admin = server.client();
+    for (name, tools) in [("slow", &slow), ("quick", &quick)] {
+        tools.demand(TOKEN);
+        let body = json!({ "name": name, "transport": tools.url(), "allow_private_networks": true });
+        admin.post("/mcp", body).ok();
+        let begun = admin.post(&format!("/mcp/{name}/auth"), json!({})).ok();
+        let code = json!({ "code": "the-code", "state": begun["state"] });
+        admin.post(&format!("/mcp/{name}/auth/callback"), code).ok();
+    }
+    // Both tokens have run out at once, so each request renews its own.
+    let asked = slow.forms().len();
+    slow.stall(true);
+    std::thread::scope(|scope| {
+        let other = server.client();
+        scope.spawn(move || other.ask("/mcp/slow/refresh"));
+        until("the slow authority is asked", SOON, || (slow.forms().len() > asked).then_some(()));
+        assert_eq!(admin.ask("/mcp/quick/refresh").ok()["count"], json!(1));
+        slow.stall(false);
+    });
+}
+
+#[test]
+fn a_server_of_the_older_transport_is_spoken_to_over_its_stream() {
+    let tools = ToolServer::new([tool("create_issue"), tool("list_issues")]);
+    tools.old();
+    tools.demand(TOKEN);
+    let (_server, admin) = registered("mcp-old", &tools, json!({ "bearer_token_ref": "env:IT_MCP_TOKEN" }));
+    let server = connected(&admin);
+    assert_eq!((&server["protocol_version"], &server["tool_count"]), (&json!("2025-06-18"), &json!(2)), "{server}");
+    assert_eq!(admin.ask("/mcp/gh/refresh").ok()["count"], json!(2));
+    // A stream that breaks is made anew.
+    let before = tools.headers().len();
+    tools.cut();
+    until("it is connected again", SOON, || {
+        (tools.headers().len() > before && admin.get("/mcp").ok()["gh"]["connected"] == json!(true)).then_some(())
+    });
+    assert_eq!(admin.ask("/mcp/gh/refresh").ok()["count"], json!(2));
+
+    // What is said goes to the server itself, and our token to nobody else.
+    let strange = ToolServer::new([tool("create_issue")]);
+    let other = ToolServer::new([]);
+    strange.old();
+    strange.elsewhere(&other.url());
+    let private = json!({ "name": "bad", "transport": strange.url(), "allow_private_networks": true });
+    admin.post("/mcp", private).ok();
+    let refused = admin.ask("/mcp/bad/connect").ok();
+    assert_eq!(refused["ok"], json!(false), "{refused}");
+    assert!(other.headers().is_empty());
 }

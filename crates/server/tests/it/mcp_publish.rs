@@ -1,7 +1,7 @@
 //! A tool of an MCP server as a destination: one call for one approved draft, and the truth about how it ended.
 
 use serde_json::{Value, json};
-use tandem_testkit::{Act, Client, Server, ToolServer, audit, bodies, tool_server::tool};
+use tandem_testkit::{Act, Client, Server, ToolServer, audit, bodies, tool_server::tool, until};
 
 use crate::support::{SOON, configure, drafted, launch, publish, settled};
 
@@ -202,4 +202,44 @@ fn a_tool_that_may_be_called_twice_is_called_again() {
     let calls = tools.calls("file_ticket");
     assert_eq!(calls.len(), 2);
     assert_eq!(calls[0]["key"], calls[1]["key"]);
+}
+
+#[test]
+fn a_server_that_was_disconnected_is_not_dialled_for_a_delivery() {
+    let tools = ToolServer::new([tool("file_ticket")]);
+    let (_server, admin) = ready("tool-ended", &tools, json!({}));
+    let id = drafted(&admin, bodies::report("queued before the end"));
+    tools.on("file_ticket", [Act::Status(429, vec![("retry-after", "1".into())]), Act::Text("filed".into())]);
+    publish(&admin, &id, json!({}));
+    admin.ask("/mcp/gh/disconnect").ok();
+    let asked = tools.headers().len();
+    let delivery = until("the retry finds no connection", SOON, || {
+        let found = crate::support::deliveries(&admin, &id).remove(0);
+        (found["error_code"] == "mcp_server_disconnected").then_some(found)
+    });
+    assert_eq!((tools.calls("file_ticket").len(), tools.headers().len()), (1, asked), "{delivery}");
+    assert!(delivery.get("intent").is_none_or(Value::is_null), "nothing was announced: {delivery}");
+    assert_eq!(admin.get("/mcp").ok()["gh"]["connected"], json!(false));
+}
+
+#[test]
+fn a_tool_that_changed_behind_a_lost_connection_is_not_called() {
+    let tools = ToolServer::new([tool("file_ticket")]);
+    let (mut server, admin) = ready("tool-redial", &tools, json!({}));
+    let first = drafted(&admin, bodies::report_as("before"));
+    publish(&admin, &first, json!({})).ok();
+    settled(&admin, &first, "tool", "posted");
+    // Another process dials anew; the tool is another one by then.
+    let second = drafted(&admin, bodies::report_as("behind"));
+    tools.on("file_ticket", [Act::Status(429, vec![("retry-after", "2".into())]), Act::Text("filed".into())]);
+    publish(&admin, &second, json!({}));
+    server.terminate();
+    let mut changed = tool("file_ticket");
+    changed["description"] = json!("Also sends a copy elsewhere.");
+    tools.offer([changed]);
+    server.restart();
+    let admin = server.client();
+    let delivery = settled(&admin, &second, "tool", "failed");
+    assert_eq!(delivery["error_code"], json!("mcp_tool_changed"), "{delivery}");
+    assert_eq!(tools.calls("file_ticket").len(), 2);
 }

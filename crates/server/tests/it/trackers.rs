@@ -9,7 +9,7 @@ use tandem_testkit::{
     now_ms, until,
 };
 
-use crate::support::{SOON, configure, draft, drafted, incident, launch, publish, reported, settled, text};
+use crate::support::{SOON, configure, draft, drafted, incident, launch, publish, reported, settled, text, triaged};
 
 fn started(name: &str) -> Launch {
     launch(name).env(TOKEN_VARIABLE, TRACKER_TOKEN)
@@ -553,4 +553,213 @@ fn a_server_without_the_tools_is_not_ready() {
     let (_server, client) = over_mcp("mcp-lacks", &tools, json!({}));
     let row = client.get("/incident-monitor/status").ok()["status"]["destination_readiness"][0].clone();
     assert_eq!(row["missing_codes"], json!(["capability_missing", "capability_missing"]), "{row}");
+}
+
+/// GitHub's tools as [`github_tools`], with a list that is asked for in another way.
+fn github_tools_listing(list: &[&str]) -> Vec<Value> {
+    let others =
+        github_tools().into_iter().filter(|tool| tool["name"] != "list_issues" && tool["name"] != "search_issues");
+    others.chain([tool("list_issues", list)]).collect()
+}
+
+#[test]
+fn a_tool_that_says_it_failed_may_have_acted_and_is_looked_up() {
+    // Whatever the words: the issue was made before they were said.
+    for (turn, act) in [
+        Act::Error("422 Validation Failed".into()),
+        Act::Error("404 not found".into()),
+        Act::Error("upstream timed out".into()),
+        Act::Rpc(-32603, "internal error".into()),
+        Act::Raw("{}".into()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let tools = ToolServer::new(github_tools());
+        tools.on("search_issues", [said(&json!({ "total_count": 0, "items": [] }))]);
+        tools.on("issue_write", [act.clone()]);
+        tools.on("list_issues", [said(&json!({ "message": "not yet" }))]);
+        let (_server, client) = over_mcp(&format!("mcp-said-{turn}"), &tools, json!({}));
+        let id = drafted(&client, bodies::report("made all the same"));
+        publish(&client, &id, json!({}));
+        let body = tools.calls("issue_write")[0]["body"].clone();
+        tools.on("list_issues", [said(&json!([{ "number": 3, "title": "t", "state": "open", "body": body }]))]);
+        settled(&client, &id, "gh", "posted");
+        assert_eq!(tools.calls("issue_write").len(), 1, "{act:?}");
+    }
+}
+
+#[test]
+fn a_tool_that_did_nothing_is_asked_again_after_that_was_proven() {
+    let tools = ToolServer::new(github_tools());
+    tools.on("search_issues", [said(&json!({ "total_count": 0, "items": [] }))]);
+    tools.on("list_issues", [said(&json!([]))]);
+    let made = said(&json!({ "id": "9", "url": "https://github.com/acme/platform/issues/12" }));
+    tools.on("issue_write", [Act::Error("something went wrong".into()), made]);
+    let (_server, client) = over_mcp("mcp-again", &tools, json!({}));
+    let id = drafted(&client, bodies::report("at the second try"));
+    publish(&client, &id, json!({}));
+    settled(&client, &id, "gh", "posted");
+    let calls = tools.calls("issue_write");
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[0], calls[1], "every attempt sends the same");
+    assert!(!tools.calls("list_issues").is_empty());
+
+    // One that goes on saying no is believed when it has been looked for, and no attempt is left to look again.
+    tools.on("issue_write", [Act::Error("no such label".into())]);
+    let (_server, client) = over_mcp("mcp-refuses", &tools, json!({ "max_attempts": 2 }));
+    let id = drafted(&client, bodies::report("never"));
+    publish(&client, &id, json!({}));
+    let delivery = settled(&client, &id, "gh", "failed");
+    assert_eq!(delivery["error_code"], json!("tracker_refused"), "{delivery}");
+    assert!(delivery["error"].as_str().is_some_and(|text| text.contains("no such label")), "{delivery}");
+    assert_eq!(tools.calls("issue_write").len(), 3);
+    // A person may ask again.
+    let made = said(&json!({ "id": "9", "url": "https://github.com/acme/platform/issues/13" }));
+    tools.on("issue_write", [made]);
+    publish(&client, &id, json!({})).ok();
+    settled(&client, &id, "gh", "posted");
+}
+
+#[test]
+fn a_list_that_may_be_longer_proves_nothing() {
+    let stranger = |n: u64| json!({ "number": n, "title": "t", "state": "open", "body": "another" });
+    // A tool that takes no size and says nothing of more: three rows may be the first three.
+    let tools = ToolServer::new(github_tools_listing(&["owner", "repo"]));
+    tools.on("list_issues", [said(&json!([]))]);
+    tools.on("issue_write", [Act::Cut]);
+    let (_server, client) = over_mcp("mcp-bounded", &tools, json!({ "max_attempts": 2 }));
+    let id = drafted(&client, bodies::report("who knows"));
+    publish(&client, &id, json!({}));
+    tools.on("list_issues", [said(&json!([stranger(1), stranger(2), stranger(3)]))]);
+    let delivery = settled(&client, &id, "gh", "unknown");
+    assert_eq!(tools.calls("issue_write").len(), 1, "{delivery}");
+
+    // Without a search, and with more than can be gone through, nothing is created either.
+    let tools = ToolServer::new(github_tools_listing(&["owner", "repo"]));
+    let many: Vec<Value> = (1..=40).map(stranger).collect();
+    tools.on("list_issues", [said(&json!(many))]);
+    let (_server, client) = over_mcp("mcp-long", &tools, json!({ "max_attempts": 1 }));
+    let id = drafted(&client, bodies::report("too many"));
+    publish(&client, &id, json!({}));
+    let delivery = settled(&client, &id, "gh", "failed");
+    assert_eq!(delivery["error_code"], json!("search_incomplete"), "{delivery}");
+    assert!(tools.calls("issue_write").is_empty());
+
+    // One that says where it goes on is followed to its end.
+    let tools = ToolServer::new(github_tools_listing(&["owner", "repo", "perPage", "after"]));
+    let page = |rows: &[Value], next: Option<&str>| {
+        said(&json!({ "issues": rows, "pageInfo": { "hasNextPage": next.is_some(), "endCursor": next } }))
+    };
+    let (_server, client) = over_mcp("mcp-cursor", &tools, json!({}));
+    let id = drafted(&client, bodies::report_as("far-behind"));
+    let ours = json!({ "number": 77, "title": "t", "state": "open", "body": marker("far-behind") });
+    tools.on("list_issues", [page(&many, Some("next")), page(&[ours], None)]);
+    tools.on("add_issue_comment", [said(&json!({ "id": 5, "html_url": "https://github.com/c/5" }))]);
+    let answer = publish(&client, &id, json!({})).ok();
+    assert_eq!((&answer["action"], &answer["issue_number"]), (&json!("comment_issue"), &json!(77)), "{answer}");
+    assert_eq!(tools.calls("list_issues")[1]["after"], json!("next"));
+}
+
+#[test]
+fn an_issue_that_follows_a_closed_one_is_another_one() {
+    let tracker = Tracker::linear();
+    let base = format!("{}graphql", tracker.base());
+    let (_server, client) = with("lin-generation", bodies::linear("lin", &base, json!({})), json!({}));
+    let once = || {
+        let id = drafted(&client, bodies::report_as("again-and-again"));
+        let answer = publish(&client, &id, json!({})).ok();
+        assert_eq!(answer["action"], json!("create_issue"), "{answer}");
+        (id, answer)
+    };
+    let (first, before) = once();
+    tracker.set_open(1, false);
+    // The same content in another draft, which does not know of the first one.
+    client.delete(&format!("/incident-monitor/drafts/{first}")).ok();
+    // An answer that is lost is looked for under the name of this issue, not of the closed one.
+    tracker.fail("CreateIssue", [Fault::ActAndCut]);
+    let second = drafted(&client, bodies::report_as("again-and-again"));
+    assert_ne!(first, second);
+    publish(&client, &second, json!({})).ok();
+    settled(&client, &second, "lin", "posted");
+    let issues = tracker.issues();
+    assert_eq!((issues.len(), tracker.asked("CreateIssue").len()), (2, 2));
+    assert_ne!(issues[0].id, issues[1].id);
+    assert!(issues[1].open && issues[1].body.contains("previous\\_closed\\_issue: ENG-1"), "{}", issues[1].body);
+    assert_eq!(before["post"]["external_id"], json!("ENG-1"));
+    assert_eq!(draft(&client, &second)["github_issue_url"], json!("https://linear.app/acme/issue/ENG-2"));
+}
+
+#[test]
+fn many_changes_at_once_are_all_brought_back() {
+    let tracker = Tracker::github();
+    let config = json!({ "status_sync": true, "status_sync_interval_ms": 1000 });
+    let (_server, client) = with("gh-sync-many", bodies::github("gh", &tracker.base(), config), json!({}));
+    let (drafted, found) = reported(&client, bodies::report_as("one-of-many"));
+    publish(&client, &text(&drafted["draft_id"]), json!({})).ok();
+    // More than one question brings, most of them in one moment.
+    for n in 0..720 {
+        tracker.plant(&format!("stranger {n}"), "not ours", true);
+    }
+    tracker.set_open(1, false);
+    let incident_id = text(&found["incident_id"]);
+    until("the incident is resolved", SOON, || (incident(&client, &incident_id)["status"] == "resolved").then_some(()));
+    // Nothing is read again once it is known: the same question is answered with nothing new.
+    until("an unchanged list is asked for by its validator", SOON, || {
+        tracker.asked("list").last().is_some_and(|asked| !asked.if_none_match.is_empty()).then_some(())
+    });
+    assert!(tracker.asked("get").is_empty());
+}
+
+#[test]
+fn receipts_tell_what_was_taken_out() {
+    let tracker = Tracker::github();
+    // Without triage, so that what was reported is what is taken things out of.
+    let over = json!({ "safety_defaults": { "redact_secrets": false }, "triage_timeout_ms": 0 });
+    let (_server, client) = with("gh-redactions", bodies::github("gh", &tracker.base(), json!({})), over);
+    let secret = "password=Zr8kQw2mX9pL";
+    let report = bodies::merged(bodies::report("leaks"), json!({ "detail": format!("the worker said {secret}") }));
+    tracker.fail("create", [Fault::ActAndCut]);
+    let id = drafted(&client, report);
+    publish(&client, &id, json!({})).ok();
+    settled(&client, &id, "gh", "posted");
+    assert!(!tracker.issues()[0].body.contains("Zr8kQw2mX9pL"));
+    let posts = client.get("/incident-monitor/posts?limit=10").ok();
+    let receipt = posts["posts"][0]["receipt"].clone();
+    let counts = receipt["redactions"].as_object().cloned().unwrap_or_default();
+    assert!(counts.values().any(|count| count.as_u64() >= Some(1)), "{receipt}");
+    assert!(receipt["truncated_fields"].is_array() && !posts.to_string().contains("Zr8kQw2mX9pL"), "{receipt}");
+}
+
+#[test]
+fn an_automatic_publish_is_asked_for_again_when_the_pause_ends_or_the_destination_is_ready() {
+    let tracker = Tracker::github();
+    let server = launch("gh-auto-later").env("IT_TRACKER_TOKEN_TWO", TRACKER_TOKEN).start();
+    let client = server.client();
+    let route = json!([{ "route_id": "all", "name": "all", "destination_ids": ["gh"], "auto_publish": true }]);
+    let with_token =
+        |variable: &str| bodies::github("gh", &tracker.base(), json!({ "token_ref": format!("env:{variable}") }));
+    set(&client, with_token("IT_TRACKER_TOKEN_TWO"), json!({ "routes": route, "paused": true }));
+    let paused = drafted(&client, bodies::report_as("while-paused"));
+    // Triage goes on meanwhile; the worker that does it has passed by the job that waits.
+    client.ask(&format!("/incident-monitor/drafts/{paused}/triage-run")).ok();
+    triaged(&client, &paused);
+    assert!(tracker.issues().is_empty() && crate::support::deliveries(&client, &paused).is_empty());
+    set(&client, with_token("IT_TRACKER_TOKEN_TWO"), json!({ "routes": route }));
+    settled(&client, &paused, "gh", "posted");
+    // A token without a value: not ready.
+    set(&client, with_token("IT_TRACKER_TOKEN_UNSET"), json!({ "routes": route }));
+    let unready = drafted(&client, bodies::report_as("while-unready"));
+    until("it was refused once", SOON, || {
+        let rows = client.get("/audit/protected?limit=200").ok();
+        let refused = |row: &&Value| {
+            row["event_type"] == "incident_monitor.publish.failed" && row["payload"]["draft_id"] == json!(unready)
+        };
+        (rows["events"].as_array().unwrap().iter().filter(refused).count() == 1).then_some(())
+    });
+    assert_eq!(tracker.issues().len(), 1);
+    set(&client, with_token("IT_TRACKER_TOKEN_TWO"), json!({ "routes": route }));
+    settled(&client, &unready, "gh", "posted");
+    assert_eq!(tracker.issues().len(), 2);
+    audit::assert_verified(&client);
 }

@@ -324,3 +324,23 @@ fn a_missing_secret_sends_nothing() {
     publish(&client, &id, json!({})).refused(400, "INCIDENT_MONITOR_DRAFT_PUBLISH_FAILED");
     assert!(hooks.received("/in").is_empty());
 }
+
+#[test]
+fn a_retry_tells_what_was_taken_out_as_the_first_attempt_did() {
+    let hooks = Receiver::new();
+    hooks.on("/in", [Script::Cut, Script::Status(204)]);
+    let hook = bodies::webhook("hook", &hooks.url("/in"));
+    let over = json!({
+        "destinations": [hook], "default_destination_ids": ["hook"], "safety_defaults": { "redact_secrets": false },
+    });
+    let (_server, client) = crate::support::configured("hook-redactions", over);
+    let secret = json!({ "detail": "the worker said password=Zr8kQw2mX9pL" });
+    let id = drafted(&client, bodies::merged(bodies::report("leaks"), secret));
+    let receipt = |answer: &Value| answer["posts"][0]["receipt"]["redactions"].clone();
+    publish(&client, &id, json!({})).ok();
+    let first = receipt(&client.get("/incident-monitor/posts?limit=10").ok());
+    settled(&client, &id, "hook", "posted");
+    let last = receipt(&client.get("/incident-monitor/posts?limit=10").ok());
+    assert!(last.as_object().is_some_and(|counts| !counts.is_empty()), "{last}");
+    assert_eq!(first, last);
+}

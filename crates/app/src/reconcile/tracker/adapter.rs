@@ -3,7 +3,7 @@
 use tandem_core::{
     destination::{Destination, DestinationKind},
     tenant::TenantKey,
-    tracker::{Comment, Issue, IssueRef, Settings, answer::Trouble, doubt::Look, settings::Via},
+    tracker::{Comment, Issue, IssueRef, Settings, TrackerCursor, answer::Trouble, doubt::Look, settings::Via},
 };
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     github::Github,
     linear::Linear,
     reach::{Reach, Turn},
-    tools::Toolbox,
+    tools::{TOOL_ERROR, Toolbox},
 };
 use crate::App;
 
@@ -28,6 +28,23 @@ pub(crate) struct Changes {
     /// Everything up to this time has been seen.
     pub since_ms: u64,
     pub etag: Option<String>,
+    /// There is more to be asked for at once.
+    pub more: bool,
+    /// Where the question goes on, for trackers that show the newest first, and the newest change that it has shown.
+    pub place: Option<String>,
+    pub newest_ms: u64,
+}
+
+impl Changes {
+    /// What is known after some pages of a list that begins with the newest. Only a list that was read to its end says how
+    /// far we know; `place` is where it goes on otherwise.
+    pub fn newest_first(cursor: &TrackerCursor, issues: Vec<Issue>, place: Option<String>) -> Self {
+        let latest = issues.iter().filter_map(|issue| issue.updated_at_ms).max().unwrap_or(0);
+        // What changes while the list is read moves to its front, so its first part sets the mark.
+        let newest_ms = if cursor.place.is_some() { cursor.newest_ms } else { latest };
+        let since_ms = if place.is_some() { cursor.since_ms } else { cursor.since_ms.max(newest_ms) };
+        Self { issues, since_ms, etag: None, more: place.is_some(), place, newest_ms }
+    }
 }
 
 impl App {
@@ -110,6 +127,15 @@ impl Adapter<'_> {
         }
     }
 
+    /// The issue as it is now, where it can be read. A tool's word that it failed is no word on whether the issue is there;
+    /// whoever asks looks another way then.
+    pub async fn read(&self, issue: &IssueRef) -> Result<Option<Issue>, Stop> {
+        match self.get(issue).await {
+            Err(Stop::Trouble(trouble)) if trouble.code == TOOL_ERROR => Ok(None),
+            other => other,
+        }
+    }
+
     /// Creates an issue. Needs a turn and an announced intent.
     pub async fn create(&self, key: &str, title: &str, body: &str, risk: Option<&str>) -> Result<Issue, Stop> {
         match self {
@@ -155,12 +181,13 @@ impl Adapter<'_> {
         }
     }
 
-    /// Issues that changed since, at most a few pages of them.
-    pub async fn changes(&self, since_ms: u64, etag: Option<&str>) -> Result<Changes, Stop> {
+    /// Issues that changed since, at most a few pages of them. A question that was not answered to its end goes on where it
+    /// was left.
+    pub async fn changes(&self, cursor: &TrackerCursor) -> Result<Changes, Stop> {
         match self {
-            Self::Github(github) => github.changes(since_ms, etag).await,
-            Self::Linear(linear) => linear.changes(since_ms).await,
-            Self::Tools(tools) => tools.changes(since_ms).await,
+            Self::Github(github) => github.changes(cursor.since_ms, cursor.etag.as_deref()).await,
+            Self::Linear(linear) => linear.changes(cursor).await,
+            Self::Tools(tools) => tools.changes(cursor).await,
         }
     }
 }

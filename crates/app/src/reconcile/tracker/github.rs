@@ -1,7 +1,7 @@
 //! GitHub over its REST API.
 
 use tandem_core::{
-    tracker::{Comment, Issue, IssueRef, answer::Trouble, doubt::Look, github},
+    tracker::{Comment, Issue, IssueRef, answer::Trouble, doubt::Look, github, tools::looked_in_part},
     triage::marker,
 };
 
@@ -9,6 +9,9 @@ use super::{Stop, adapter::Changes, reach::Reach};
 
 /// Pages that a look goes through before it says that it is incomplete.
 const PAGES: u64 = 5;
+
+/// Pages that are read at once where one moment fills them.
+const TURNS: u64 = 100;
 
 pub(crate) struct Github<'a> {
     pub reach: Reach<'a>,
@@ -31,7 +34,17 @@ fn absent(stop: &Stop) -> bool {
 impl Github<'_> {
     pub async fn find(&self, marker: &str) -> Result<Vec<Issue>, Stop> {
         let answer = self.reach.ask(github::search(self.repo, marker)).await?;
-        github::issues(&answer).map(|(issues, _)| issues).ok_or_else(|| malformed(false))
+        let (found, _) = github::issues(&answer).ok_or_else(|| malformed(false))?;
+        if looked_in_part(&answer) && !found.iter().any(|issue| issue.carries(marker)) {
+            return Err(Stop::Trouble(Trouble {
+                retryable: true,
+                ..Trouble::new(
+                    "search_incomplete",
+                    "the tracker did not search to the end for an issue of this failure",
+                )
+            }));
+        }
+        Ok(found)
     }
 
     pub async fn get(&self, issue: &IssueRef) -> Result<Option<Issue>, Stop> {
@@ -70,7 +83,9 @@ impl Github<'_> {
                 return Ok(Look::Absent);
             }
         }
-        let found = self.find(&marker).await?.into_iter().find(|issue| issue.carries(&marker));
+        let answer = self.reach.ask(github::search(self.repo, &marker)).await?;
+        let (found, _) = github::issues(&answer).ok_or_else(|| malformed(false))?;
+        let found = found.into_iter().find(|issue| issue.carries(&marker));
         Ok(found.map_or(Look::Incomplete, Look::Found))
     }
 
@@ -94,24 +109,36 @@ impl Github<'_> {
         Ok(Look::Incomplete)
     }
 
-    /// The first page is asked for with the validator of the last answer: an unchanged repository costs nothing.
+    /// The first page is asked for with the validator of the last answer: an unchanged repository costs nothing. Each page
+    /// begins at the last change of the one before it and not at a number, because what changes meanwhile leaves its place
+    /// and moves everything behind it.
     pub async fn changes(&self, since_ms: u64, etag: Option<&str>) -> Result<Changes, Stop> {
-        let mut changes = Changes { since_ms, ..Changes::default() };
-        for page in 1..=PAGES {
-            let etag = etag.filter(|_| page == 1);
-            let (answer, told) = self.reach.ask_for(github::changed_since(self.repo, since_ms, page, etag)).await?;
+        let mut changes = Changes { since_ms, more: true, ..Changes::default() };
+        let mut page = 1;
+        for turn in 0..TURNS {
+            // A moment that fills several pages is read to its end: the next question would begin with it again.
+            if turn >= PAGES && page == 1 {
+                break;
+            }
+            let etag = etag.filter(|_| turn == 0);
+            let request = github::changed_since(self.repo, changes.since_ms, page, etag);
+            let (answer, told) = self.reach.ask_for(request).await?;
             if told.status == 304 {
                 changes.etag = etag.map(str::to_owned);
+                changes.more = false;
                 return Ok(changes);
             }
             let (issues, rows) = github::issues(&answer).ok_or_else(|| malformed(false))?;
-            if page == 1 {
+            if turn == 0 {
                 changes.etag = told.header("etag").map(str::to_owned);
             }
-            let latest = issues.iter().filter_map(|issue| issue.updated_at_ms).max().unwrap_or(0);
-            changes.since_ms = changes.since_ms.max(latest);
             changes.issues.extend(issues);
+            let latest = github::latest(&answer).unwrap_or(0).max(changes.since_ms);
+            // Only a page that is full of one moment has to be turned.
+            page = if latest > changes.since_ms { 1 } else { page + 1 };
+            changes.since_ms = latest;
             if rows < github::PAGE {
+                changes.more = false;
                 break;
             }
         }

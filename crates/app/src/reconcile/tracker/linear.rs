@@ -1,6 +1,6 @@
 //! Linear over its GraphQL API.
 
-use tandem_core::tracker::{Comment, Issue, IssueRef, Request, answer::Trouble, client_id, doubt::Look, linear};
+use tandem_core::tracker::{Comment, Issue, IssueRef, TrackerCursor, answer::Trouble, client_id, doubt::Look, linear};
 
 use super::{Stop, adapter::Changes, reach::Reach};
 
@@ -20,11 +20,6 @@ fn malformed(write: bool) -> Stop {
     })
 }
 
-/// A refusal that says that there is no object of this id.
-fn absent(stop: &Stop) -> bool {
-    matches!(stop, Stop::Trouble(trouble) if !trouble.retryable && linear::is_not_found(&trouble.text))
-}
-
 fn refused(stop: &Stop) -> bool {
     matches!(stop, Stop::Trouble(trouble) if !trouble.may_have_acted && trouble.code == "tracker_refused")
 }
@@ -36,11 +31,10 @@ impl Linear<'_> {
     }
 
     pub async fn get(&self, id: &str) -> Result<Option<Issue>, Stop> {
-        match self.reach.ask(linear::get(id)).await {
-            Ok(answer) if answer["data"]["issue"].is_null() => Ok(None),
-            Ok(answer) => linear::issue(&answer["data"]["issue"]).map(Some).ok_or_else(|| malformed(false)),
-            Err(stop) if absent(&stop) => Ok(None),
-            Err(stop) => Err(stop),
+        let answer = self.reach.ask(linear::get(id)).await?;
+        match linear::one(&answer, "issues", id).ok_or_else(|| malformed(false))? {
+            Some(row) => linear::issue(row).map(Some).ok_or_else(|| malformed(false)),
+            None => Ok(None),
         }
     }
 
@@ -103,33 +97,27 @@ impl Linear<'_> {
     }
 
     pub async fn look_for_comment(&self, key: &str) -> Result<Look<Comment>, Stop> {
-        let request: Request = linear::get_comment(&client_id(key, "comment"));
-        match self.reach.ask(request).await {
-            Ok(answer) if answer["data"]["comment"].is_null() => Ok(Look::Absent),
-            Ok(answer) => {
-                linear::comment_of(&answer["data"]["comment"]).map(Look::Found).ok_or_else(|| malformed(false))
-            }
-            Err(stop) if absent(&stop) => Ok(Look::Absent),
-            Err(stop) => Err(stop),
+        let id = client_id(key, "comment");
+        let answer = self.reach.ask(linear::get_comment(&id)).await?;
+        match linear::one(&answer, "comments", &id).ok_or_else(|| malformed(false))? {
+            Some(row) => linear::comment_of(row).map(Look::Found).ok_or_else(|| malformed(false)),
+            None => Ok(Look::Absent),
         }
     }
 
-    pub async fn changes(&self, since_ms: u64) -> Result<Changes, Stop> {
-        let mut changes = Changes { since_ms, ..Changes::default() };
-        let mut after = None;
+    pub async fn changes(&self, cursor: &TrackerCursor) -> Result<Changes, Stop> {
+        let mut all = Vec::new();
+        let mut after = cursor.place.clone();
         for _ in 0..PAGES {
-            let request = linear::changed_since(self.team, self.project, since_ms, after.as_deref());
+            let request = linear::changed_since(self.team, self.project, cursor.since_ms, after.as_deref());
             let answer = self.reach.ask(request).await?;
             let (issues, next) = linear::issues(&answer).ok_or_else(|| malformed(false))?;
-            changes.issues.extend(issues);
+            all.extend(issues);
             after = next;
             if after.is_none() {
-                // Newest first: only a list that was read to its end says how far we know.
-                let latest = changes.issues.iter().filter_map(|issue| issue.updated_at_ms).max().unwrap_or(0);
-                changes.since_ms = changes.since_ms.max(latest);
                 break;
             }
         }
-        Ok(changes)
+        Ok(Changes::newest_first(cursor, all, after))
     }
 }

@@ -16,7 +16,7 @@ use tandem_core::{
     config::Config,
     destination::DestinationKind,
     draft::Draft,
-    publish::{Action, Delivery, Intent, breaker::Admission, settle::Outcome},
+    publish::{Action, Delivery, Intent, Prepared, breaker::Admission, digest, settle::Outcome},
     record::{Column, Expect, Put},
     redaction::{Counts, redactor},
     risk,
@@ -32,10 +32,10 @@ use tandem_core::{
 };
 
 use super::{
-    deliver::{Attempted, Ended, Work},
+    deliver::{Attempted, Ended, Kept, Work},
     destination::only,
 };
-use crate::{App, publish::DELIVERIES_MAX};
+use crate::App;
 
 pub(crate) use adapter::{Adapter, Changes};
 pub use reach::ApiCall;
@@ -73,33 +73,45 @@ impl From<Stop> for Early {
 }
 
 /// What is sent, kept with the delivery so that every attempt sends the same.
+#[derive(Default)]
 struct Text {
     title: String,
     body: String,
+    prepared: Prepared,
 }
 
 impl Text {
-    fn stored(payload: Option<&str>, operation: &str) -> Option<Self> {
-        let kept: Value = serde_json::from_str(payload?).ok()?;
+    fn stored(delivery: &Delivery, operation: &str) -> Option<Self> {
+        let kept: Value = serde_json::from_str(delivery.payload.as_deref()?).ok()?;
         let text = |key: &str| kept[key].as_str().map(str::to_owned);
-        (kept["operation"] == operation).then_some(Self { title: text("title")?, body: text("body")? })
+        let prepared = delivery.prepared.clone().unwrap_or_default();
+        (kept["operation"] == operation).then_some(Self { title: text("title")?, body: text("body")?, prepared })
     }
 
-    fn payload(&self, operation: &str) -> String {
-        json!({ "operation": operation, "title": self.title, "body": self.body }).to_string()
+    fn kept(&self, operation: &str) -> Kept {
+        Kept {
+            body: json!({ "operation": operation, "title": self.title, "body": self.body }).to_string(),
+            prepared: self.prepared.clone(),
+        }
+    }
+
+    /// What a receipt says of it.
+    fn told(&self) -> [(&'static str, Value); 4] {
+        [
+            ("payload_bytes", json!(self.body.len())),
+            ("payload_sha256", json!(tandem_core::text::sha256_hex(&self.body))),
+            ("redactions", json!(self.prepared.redactions)),
+            ("truncated_fields", json!(self.prepared.truncated_fields)),
+        ]
     }
 }
 
 impl App {
     pub(super) async fn attempt_tracker(&self, work: &mut Work) -> Ended {
         let config = std::sync::Arc::clone(&work.snapshot);
-        // Nothing was sent in this attempt; what an earlier one left in doubt is in doubt still, with what it sent.
-        let (in_doubt, sent) = (work.delivery.value.intent.is_some(), work.delivery.value.payload.clone());
-        let unsent = |outcome: Outcome| {
-            let mut attempted = only(Outcome { in_doubt, ..outcome });
-            attempted.payload = sent;
-            Ended::Attempted(attempted)
-        };
+        // Nothing was sent in this attempt; what an earlier one left in doubt is in doubt still.
+        let in_doubt = work.delivery.value.intent.is_some();
+        let unsent = |outcome: Outcome| Ended::Attempted(only(Outcome { in_doubt, ..outcome }));
         let settings = match Settings::of(&config.config, &work.destination) {
             Ok(settings) => settings,
             Err(problem) => {
@@ -128,9 +140,6 @@ impl App {
         };
         match ended {
             Ended::Attempted(mut attempted) => {
-                if attempted.payload.is_none() {
-                    attempted.payload.clone_from(&work.delivery.value.payload);
-                }
                 let outcome = &mut attempted.outcome;
                 // A limit is the tracker at work, not out of order; a budget waits for it.
                 let limited = outcome.error_code.as_deref() == Some("rate_limited");
@@ -159,7 +168,16 @@ impl App {
                 Ok(Verdict::Settled(attempted)) => return Ok(attempted),
                 Ok(Verdict::LookAgainAt(until_ms)) => return Err(Early::Ended(Ended::Hold { until_ms })),
                 // Proven not to have happened: from here on it is a first time.
-                Ok(Verdict::SendAgain) => work.delivery.value.intent = None,
+                Ok(Verdict::SendAgain) => {
+                    work.delivery.value.intent = None;
+                    let delivery = &work.delivery.value;
+                    let last = !delivery.attempts.is_empty()
+                        && delivery.attempts.len() + 1 >= usize::try_from(delivery.max_attempts).unwrap_or(usize::MAX);
+                    // A last sending could not be looked up any more. Who said no every time is believed now.
+                    if let Some(why) = intent.refused.filter(|_| last) {
+                        return Err(unsent(Trouble::new("tracker_refused", why)));
+                    }
+                }
                 Ok(Verdict::Undecided) => {
                     return Err(unsent(Trouble {
                         retryable: true,
@@ -192,29 +210,38 @@ impl App {
                 )),
             };
         };
-        let text = self.tracker_text(work, &step, operation);
+        let (effect, evidence) = effect(work, &step);
+        let text = self.tracker_text(work, &step, operation, &effect, evidence.as_deref());
         // Before the announcement, so that a delivery that waits for its turn is in no doubt.
         let turn = adapter.turn().await.map_err(Early::from)?;
         let issue = match &step {
             Step::Comment(issue) | Step::Reopen(issue) => Some(issue.reference.clone()),
             Step::Create { .. } | Step::Matched { .. } | Step::Gone => None,
         };
-        let intent = Intent { operation: operation.to_owned(), action, at_ms: self.now_ms(), issue };
-        self.intend(work, intent, Some(text.payload(operation))).await.map_err(Early::Ended)?;
-        let key = work.delivery.value.idempotency_key.clone();
+        let named = Some(effect.clone()).filter(|effect| *effect != work.delivery.value.idempotency_key);
+        let intent = Intent {
+            operation: operation.to_owned(),
+            action,
+            at_ms: self.now_ms(),
+            issue,
+            effect: named,
+            refused: None,
+        };
+        self.intend(work, intent, Some(text.kept(operation))).await.map_err(Early::Ended)?;
         let sent = match &step {
             Step::Create { .. } => {
                 let level = work.draft.classification.risk_level.as_deref();
                 let level = level.map(|level| risk::raise(level, config.safety_defaults.minimum_risk_level.as_deref()));
-                adapter.create(&key, &text.title, &text.body, level).await.map(|issue| (issue, None))
+                adapter.create(&effect, &text.title, &text.body, level).await.map(|issue| (issue, None))
             }
-            Step::Comment(issue) => {
-                adapter.comment(&key, &issue.reference, &text.body).await.map(|comment| (issue.clone(), Some(comment)))
-            }
+            Step::Comment(issue) => adapter
+                .comment(&effect, &issue.reference, &text.body)
+                .await
+                .map(|comment| (issue.clone(), Some(comment))),
             Step::Reopen(issue) => {
                 async {
                     adapter.reopen(&issue.reference).await?;
-                    let comment = adapter.comment(&key, &issue.reference, &text.body).await?;
+                    let comment = adapter.comment(&effect, &issue.reference, &text.body).await?;
                     Ok((Issue { state: IssueState::Open, ..issue.clone() }, Some(comment)))
                 }
                 .await
@@ -223,10 +250,18 @@ impl App {
         };
         drop(turn);
         match sent {
-            Ok((issue, comment)) => Ok(self.tracker_done(work, &issue, comment.as_ref(), action, &text)),
+            Ok((issue, comment)) => {
+                let mut done = self.tracker_done(work, &issue, comment.as_ref(), action, &text);
+                done.outcome.evidence_digest = evidence;
+                Ok(done)
+            }
             // Between the two halves of a reopening a budget ran out: what was done may be done again.
             Err(Stop::Hold { until_ms }) => Err(Early::Ended(Ended::Hold { until_ms })),
-            Err(Stop::Trouble(trouble)) => Ok(only(trouble.outcome())),
+            Err(Stop::Trouble(trouble)) => {
+                let mut outcome = trouble.outcome();
+                outcome.receipt.extend(text.told().map(|(key, value)| (key.to_owned(), value)));
+                Ok(only(outcome))
+            }
         }
     }
 
@@ -238,10 +273,9 @@ impl App {
         adapter: &Adapter<'_>,
         intent: &Intent,
     ) -> Result<Verdict<Attempted>, Stop> {
-        let key = &work.delivery.value.idempotency_key;
+        let key = intent.effect.as_ref().unwrap_or(&work.delivery.value.idempotency_key);
         let since = intent.at_ms.saturating_sub(doubt::SKEW_MS);
-        let stored = Text::stored(work.delivery.value.payload.as_deref(), &intent.operation)
-            .unwrap_or(Text { title: String::new(), body: String::new() });
+        let stored = Text::stored(&work.delivery.value, &intent.operation).unwrap_or_default();
         let look = match (&intent.issue, intent.operation.as_str()) {
             (None, _) => match adapter.look_for_issue(key, since).await? {
                 Look::Found(issue) => Look::Found(self.tracker_done(work, &issue, None, Action::CreateIssue, &stored)),
@@ -265,8 +299,8 @@ impl App {
         if let Some(reference) = &work.delivery.value.issue {
             return adapter.get(reference).await;
         }
-        if let Some(reference) = self.tracker_predecessor(work).await
-            && let Some(issue) = adapter.get(&reference).await?
+        if let Some(reference) = self.tracker_predecessor(work).await?
+            && let Some(issue) = adapter.read(&reference).await?
         {
             return Ok(Some(issue));
         }
@@ -280,23 +314,24 @@ impl App {
     }
 
     /// The issue of the published draft that this one follows, at the same destination.
-    async fn tracker_predecessor(&self, work: &Work) -> Option<IssueRef> {
-        let previous = work.draft.recurrence_of.as_deref()?;
-        self.issue_at(work, previous).await
-    }
-
-    async fn issue_at(&self, work: &Work, draft_id: &str) -> Option<IssueRef> {
-        let by_draft = vec![("draft_id", Column::text(draft_id))];
-        let rows = self.all::<Delivery>(&work.claim.tenant, "updated_at_ms", by_draft, DELIVERIES_MAX).await.ok()?;
-        let mine = |delivery: &Delivery| {
-            delivery.destination_id == work.delivery.value.destination_id
-                && delivery.target_ref == work.delivery.value.target_ref
+    async fn tracker_predecessor(&self, work: &Work) -> Result<Option<IssueRef>, Stop> {
+        let Some(previous) = work.draft.recurrence_of.as_deref() else { return Ok(None) };
+        let mine = &work.delivery.value;
+        let by_draft = vec![("draft_id", Column::text(previous))];
+        let rows: Vec<Delivery> =
+            self.every(&work.claim.tenant, "updated_at_ms", by_draft).await.map_err(|failure| {
+                Stop::Trouble(Trouble { retryable: true, ..Trouble::new("store_unavailable", failure.message) })
+            })?;
+        let here = |delivery: &Delivery| {
+            delivery.destination_id == mine.destination_id && delivery.target_ref == mine.target_ref
         };
-        rows.into_iter().map(|row| row.value).filter(mine).find_map(|delivery| delivery.issue)
+        Ok(rows.into_iter().filter(here).find_map(|delivery| delivery.issue))
     }
 
-    fn tracker_text(&self, work: &Work, step: &Step, operation: &str) -> Text {
-        if let Some(text) = Text::stored(work.delivery.value.payload.as_deref(), operation) {
+    fn tracker_text(&self, work: &Work, step: &Step, operation: &str, effect: &str, evidence: Option<&str>) -> Text {
+        // A text that names another effect belongs to another decision.
+        let named = |text: &Text| text.body.contains(&marker::effect(effect));
+        if let Some(text) = Text::stored(&work.delivery.value, operation).filter(named) {
             return text;
         }
         let stored = work.run.as_ref().and_then(|run| run.issue_draft.as_ref());
@@ -306,22 +341,22 @@ impl App {
             draft: &work.draft,
             incident: work.incident.as_ref(),
             issue_draft: issue_draft.as_ref(),
-            effect: &work.delivery.value.idempotency_key,
-            evidence_digest: &work.delivery.value.evidence_digest,
+            effect,
+            evidence_digest: evidence.unwrap_or(&work.delivery.value.evidence_digest),
         };
-        let Composed { title, body, .. } = match step {
+        let Composed { title, body, redactions, truncated } = match step {
             Step::Create { previous } => body::issue(&facts, previous.as_ref()),
             Step::Comment(_) => body::comment(&facts, work.delivery.value.recurrence, false),
             Step::Reopen(_) => body::comment(&facts, work.delivery.value.recurrence, true),
             Step::Matched { .. } | Step::Gone => Composed::default(),
         };
-        Text { title, body }
+        let truncated_fields = if truncated { vec!["body".to_owned()] } else { Vec::new() };
+        Text { title, body, prepared: Prepared { redactions, truncated_fields } }
     }
 
     /// The failure has its issue: nothing was sent.
     fn tracker_matched(&self, work: &Work, issue: &Issue, action: Action) -> Attempted {
-        let mut attempted =
-            self.tracker_done(work, issue, None, action, &Text { title: String::new(), body: String::new() });
+        let mut attempted = self.tracker_done(work, issue, None, action, &Text::default());
         attempted.outcome.done = Some((decide::MATCH, action));
         attempted
     }
@@ -366,15 +401,42 @@ impl App {
             ("comment_id", json!(outcome.comment_id)),
             ("team", json!(work.destination.linear_team)),
             ("project", json!(work.destination.linear_project)),
-            ("payload_bytes", json!(text.body.len())),
-            ("payload_sha256", json!(tandem_core::text::sha256_hex(&text.body))),
-        ] {
+        ]
+        .into_iter()
+        .chain(text.told())
+        {
             if !value.is_null() {
                 outcome.receipt.insert(key.to_owned(), value);
             }
         }
         let row = TrackedIssue::of(delivery, &issue.reference, issue.state, self.now_ms());
         Attempted { puts: vec![Put::of(&row, Expect::Any)], ..only(outcome) }
+    }
+}
+
+/// What the effect of a step is found by, and the digest of what is sent where it is not the delivery's. The same at every
+/// attempt of the same step. An issue that follows a closed one is not that one, and a comment belongs to one draft: neither
+/// may be taken for an earlier effect of the same content.
+fn effect(work: &Work, step: &Step) -> (String, Option<String>) {
+    let delivery = &work.delivery.value;
+    match step {
+        Step::Create { previous: Some(issue) } => {
+            let anchor = issue.reference.identifier.as_deref().unwrap_or(&issue.reference.id);
+            let digest = digest::recurrence(&delivery.evidence_digest, anchor);
+            let key = digest::idempotency_key(
+                &delivery.destination_id,
+                delivery.destination_kind,
+                &delivery.target_ref,
+                &work.draft.fingerprint,
+                decide::CREATE,
+                &digest,
+            );
+            (key, Some(digest))
+        }
+        Step::Comment(_) | Step::Reopen(_) => {
+            (digest::h(["tandem_comment_effect_v1", &delivery.idempotency_key, &delivery.draft_id]), None)
+        }
+        Step::Create { previous: None } | Step::Matched { .. } | Step::Gone => (delivery.idempotency_key.clone(), None),
     }
 }
 
@@ -439,7 +501,7 @@ impl App {
         let target = tandem_core::publish::target::target_ref(config, destination);
         let adapter = self.adapter(tenant, destination, &settings, &lane, &target).map_err(Stop::Trouble)?;
         if let Some(reference) = known
-            && let Some(issue) = adapter.get(reference).await?
+            && let Some(issue) = adapter.read(reference).await?
         {
             return Ok(Some(issue));
         }

@@ -8,21 +8,27 @@ use tandem_core::{
     ports::Tools,
     tenant::TenantKey,
     tracker::{
-        Class, Comment, Issue, IssueRef,
+        Class, Comment, Issue, IssueRef, IssueState, TrackerCursor,
         answer::Trouble,
         budget::Limits,
         doubt::Look,
-        github, linear,
-        tools::{self, Capability, gh, lin},
+        linear,
+        paging::{Next, Pager},
+        tools::{self, Capability, Order, gh, lin},
     },
     triage::marker,
 };
 
 use super::{Stop, adapter::Changes, reach::Reach};
 
-const PAGES: u64 = 5;
+/// Pages that one way through a list has at most.
+const PAGES: usize = 10;
 /// Rows without their text are read one by one, up to so many.
 const BARE: usize = 20;
+/// No page of a list is smaller than this where there is more to show. Only for what was never sent before.
+const FEW: usize = 10;
+/// The code of a tool's own word that it failed.
+pub(super) const TOOL_ERROR: &str = "mcp_tool_error";
 
 pub(crate) struct Toolbox<'a> {
     pub reach: Reach<'a>,
@@ -45,9 +51,12 @@ fn missing(stop: &Stop) -> bool {
     matches!(stop, Stop::Trouble(trouble) if trouble.code == "capability_missing")
 }
 
-fn absent(stop: &Stop) -> bool {
-    let gone = |text: &str| text.contains("404") || text.contains("410") || linear::is_not_found(text);
-    matches!(stop, Stop::Trouble(trouble) if trouble.code == "mcp_tool_error" && gone(&trouble.text))
+/// A look that says of itself that it was not a whole one.
+fn in_part() -> Stop {
+    Stop::Trouble(Trouble {
+        retryable: true,
+        ..Trouble::new("search_incomplete", "the tracker could not be searched to the end for an issue of this failure")
+    })
 }
 
 impl Toolbox<'_> {
@@ -75,8 +84,8 @@ impl Toolbox<'_> {
         self.call(capability.class(), tool, arguments).await
     }
 
-    /// Calls a tool once. A tool's own word that it failed is believed only where it quotes a refusal of the tracker:
-    /// anything else may be a time-out behind it.
+    /// Calls a tool once. Words are no proof: a tool that says that it failed may have acted before, so after a write that
+    /// is looked up like a lost answer. Only the protocol's own refusals of a request promise that nothing happened.
     async fn call(&self, class: Class, tool: &ToolRow, arguments: Map<String, Value>) -> Result<Value, Stop> {
         let write = class == Class::Write;
         let call = ToolCall {
@@ -96,8 +105,9 @@ impl Toolbox<'_> {
         let answer = self.reach.app.call(self.tenant, call).await.map_err(|error| {
             Stop::Trouble(match error.fault {
                 ToolFault::RateLimited => limited(error.retry_after_ms),
+                // What may have happened is looked up, and a look is another attempt.
                 fault => Trouble {
-                    retryable: fault.retryable(),
+                    retryable: fault.retryable() || (write && error.may_have_acted),
                     may_have_acted: write && error.may_have_acted,
                     retry_after_ms: error.retry_after_ms,
                     ..Trouble::new(fault.word(), error.detail)
@@ -110,14 +120,13 @@ impl Toolbox<'_> {
         }
         if answer.is_error {
             let text = tandem_core::text::truncate(&answer.text.join(" "), 300);
-            if tools::is_rate_limit(&text) {
-                return Err(Stop::Trouble(limited(None)));
-            }
-            let refused = tools::is_refusal(&text);
+            let slowly = tools::speaks_of_limits(&text).then(|| limited(None));
             return Err(Stop::Trouble(Trouble {
-                retryable: !refused,
-                may_have_acted: write && !refused,
-                ..Trouble::new("mcp_tool_error", text)
+                retryable: true,
+                may_have_acted: write,
+                refused: write,
+                retry_after_ms: slowly.and_then(|limit| limit.retry_after_ms),
+                ..Trouble::new(TOOL_ERROR, text)
             }));
         }
         answer.value().ok_or_else(|| malformed(write))
@@ -132,26 +141,106 @@ impl Toolbox<'_> {
         tools::issues(self.reach.kind, value)
     }
 
+    /// One way through a list: hands each page's rows to `page`, which says how many of them are new, or that it has seen
+    /// enough. Says whether the list was seen to its end.
+    async fn pages<T>(
+        &self,
+        capability: Capability,
+        tool: &ToolRow,
+        pager: &mut Pager,
+        arguments: impl Fn(&Pager) -> Map<String, Value>,
+        mut page: impl FnMut(&Value) -> Seen<T>,
+    ) -> Result<Way<T>, Stop> {
+        for _ in 0..PAGES {
+            let answer = Self::list(self.ask(capability, tool, arguments(pager)).await?)?;
+            match page(&answer) {
+                Seen::Enough(found) => return Ok(Way::Found(found)),
+                Seen::Rows { rows, fresh } => match pager.read(&answer, rows, fresh) {
+                    Next::More => {}
+                    Next::End { whole } => return Ok(Way::End { whole }),
+                },
+            }
+        }
+        Ok(Way::Left)
+    }
+
+    /// Goes through a list of issues until one is what is looked for. Collects what it sees.
+    async fn issues(
+        &self,
+        pager: &mut Pager,
+        arguments: impl Fn(&ToolRow, &Pager) -> Map<String, Value>,
+        tool: &ToolRow,
+        sought: impl Fn(&Issue) -> bool,
+    ) -> Result<(Vec<Issue>, Way<Issue>), Stop> {
+        let capability = if self.linear() { Capability::LinearListIssues } else { Capability::GithubListIssues };
+        let mut all: Vec<Issue> = Vec::new();
+        let way = self
+            .pages(
+                capability,
+                tool,
+                pager,
+                |pager| arguments(tool, pager),
+                |answer| {
+                    let rows = self.rows(answer);
+                    if let Some(found) = rows.iter().find(|issue| sought(issue)) {
+                        return Seen::Enough(found.clone());
+                    }
+                    let (count, before) = (rows.len(), all.len());
+                    for row in rows {
+                        if !all.iter().any(|known| known.reference.id == row.reference.id) {
+                            all.push(row);
+                        }
+                    }
+                    Seen::Rows { rows: count, fresh: all.len() - before }
+                },
+            )
+            .await?;
+        Ok((all, way))
+    }
+
+    async fn lister(&self) -> Result<(ToolRow, Pager), Stop> {
+        let capability = if self.linear() { Capability::LinearListIssues } else { Capability::GithubListIssues };
+        let tool = self.tool(capability).await?;
+        let pager = capability.pager(&tool);
+        Ok((tool, pager))
+    }
+
+    /// Issues that may carry this marker. Where there is no search, the list is gone through; one that is too long to be
+    /// gone through shows nothing, and nothing is created on it.
     pub async fn find(&self, marker: &str) -> Result<Vec<Issue>, Stop> {
-        if self.linear() {
-            let tool = self.tool(Capability::LinearListIssues).await?;
-            let query = marker.trim_start_matches("<!--").trim_end_matches("-->").trim();
-            let arguments = lin::list(&tool, self.team, self.project, query);
-            return Ok(self.rows(&self.ask(Capability::LinearListIssues, &tool, arguments).await?));
-        }
-        match self.tool(Capability::GithubSearchIssues).await {
-            Ok(tool) => {
-                let arguments = gh::search(&tool, self.repo, marker);
-                Ok(self.rows(&self.ask(Capability::GithubSearchIssues, &tool, arguments).await?))
+        if !self.linear() {
+            match self.tool(Capability::GithubSearchIssues).await {
+                Ok(tool) => return self.search(&tool, marker).await,
+                Err(stop) if missing(&stop) => {}
+                Err(stop) => return Err(stop),
             }
-            // A server that cannot search shows its newest issues.
-            Err(stop) if missing(&stop) => {
-                let tool = self.tool(Capability::GithubListIssues).await?;
-                let arguments = gh::list(&tool, self.repo, 0, 1);
-                Ok(self.rows(&self.ask(Capability::GithubListIssues, &tool, arguments).await?))
-            }
-            Err(stop) => Err(stop),
         }
+        let (tool, mut pager) = self.lister().await?;
+        let query = marker.trim_start_matches("<!--").trim_end_matches("-->").trim();
+        let arguments = |tool: &ToolRow, pager: &Pager| match self.linear() {
+            true => lin::list(tool, self.team, self.project, query, pager),
+            false => gh::list(tool, self.repo, 0, Order::Created, pager),
+        };
+        // A closed one may have an open one behind it.
+        let open = |issue: &Issue| issue.state == IssueState::Open && issue.carries(marker);
+        match self.issues(&mut pager, arguments, &tool, open).await? {
+            (_, Way::Found(found)) => Ok(vec![found]),
+            (all, Way::End { whole: true }) => Ok(all),
+            (all, Way::End { whole: false } | Way::Left) => {
+                let found = all.iter().any(|issue| issue.carries(marker));
+                if found || all.len() < FEW { Ok(all) } else { Err(in_part()) }
+            }
+        }
+    }
+
+    async fn search(&self, tool: &ToolRow, marker: &str) -> Result<Vec<Issue>, Stop> {
+        let arguments = gh::search(tool, self.repo, marker);
+        let answer = self.ask(Capability::GithubSearchIssues, tool, arguments).await?;
+        let found = self.rows(&answer);
+        if tools::looked_in_part(&answer) && !found.iter().any(|issue| issue.carries(marker)) {
+            return Err(in_part());
+        }
+        Ok(found)
     }
 
     pub async fn get(&self, issue: &IssueRef) -> Result<Option<Issue>, Stop> {
@@ -175,7 +264,6 @@ impl Toolbox<'_> {
                     .map(Some)
                     .ok_or_else(|| malformed(false))
             }
-            Err(stop) if absent(&stop) => Ok(None),
             Err(stop) => Err(stop),
         }
     }
@@ -219,59 +307,37 @@ impl Toolbox<'_> {
     pub async fn look_for_issue(&self, key: &str, since_ms: u64) -> Result<Look<Issue>, Stop> {
         let marker = marker::effect(key);
         let ours = |issue: &Issue| issue.carries(&marker);
-        if let Some(found) = self.find(&marker).await?.into_iter().find(ours) {
+        if let (false, Ok(tool)) = (self.linear(), self.tool(Capability::GithubSearchIssues).await)
+            && let Ok(found) = self.search(&tool, &marker).await
+            && let Some(found) = found.into_iter().find(ours)
+        {
             return Ok(Look::Found(found));
         }
-        let Some((rows, complete)) = self.created_since(since_ms).await? else { return Ok(Look::Incomplete) };
-        let mut bare = Vec::new();
-        for issue in rows {
-            if ours(&issue) {
-                return Ok(Look::Found(issue));
-            }
-            if issue.body.is_empty() {
-                bare.push(issue.reference);
-            }
+        let (tool, mut pager) = self.lister().await?;
+        let arguments = |tool: &ToolRow, pager: &Pager| match self.linear() {
+            true => lin::since(tool, self.team, self.project, since_ms, Order::Created, pager),
+            false => gh::list(tool, self.repo, since_ms, Order::Created, pager),
+        };
+        let (all, way) = self.issues(&mut pager, arguments, &tool, ours).await?;
+        if let Way::Found(found) = way {
+            return Ok(Look::Found(found));
         }
+        let bare: Vec<IssueRef> =
+            all.into_iter().filter(|issue| issue.body.is_empty()).map(|issue| issue.reference).collect();
         if bare.len() > BARE {
             return Ok(Look::Incomplete);
         }
+        let mut read = true;
         for reference in bare {
-            if let Some(issue) = self.get(&reference).await?.filter(ours) {
-                return Ok(Look::Found(issue));
+            match self.get(&reference).await {
+                Ok(Some(issue)) if ours(&issue) => return Ok(Look::Found(issue)),
+                Ok(_) => {}
+                // A row that cannot be read may be ours.
+                Err(Stop::Trouble(trouble)) if trouble.code == TOOL_ERROR => read = false,
+                Err(stop) => return Err(stop),
             }
         }
-        Ok(if complete { Look::Absent } else { Look::Incomplete })
-    }
-
-    /// What was created since, and whether that is all of it; `None` where no tool can say.
-    async fn created_since(&self, since_ms: u64) -> Result<Option<(Vec<Issue>, bool)>, Stop> {
-        if self.linear() {
-            let tool = self.tool(Capability::LinearListIssues).await?;
-            let Some(arguments) = lin::created_since(&tool, self.team, self.project, since_ms) else { return Ok(None) };
-            let rows = self.rows(&Self::list(self.ask(Capability::LinearListIssues, &tool, arguments).await?)?);
-            let complete = rows.len() < lin::LIMIT;
-            return Ok(Some((rows, complete)));
-        }
-        let tool = self.tool(Capability::GithubListIssues).await?;
-        let mut all: Vec<Issue> = Vec::new();
-        for page in 1..=PAGES {
-            let arguments = gh::list(&tool, self.repo, since_ms, page);
-            let rows = self.rows(&Self::list(self.ask(Capability::GithubListIssues, &tool, arguments).await?)?);
-            let short = rows.len() < github::PAGE;
-            let before = all.len();
-            for row in rows {
-                if !all.iter().any(|known| known.reference.id == row.reference.id) {
-                    all.push(row);
-                }
-            }
-            if short {
-                return Ok(Some((all, true)));
-            }
-            if all.len() == before {
-                break;
-            }
-        }
-        Ok(Some((all, false)))
+        Ok(if read && matches!(way, Way::End { whole: true }) { Look::Absent } else { Look::Incomplete })
     }
 
     pub async fn look_for_comment(&self, key: &str, issue: &IssueRef) -> Result<Look<Comment>, Stop> {
@@ -281,35 +347,67 @@ impl Toolbox<'_> {
             Err(stop) if missing(&stop) => return Ok(Look::Incomplete),
             other => other?,
         };
-        for page in 1..=PAGES {
-            let arguments = if self.linear() {
-                lin::comments(&tool, &issue.id)
-            } else {
-                gh::comments(&tool, self.repo, issue.number.unwrap_or_default(), page)
-            };
-            let rows = tools::comments(&Self::list(self.ask(capability, &tool, arguments).await?)?);
-            let short = rows.len() < github::PAGE;
-            if let Some(found) = rows.into_iter().find(|comment| comment.body.contains(&marker)) {
-                return Ok(Look::Found(found));
-            }
-            if short {
-                return Ok(Look::Absent);
-            }
-        }
-        Ok(Look::Incomplete)
+        let mut pager = capability.pager(&tool);
+        let arguments = |pager: &Pager| match self.linear() {
+            true => lin::comments(&tool, &issue.id, pager),
+            false => gh::comments(&tool, self.repo, issue.number.unwrap_or_default(), pager),
+        };
+        let mut known: Vec<String> = Vec::new();
+        let way = self
+            .pages(capability, &tool, &mut pager, arguments, |answer| {
+                let rows = tools::comments(answer);
+                let (count, before) = (rows.len(), known.len());
+                for comment in rows {
+                    if comment.body.contains(&marker) {
+                        return Seen::Enough(comment);
+                    }
+                    if !known.contains(&comment.id) {
+                        known.push(comment.id);
+                    }
+                }
+                Seen::Rows { rows: count, fresh: known.len() - before }
+            })
+            .await?;
+        Ok(match way {
+            Way::Found(comment) => Look::Found(comment),
+            Way::End { whole: true } => Look::Absent,
+            Way::End { whole: false } | Way::Left => Look::Incomplete,
+        })
     }
 
-    /// Issues that changed since, where the server's tool takes a time.
-    pub async fn changes(&self, since_ms: u64) -> Result<Changes, Stop> {
-        let issues = if self.linear() {
-            self.find("tandem:fingerprint:v1:").await?
-        } else {
-            let tool = self.tool(Capability::GithubListIssues).await?;
-            let arguments = gh::list(&tool, self.repo, since_ms, 1);
-            self.rows(&self.ask(Capability::GithubListIssues, &tool, arguments).await?)
+    /// Issues that changed since, the latest change first; of Linear those of ours where the tool can be told so.
+    pub async fn changes(&self, cursor: &TrackerCursor) -> Result<Changes, Stop> {
+        let (tool, mut pager) = self.lister().await?;
+        if let Some(place) = &cursor.place {
+            pager.resume(place);
+        }
+        let arguments = |tool: &ToolRow, pager: &Pager| match self.linear() {
+            true => {
+                let mut map = lin::since(tool, self.team, self.project, cursor.since_ms, Order::Updated, pager);
+                map.extend(lin::only_ours(tool));
+                map
+            }
+            false => gh::list(tool, self.repo, cursor.since_ms, Order::Updated, pager),
         };
-        let latest = issues.iter().filter_map(|issue| issue.updated_at_ms).max().unwrap_or(0);
-        let all = issues.len() < lin::LIMIT;
-        Ok(Changes { since_ms: if all { since_ms.max(latest) } else { since_ms }, issues, etag: None })
+        let (issues, way) = self.issues(&mut pager, arguments, &tool, |_| false).await?;
+        // A list that ended somewhere without its end being known has shown what it shows.
+        let place = matches!(way, Way::Left).then(|| pager.place());
+        Ok(Changes::newest_first(cursor, issues, place))
     }
+}
+
+/// What was seen on a page.
+enum Seen<T> {
+    Rows { rows: usize, fresh: usize },
+    Enough(T),
+}
+
+/// How a way through a list ended.
+enum Way<T> {
+    Found(T),
+    End {
+        whole: bool,
+    },
+    /// After so many pages; there may be more.
+    Left,
 }
