@@ -30,6 +30,7 @@ mod log_sources;
 mod mcp;
 mod mcp_publish;
 mod mcp_rpc;
+mod ownership;
 mod permissions;
 mod posture;
 mod preview;
