@@ -23,6 +23,7 @@ mod executors;
 mod governance;
 mod governance_wire;
 mod governed;
+mod governed_kills;
 mod hostile;
 mod intake;
 mod lists;
