@@ -80,6 +80,14 @@ impl Operation {
     }
 }
 
+/// Refuses everybody but people: what is asked is for one to answer for.
+pub fn people_only(desk: &Desk<'_>) -> Decided<()> {
+    match desk.ctx.actor.kind {
+        ActorKind::Human => Ok(()),
+        ActorKind::Agent | ActorKind::System => Err(Failure::of(Code::HumanRequired).into()),
+    }
+}
+
 /// Checks the operation, records the decision, and answers with the record.
 pub fn check(desk: &mut Desk<'_>, automation_id: &str, operation: Operation) -> Decided<GovernanceRecord> {
     judge(desk, automation_id, operation, &[])
