@@ -32,6 +32,8 @@ const DECISIONS: u64 = 2_000;
 const PAGES: usize = 1_000;
 const DAY_MS: u64 = 86_400_000;
 const START_MS: u64 = 20_000 * DAY_MS;
+/// Between two creations by anybody: nine a day for each agent.
+const EVERY_MS: u64 = DAY_MS / (9 * AGENTS);
 
 /// A creation as the automations' own decision makes it.
 #[derive(Debug)]
@@ -58,12 +60,12 @@ fn creation(base: &Arc<Base>, n: u64) -> Create {
     Create(Arc::clone(base), new)
 }
 
-/// Limits under which a hundred agents may have that many automations.
+/// Limits under which a hundred agents have that many automations, as they come: a creation of each every
+/// [`EVERY_MS`], which is below the limit of a day.
 fn base() -> Result<Arc<Base>, Fault> {
     let (base, ignored) = Base::from_env(|name| match name {
-        "TANDEM_AGENT_AUTOMATION_DAILY_CREATION_LIMIT"
-        | "TANDEM_AGENT_AUTOMATION_ACTIVE_CAP"
-        | "TANDEM_AGENT_AUTOMATION_PER_AGENT_CREATION_REVIEW_THRESHOLD" => Some("1000000".into()),
+        "TANDEM_AGENT_AUTOMATION_ACTIVE_CAP" => Some("1000000".into()),
+        "TANDEM_AGENT_AUTOMATION_CREATION_REVIEW_THRESHOLD" => Some("0".into()),
         _ => None,
     });
     if ignored.is_empty() { Ok(Arc::new(base)) } else { Err(format!("{ignored:?}").into()) }
@@ -92,7 +94,7 @@ async fn read(store: &SqliteStore, ctx: &OpContext, ask: &Ask) -> Result<Vec<tan
 async fn decisions(state: &Path) -> Result<Vec<f64>, Fault> {
     let (store, base) = (prefill::open(state)?, base()?);
     for n in 0..AUTOMATIONS {
-        let ctx = context(n % AGENTS, START_MS + n);
+        let ctx = context(n % AGENTS, START_MS + n * EVERY_MS);
         let write = Write::Decide { decide: Arc::new(creation(&base, n)), seed: u128::from(n + 1) << 64 };
         let done = store.commit(Commit::new(&ctx).write(write)).await?;
         if let Some(tandem_core::decide::Verdict::Refused(failure)) = done.verdicts.first() {
@@ -101,7 +103,7 @@ async fn decisions(state: &Path) -> Result<Vec<f64>, Fault> {
     }
     let mut micros = Vec::new();
     for n in AUTOMATIONS..AUTOMATIONS + DECISIONS {
-        let ctx = context(n % AGENTS, START_MS + n);
+        let ctx = context(n % AGENTS, START_MS + n * EVERY_MS);
         let decision = creation(&base, n);
         let mut loaded = Loaded::default();
         for _ in 0..ROUNDS {

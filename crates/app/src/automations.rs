@@ -1,10 +1,10 @@
 //! Automations, their runs, and the executors that work on them: each wish is one decision inside the write transaction.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 use tandem_core::{
-    actor::OpContext,
+    actor::{ActorKind, OpContext},
     automation::{
         Automation,
         act::{
@@ -19,15 +19,19 @@ use tandem_core::{
         admission::{Base, Claims},
         event::{self, Follow, Frame},
         run::{Run, gate::GateDecision, report as reports},
-        share::Visibility,
+        share::{self, Visibility},
         spec::ExecutionProfile,
     },
     decide::{Decision, Settled},
     error::{Code, Failure},
-    governance::policy::{POLICY_DECISIONS, PolicyDecision},
+    governance::{
+        deletion::DeletedAutomation,
+        mutate::is_own_or_granted,
+        policy::{POLICY_DECISIONS, PolicyDecision},
+        record::GovernanceRecord,
+    },
     ports::AuditQuery,
     record::{Column, Write},
-    tenant::TenantKey,
 };
 
 use crate::{App, Page, PageRequest, store_failure};
@@ -73,6 +77,10 @@ pub struct Rehearsed {
     /// The decisions of governance, each with its rule and the digest of its inputs, as they would have been recorded.
     pub decisions: Vec<PolicyDecision>,
     pub outcome: Result<Automation, Failure>,
+}
+
+fn kept(automation_id: &str) -> Failure {
+    Failure::of(Code::AutomationAccessDenied).with("automationID", automation_id)
 }
 
 fn rehearsed<D: Decision<Outcome = Automation>>(settled: Settled) -> Rehearsed {
@@ -125,12 +133,74 @@ impl App {
 
     pub async fn automation(&self, ctx: &OpContext, id: &str) -> Result<Automation, Failure> {
         let found = self.load::<Automation>(&ctx.tenant.key(), id).await?.map(|row| row.value);
-        let found = found.filter(Automation::is_live);
-        found.ok_or_else(|| Failure::of(Code::AutomationNotFound).with("automationID", id))
+        let Some(found) = found.filter(Automation::is_live) else {
+            return Err(Failure::of(Code::AutomationNotFound).with("automationID", id));
+        };
+        match self.is_kept(ctx, &found).await? {
+            true => Err(kept(id)),
+            false => Ok(found),
+        }
     }
 
+    /// Those that are kept from the caller are passed over, and others take their place on the page.
     pub async fn automations(&self, ctx: &OpContext, request: &PageRequest) -> Result<Page<Automation>, Failure> {
-        self.page(&ctx.tenant.key(), "updated_at_ms", request).await
+        let mut request = request.clone();
+        let mut items = Vec::new();
+        loop {
+            let page = self.page::<Automation>(&ctx.tenant.key(), "updated_at_ms", &request).await?;
+            let before = items.len();
+            for found in page.items {
+                if !self.is_kept(ctx, &found).await? {
+                    items.push(found);
+                }
+            }
+            request.limit -= items.len() - before;
+            if request.limit == 0 || page.next.is_none() {
+                return Ok(Page { items, next: page.next });
+            }
+            request.after = page.next;
+        }
+    }
+
+    /// Whether the automation is kept from the caller. An agent that holds a grant sees what it may change.
+    async fn is_kept(&self, ctx: &OpContext, automation: &Automation) -> Result<bool, Failure> {
+        if !share::is_hidden(automation, ctx, false) {
+            return Ok(false);
+        }
+        let (ActorKind::Agent, Some(agent)) = (ctx.actor.kind, &ctx.actor.actor_id) else { return Ok(true) };
+        let record = self.load::<GovernanceRecord>(&ctx.tenant.key(), &automation.automation_id).await?;
+        Ok(!record.is_some_and(|record| is_own_or_granted(&record.value, agent)))
+    }
+
+    /// Whether what a run belongs to is kept from the caller, also when it has been deleted since. `known` is what was
+    /// found out before.
+    async fn is_run_kept(
+        &self,
+        ctx: &OpContext,
+        automation_id: &str,
+        known: &mut HashMap<String, bool>,
+    ) -> Result<bool, Failure> {
+        // Where nothing is ever hidden, nothing is read for it.
+        if ctx.tenant.is_local_implicit() {
+            return Ok(false);
+        }
+        if let Some(kept) = known.get(automation_id) {
+            return Ok(*kept);
+        }
+        let tenant = ctx.tenant.key();
+        let automation = match self.load::<Automation>(&tenant, automation_id).await? {
+            Some(row) => Some(row.value),
+            None => {
+                let deleted = self.load::<DeletedAutomation>(&tenant, automation_id).await?;
+                deleted.and_then(|row| serde_json::from_value(row.value.automation).ok())
+            }
+        };
+        let kept = match automation {
+            Some(automation) => self.is_kept(ctx, &automation).await?,
+            None => false,
+        };
+        known.insert(automation_id.to_owned(), kept);
+        Ok(kept)
     }
 
     pub async fn automation_patch(
@@ -191,12 +261,31 @@ impl App {
 
     pub async fn run(&self, ctx: &OpContext, id: &str) -> Result<Run, Failure> {
         let found = self.load::<Run>(&ctx.tenant.key(), id).await?.map(|row| row.value);
-        found.ok_or_else(|| Failure::of(Code::RunNotFound).with("runID", id))
+        let found = found.ok_or_else(|| Failure::of(Code::RunNotFound).with("runID", id))?;
+        match self.is_run_kept(ctx, &found.automation_id, &mut HashMap::new()).await? {
+            true => Err(kept(&found.automation_id).with("runID", id)),
+            false => Ok(found),
+        }
     }
 
-    /// Newest first.
+    /// Newest first, without those whose automation is kept from the caller.
     pub async fn runs(&self, ctx: &OpContext, request: &PageRequest) -> Result<Page<Run>, Failure> {
-        self.page(&ctx.tenant.key(), "created_at_ms", request).await
+        let (mut request, mut known) = (request.clone(), HashMap::new());
+        let mut items = Vec::new();
+        loop {
+            let page = self.page::<Run>(&ctx.tenant.key(), "created_at_ms", &request).await?;
+            let before = items.len();
+            for run in page.items {
+                if !self.is_run_kept(ctx, &run.automation_id, &mut known).await? {
+                    items.push(run);
+                }
+            }
+            request.limit -= items.len() - before;
+            if request.limit == 0 || page.next.is_none() {
+                return Ok(Page { items, next: page.next });
+            }
+            request.after = page.next;
+        }
     }
 
     /// The runs of one automation, also of one that was deleted: what it did stays to be seen.
@@ -206,6 +295,9 @@ impl App {
         id: &str,
         request: &PageRequest,
     ) -> Result<Page<Run>, Failure> {
+        if self.is_run_kept(ctx, id, &mut HashMap::new()).await? {
+            return Err(kept(id));
+        }
         let mut request = request.clone();
         request.equals.push(("automation_id", Column::text(id)));
         let page = self.runs(ctx, &request).await?;
@@ -276,15 +368,27 @@ impl App {
     /// Events of automations after `at`, from a bounded stretch of the log.
     pub async fn automation_events(
         &self,
-        tenant: &TenantKey,
+        ctx: &OpContext,
         at: u64,
         follow: &Follow,
         limit: usize,
     ) -> Result<Events, Failure> {
         let query = AuditQuery { after_seq: Some(at), limit, ..AuditQuery::default() };
-        let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
+        let rows = self.store().audit_rows(&ctx.tenant.key(), query).await.map_err(store_failure)?;
         let at = rows.last().map_or(at, |row| row.seq);
-        let frames = rows.iter().map(|row| (row.seq, event::frames(&row.canonical, follow)));
-        Ok(Events { frames: frames.filter(|(_, frames)| !frames.is_empty()).collect(), at })
+        let (mut told, mut known) = (Vec::new(), HashMap::new());
+        for row in &rows {
+            let frames = event::frames(&row.canonical, follow);
+            // All frames of a row are about the same automation.
+            let about = frames.first().and_then(|frame| frame.properties.get("automationID")).and_then(Value::as_str);
+            let kept = match about {
+                Some(id) => self.is_run_kept(ctx, id, &mut known).await?,
+                None => false,
+            };
+            if !frames.is_empty() && !kept {
+                told.push((row.seq, frames));
+            }
+        }
+        Ok(Events { frames: told, at })
     }
 }

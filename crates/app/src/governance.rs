@@ -13,7 +13,9 @@ use tandem_core::{
         agent::Agent,
         agents,
         approval::{APPROVALS, Approval, RequestType, Resource, fold_id},
-        approve, deletion, grant,
+        approve,
+        consume::{Consume, Consumed},
+        deletion, grant,
         ledger::RunLedger,
         lifecycle,
         limits::{Base, FIELDS, Limits, LimitsRow, Source},
@@ -182,6 +184,32 @@ impl App {
         };
         let delegate = request::Delegate { approval_id: id.to_owned(), to: to.to_owned(), reason: tidy(reason) };
         self.decide(ctx, delegate).await.map(|approval| view::approval(&approval))
+    }
+
+    /// Says that what was approved is about to be done.
+    pub async fn approval_consume(
+        &self,
+        ctx: &OpContext,
+        id: &str,
+        action: &str,
+        parameters: Value,
+        run_id: Option<String>,
+        use_id: Option<&str>,
+    ) -> Result<Consumed, Failure> {
+        let wrong = |why: &str| Failure::new(Code::ValidationFailed, why.to_owned()).status(400);
+        let Some(action) = non_blank(Some(action)) else { return Err(wrong("`action` is blank.")) };
+        if use_id.is_some_and(|id| id.trim().is_empty() || id.len() > 200 || id.chars().any(char::is_control)) {
+            return Err(wrong("`use_id` is blank or longer than 200 bytes."));
+        }
+        let consume = Consume {
+            approval_id: id.to_owned(),
+            action: action.to_owned(),
+            parameters,
+            run_id,
+            use_id: use_id.map(str::to_owned),
+        };
+        let consumed = self.decide(ctx, consume).await?;
+        Ok(Consumed { approval: view::approval(&consumed.approval), ..consumed })
     }
 
     /// People see every request, and so does the local system; everybody else what they asked for themselves.

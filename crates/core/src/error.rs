@@ -119,6 +119,8 @@ codes! {
     AutomationRetired "AUTOMATION_V2_RETIRED" 403 false "The automation is retired; extend it first.";
     AutomationExpired "AUTOMATION_V2_EXPIRED" 403 false "The automation has expired; extend it first.";
     AutomationLifecyclePaused "AUTOMATION_V2_LIFECYCLE_PAUSED" 403 false "The automation is paused by governance.";
+    AutomationAccessDenied "AUTOMATION_V2_ACCESS_DENIED" 403 false "The automation is kept from you; ask its owner to share it.";
+    AutomationNotOwner "AUTOMATION_V2_NOT_OWNER" 403 false "Another person made the automation.";
     DeleteHumanCreatedDenied "AUTOMATION_V2_DELETE_HUMAN_CREATED_DENIED" 403 false "An agent may not remove what a person created.";
     DeleteNotOwner "AUTOMATION_V2_DELETE_NOT_OWNER" 403 false "An agent may not remove what another agent created.";
     ModifyForbidden "AUTOMATION_V2_MODIFY_FORBIDDEN" 403 false "The agent neither created the automation nor holds a grant to change it.";

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use tandem_core::{
     actor::OpContext,
-    automation::Automation,
+    automation::{Automation, admission},
     error::{Code, Failure},
-    governance::dependency::ServerGone,
+    governance::tool_server::{Loss, ServerLoss, loss},
     mcp::{self, NewServer, ServerPatch, ServerRow, ServerView, SettingError, ToolRow, names, server::Transport},
     record::{Column, Commit, Expect, Put, Record, Write},
     tenant::TenantKey,
@@ -71,6 +71,9 @@ impl App {
         let tenant = ctx.tenant.key();
         let wanted = new.row(ctx.now_ms).map_err(refused)?;
         self.mcp_command_known(&wanted)?;
+        if let Some(known) = self.load::<ServerRow>(&tenant, &wanted.name).await? {
+            self.mcp_taken(ctx, &wanted.name, loss(&known.value, &wanted)).await?;
+        }
         decide_again(async || {
             let others = self.mcp_server_rows(&tenant).await?;
             let clash =
@@ -108,11 +111,9 @@ impl App {
     pub async fn mcp_patch(&self, ctx: &OpContext, name: &str, patch: &ServerPatch) -> Result<ServerView, Failure> {
         let tenant = ctx.tenant.key();
         let mut after = self.mcp_server(&tenant, name).await?.value;
-        let was_enabled = after.enabled;
+        let before = after.clone();
         patch.apply(&mut after, ctx.now_ms).map_err(refused)?;
-        if was_enabled && !after.enabled {
-            self.mcp_gone(ctx, name, false).await?;
-        }
+        self.mcp_taken(ctx, name, loss(&before, &after)).await?;
         decide_again(async || {
             let found = self.mcp_server(&tenant, name).await?;
             let mut row = found.value.clone();
@@ -134,9 +135,10 @@ impl App {
         .await
     }
 
-    /// Pauses the automations that could use a server. It is done before the server goes: what is interrupted between
-    /// leaves them paused, and never running without what they count on.
-    async fn mcp_gone(&self, ctx: &OpContext, name: &str, removed: bool) -> Result<(), Failure> {
+    /// Pauses the automations that could use what is lost. It is done before the server changes: what is interrupted
+    /// between leaves them paused, and never running without what they count on.
+    async fn mcp_taken(&self, ctx: &OpContext, name: &str, loss: Option<Loss>) -> Result<(), Failure> {
+        let Some(loss) = loss else { return Ok(()) };
         let mut request = PageRequest {
             limit: 200,
             equals: vec![("state", Column::text(Automation::LIVE))],
@@ -145,14 +147,15 @@ impl App {
         let mut ids = Vec::new();
         loop {
             let page = self.page::<Automation>(&ctx.tenant.key(), "updated_at_ms", &request).await?;
-            let using = page.items.into_iter().filter(|automation| !automation.users_of(name).is_empty());
+            let loses = |found: &Automation| !loss.of(name, &admission::users_of(found, name)).is_empty();
+            let using = page.items.into_iter().filter(loses);
             ids.extend(using.map(|automation| automation.automation_id));
             let Some(next) = page.next else { break };
             request.after = Some(next);
         }
         for automation_id in ids {
-            let (base, server) = (self.governance_base(), name.to_owned());
-            self.decide(ctx, ServerGone { base, automation_id, server, removed }).await?;
+            let (base, server, loss) = (self.governance_base(), name.to_owned(), loss.clone());
+            self.decide(ctx, ServerLoss { base, automation_id, server, loss }).await?;
         }
         Ok(())
     }
@@ -161,7 +164,7 @@ impl App {
     pub async fn mcp_delete(&self, ctx: &OpContext, name: &str) -> Result<(), Failure> {
         let tenant = ctx.tenant.key();
         self.mcp_server(&tenant, name).await?;
-        self.mcp_gone(ctx, name, true).await?;
+        self.mcp_taken(ctx, name, Some(Loss::Removed)).await?;
         decide_again(async || {
             let found = self.mcp_server(&tenant, name).await?;
             let tools = self.mcp_tool_rows(&tenant, name).await?;

@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use super::{
-    hooks::Stop,
+    hooks::{self, Stop},
     read::{Origin, Patched},
     run::{
         Run, RunStatus, StopKind, claim,
@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     actor::ActorKind,
-    decide::{Ask, Decided, Desk},
-    error::Failure,
+    decide::{Ask, Decided, Desk, Halt},
+    error::{Code, Failure},
     governance::{
         agent::Agent,
         create, deletion,
@@ -127,19 +127,7 @@ pub fn patch(
 
 /// What each agent may use, before and after. Nodes count where both versions restrict them.
 fn tools(before: &Automation, after: &Automation) -> (Vec<AgentTools>, Vec<AgentTools>) {
-    let agents = |automation: &Automation| -> Vec<AgentTools> {
-        let all = automation.spec.agents.iter();
-        all.map(|agent| AgentTools {
-            agent_id: agent.agent_id.clone(),
-            allowed_servers: agent.mcp_policy.allowed_servers.clone(),
-            allowed_tools: agent.mcp_policy.allowed_tools.clone(),
-            allowed_connections: agent.mcp_policy.allowed_connections.as_deref().map(texts),
-            tool_allowlist: agent.tool_policy.allowlist.clone(),
-            tool_denylist: agent.tool_policy.denylist.clone(),
-        })
-        .collect()
-    };
-    let (mut old, mut new) = (agents(before), agents(after));
+    let (mut old, mut new) = (agent_tools(before), agent_tools(after));
     for node in &before.spec.flow.nodes {
         let other = after.spec.flow.nodes.iter().find(|other| other.node_id == node.node_id);
         if let (Some(was), Some(is)) = (node_tools(node), other.and_then(node_tools)) {
@@ -148,6 +136,27 @@ fn tools(before: &Automation, after: &Automation) -> (Vec<AgentTools>, Vec<Agent
         }
     }
     (old, new)
+}
+
+fn agent_tools(automation: &Automation) -> Vec<AgentTools> {
+    let all = automation.spec.agents.iter();
+    all.map(|agent| AgentTools {
+        agent_id: agent.agent_id.clone(),
+        allowed_servers: agent.mcp_policy.allowed_servers.clone(),
+        allowed_tools: agent.mcp_policy.allowed_tools.clone(),
+        allowed_connections: agent.mcp_policy.allowed_connections.as_deref().map(texts),
+        tool_allowlist: agent.tool_policy.allowlist.clone(),
+        tool_denylist: agent.tool_policy.denylist.clone(),
+    })
+    .collect()
+}
+
+/// The agents and nodes that may use this tool server.
+pub fn users_of(automation: &Automation, server: &str) -> Vec<AgentTools> {
+    let mut users = agent_tools(automation);
+    users.extend(automation.spec.flow.nodes.iter().filter_map(node_tools));
+    users.retain(|user| user.allowed_servers.iter().any(|named| named == server));
+    users
 }
 
 fn texts(values: &[Value]) -> Vec<String> {
@@ -186,7 +195,10 @@ fn taking_part(desk: &mut Desk<'_>, run: &Run) -> Decided<Vec<String>> {
 /// the call where one was named.
 pub fn may_claim(desk: &mut Desk<'_>, run: &Run, named: bool) -> Decided<bool> {
     if desk.ctx.actor.kind != ActorKind::Agent {
-        return Ok(true);
+        return match hooks::is_hidden(desk, &run.automation_id, false)? {
+            true if named => Err(kept(run)),
+            hidden => Ok(!hidden),
+        };
     }
     let with = taking_part(desk, run)?;
     if named {
@@ -200,13 +212,21 @@ pub fn may_claim(desk: &mut Desk<'_>, run: &Run, named: bool) -> Decided<bool> {
     Ok(with.contains(&agent) || record.is_some_and(|record| mutate::is_own_or_granted(&record, &agent)))
 }
 
+fn kept(run: &Run) -> Halt {
+    Failure::of(Code::AutomationAccessDenied)
+        .with("automationID", run.automation_id.as_str())
+        .with("runID", run.run_id.as_str())
+        .into()
+}
+
 /// Whether the author is heard when it tells of the run. No pause and no end keeps anybody out who works on it.
 pub fn may_tell(desk: &mut Desk<'_>, run: &Run, claim_id: Option<&str>) -> Decided<()> {
+    let holds = claim::voice(run, claim_id) == claim::Voice::Holder;
     if desk.ctx.actor.kind != ActorKind::Agent {
-        return Ok(());
+        let hidden = !holds && hooks::is_hidden(desk, &run.automation_id, false)?;
+        return if hidden { Err(kept(run)) } else { Ok(()) };
     }
     let with = taking_part(desk, run)?;
-    let holds = claim::voice(run, claim_id) == claim::Voice::Holder;
     mutate::check_word(desk, &run.automation_id, &run.run_id, &with, holds)
 }
 

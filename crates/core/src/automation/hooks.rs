@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     act,
     run::{Event, Run, StopKind, transition},
+    share,
     spec::{Automation, AutomationStatus},
     view,
 };
@@ -75,6 +76,16 @@ fn put(run: &mut Run, event: Event, stop: &Stop, now_ms: u64) -> bool {
     }
     run.note(stop.event, now_ms, Some(&stop.reason), Some(stop.kind));
     true
+}
+
+/// Whether an automation is kept from the author of this wish; one that is gone is kept from nobody.
+pub fn is_hidden(desk: &mut Desk<'_>, automation_id: &str, works: bool) -> Decided<bool> {
+    // Where nothing is ever hidden, nothing is read for it.
+    if desk.ctx.tenant.is_local_implicit() {
+        return Ok(false);
+    }
+    let found = desk.get::<Automation>(automation_id)?;
+    Ok(found.is_some_and(|automation| share::is_hidden(&automation, desk.ctx, works)))
 }
 
 /// Pauses an automation, or gives one that is paused the status back that it had before. Answers with it as clients see it; `None` when

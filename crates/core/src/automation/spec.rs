@@ -339,12 +339,6 @@ impl Automation {
         self.upkeep.deleted.is_none()
     }
 
-    /// The agents that may use this tool server.
-    pub fn users_of(&self, server: &str) -> Vec<&str> {
-        let names = |agent: &&Agent| agent.mcp_policy.allowed_servers.iter().any(|named| named == server);
-        self.spec.agents.iter().filter(names).map(|agent| agent.agent_id.as_str()).collect()
-    }
-
     /// Whether a declared capability is set in `metadata.capabilities`. Anything but `true` is false.
     pub fn declares(&self, capability: &str) -> bool {
         let declared = self.spec.metadata.get("capabilities").and_then(|all| all.get(capability));

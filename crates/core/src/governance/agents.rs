@@ -7,7 +7,7 @@ use super::{
     effects::Stopped,
     ledger::{RunLedger, Stop, StopCause},
     limits::Base,
-    run,
+    mutate, run,
 };
 use crate::{
     actor::ActorKind,
@@ -37,9 +37,7 @@ impl Decision for Register {
     }
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Agent> {
-        if desk.ctx.actor.kind != ActorKind::Human {
-            return Err(Failure::of(Code::HumanRequired).into());
-        }
+        mutate::people_only(desk)?;
         super::sweep::ensure(desk)?;
         let now = desk.now_ms();
         let mut agent = desk.get::<Agent>(&self.agent_id)?.unwrap_or_else(|| Agent::new(&self.agent_id, now));
@@ -63,7 +61,7 @@ impl Decision for Register {
     }
 }
 
-/// The kill switch.
+/// The kill switch. The system may use it as well: stopping is never too early.
 #[derive(Debug)]
 pub struct Pause {
     pub base: std::sync::Arc<Base>,
@@ -79,6 +77,10 @@ impl Decision for Pause {
     }
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Agent> {
+        match desk.ctx.actor.kind {
+            ActorKind::Human | ActorKind::System => {}
+            ActorKind::Agent => return Err(Failure::of(Code::HumanRequired).into()),
+        }
         if !self.base.effective(desk)?.per_agent_pause_enabled {
             return Err(Failure::of(Code::AgentPauseDisabled).with("agentID", self.agent_id.as_str()).into());
         }
@@ -164,7 +166,7 @@ fn tell(desk: &mut Desk<'_>, agent_id: &str) -> Decided<Agent> {
     Ok(agent)
 }
 
-/// Lets the agent go on. Its runs stay paused until each is resumed.
+/// Lets the agent go on, for a person. Its runs stay paused until each is resumed.
 #[derive(Debug)]
 pub struct Resume {
     pub agent_id: String,
@@ -178,6 +180,7 @@ impl Decision for Resume {
     }
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<Agent> {
+        mutate::people_only(desk)?;
         let Some(mut agent) = desk.get::<Agent>(&self.agent_id)? else {
             return Err(Failure::of(Code::AgentNotFound).with("agentID", self.agent_id.as_str()).into());
         };

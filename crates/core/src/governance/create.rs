@@ -314,9 +314,8 @@ pub fn escalate(
                 && approval.capability_key.as_deref() == Some(name)
                 && approval.automation_id.as_deref().is_none_or(|bound| bound == automation_id)
         };
-        // One that allows a single use cannot answer for two capabilities at once.
-        let unused = |approval: &&Approval| !used.iter().any(|known| known.approval_id == approval.approval_id);
-        match approvals.iter().filter(answers).find(unused) {
+        // An approval names one capability, so none answers for two at once.
+        match approvals.iter().find(answers) {
             Some(approval) => {
                 trace.approved(rule_id, &approval.approval_id);
                 used.push(approval.clone());

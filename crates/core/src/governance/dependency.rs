@@ -1,7 +1,7 @@
 //! A dependency is revoked: a grant, or tools that the automation could use. Admission closes, its runs are told to stop,
 //! and a person is asked.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,15 +9,12 @@ use serde_json::{Value, json};
 use super::{
     effects::{self, Standing},
     ledger::{Stop, StopCause},
-    limits::{Base, Limits},
+    limits::Limits,
     record::{GovernanceRecord, ReviewKind, Severity},
     review::{self, Cause, NewFinding},
     run,
 };
-use crate::{
-    automation::Automation,
-    decide::{Ask, Decided, Decision, Desk},
-};
+use crate::decide::{Decided, Desk};
 
 /// What one agent (or node) of an automation may use.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -152,40 +149,4 @@ pub fn revoke(
         json!({ "automationID": id, "pausedRunIDs": paused, "reviewRequestID": record.review_request_id }),
     );
     Ok(paused)
-}
-
-/// A tool server goes away, or is switched off: what could use it is paused, as if its author had taken the server from
-/// it. Looked at once for each automation that names the server, before the server goes.
-#[derive(Debug)]
-pub struct ServerGone {
-    pub base: Arc<Base>,
-    pub automation_id: String,
-    pub server: String,
-    pub removed: bool,
-}
-
-impl Decision for ServerGone {
-    type Outcome = bool;
-
-    fn asks(&self) -> Vec<Ask> {
-        vec![Ask::row::<GovernanceRecord>(&self.automation_id), Ask::row::<Automation>(&self.automation_id)]
-    }
-
-    fn decide(&self, desk: &mut Desk<'_>) -> Decided<bool> {
-        let Some(automation) = desk.get::<Automation>(&self.automation_id)? else { return Ok(false) };
-        let Some(mut record) = desk.get::<GovernanceRecord>(&self.automation_id)? else { return Ok(false) };
-        let agents = automation.users_of(&self.server);
-        if agents.is_empty() || record.is_deleted() {
-            return Ok(false);
-        }
-        let limits = self.base.effective(desk)?;
-        let (trigger, what) =
-            if self.removed { ("mcp_server_removed", "removed") } else { ("mcp_server_disabled", "switched off") };
-        let evidence = json!({
-            "trigger": trigger, "server": self.server, "agentIDs": agents, "revokedBy": desk.ctx.actor,
-        });
-        let reason = format!("the tool server {} was {what}", self.server);
-        revoke(desk, &limits, &mut record, &reason, evidence)?;
-        Ok(true)
-    }
 }

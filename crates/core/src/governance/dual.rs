@@ -68,6 +68,12 @@ impl Action {
     }
 }
 
+/// Whether this is the name of an action that uses its approval up by itself.
+pub fn is_ours(name: &str) -> bool {
+    let all = [Action::Grant, Action::Revoke, Action::Restore, Action::Retire, Action::Extend, Action::LoosenLimits];
+    all.iter().any(|action| action.name() == name)
+}
+
 /// What the check found: nothing needed, an approval to be used up, or the result of its use.
 #[derive(Debug)]
 pub enum Control {

@@ -57,3 +57,8 @@ pub fn stand(desk: &mut Desk<'_>, automation_id: &str, standing: Standing) -> De
 pub fn put_back(desk: &mut Desk<'_>, snapshot: Value) -> Decided<Value> {
     hooks::put_back(desk, snapshot)
 }
+
+/// Whether the automation is kept from whoever asks.
+pub fn is_hidden(desk: &mut Desk<'_>, automation_id: &str, works: bool) -> Decided<bool> {
+    hooks::is_hidden(desk, automation_id, works)
+}

@@ -1,4 +1,4 @@
-//! Changing limits through the API. Null gives a limit back to the environment.
+//! Changing limits through the API, by a person. Null gives a limit back to the environment.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use super::{
     approval::Resource,
     dual,
     limits::{Base, FIELDS, LimitsRow},
+    mutate,
     sweep::Sweep,
 };
 use crate::{
@@ -37,6 +38,7 @@ impl Decision for ChangeLimits {
     }
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<LimitsRow> {
+        mutate::people_only(desk)?;
         let mut row = desk.get::<LimitsRow>(LimitsRow::ID)?.unwrap_or_default();
         let before = row.overrides.clone();
         for (field, value) in &self.changes {

@@ -5,8 +5,9 @@
 //! ten, however many ask at once and on however many servers.
 //!
 //! A transition is a file: [`create`], [`patch`] (escalation), [`agent_review`] (creation quota), [`spend`],
-//! [`dependency`], [`health`] (drift), [`lifecycle`] (expiry, retirement, resumption), [`deletion`], [`run`] (admission
-//! and reports), [`dual`] (two persons), [`approve`] (what a decision does), [`quarantine`].
+//! [`dependency`] and [`tool_server`] (revocation), [`health`] (drift), [`expiry`] and [`lifecycle`] (expiry, retirement,
+//! resumption), [`deletion`], [`run`] (admission and reports), [`dual`] (two persons), [`approve`] (what a decision does),
+//! [`consume`] (what is done elsewhere under an approval), [`quarantine`].
 //!
 //! Deliberately absent: an approval that resumes, re-arms or restores anything. It answers a question; the operator acts.
 //! Absent too: any way to refund a quota, and a limit that lives only in memory.
@@ -27,6 +28,7 @@ pub mod window;
 pub mod agent_review;
 pub mod agents;
 pub mod approve;
+pub mod consume;
 pub mod create;
 pub mod deletion;
 pub mod dependency;
@@ -45,6 +47,7 @@ pub mod review;
 pub mod run;
 pub mod spend;
 pub mod sweep;
+pub mod tool_server;
 pub mod view;
 
 #[cfg(test)]

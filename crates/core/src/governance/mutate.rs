@@ -1,13 +1,17 @@
 //! Who may change an automation.
 //!
 //! The rules in their order. A person passes after the ones about the tenant; so does the system, for what is ordinary.
-//! An agent may change what it made or holds a grant for, and removes only what it made. One that takes part in a run may
+//! In a tenant that a credential names, a person changes what no other person made, and nobody what is kept from them;
+//! what only people do to each other's automations (grant, revoke, retire, extend, restore) takes two of them there. An
+//! agent may change what it made or holds a grant for, and removes only what it made. One that takes part in a run may
 //! work on it as well, and is heard whatever has become of the automation or of itself since.
 
 use serde_json::json;
 
 use super::{
     agent::Agent,
+    approval::fold_id,
+    effects,
     policy::Trace,
     record::{GovernanceRecord, ReviewKind},
 };
@@ -15,6 +19,7 @@ use crate::{
     actor::ActorKind,
     decide::{Decided, Desk},
     error::{Code, Failure},
+    tenant::TenantSource,
     wire::wire_enum,
 };
 
@@ -75,6 +80,14 @@ impl Operation {
     }
 }
 
+/// Refuses everybody but people: what is asked is for one to answer for.
+pub fn people_only(desk: &Desk<'_>) -> Decided<()> {
+    match desk.ctx.actor.kind {
+        ActorKind::Human => Ok(()),
+        ActorKind::Agent | ActorKind::System => Err(Failure::of(Code::HumanRequired).into()),
+    }
+}
+
 /// Checks the operation, records the decision, and answers with the record.
 pub fn check(desk: &mut Desk<'_>, automation_id: &str, operation: Operation) -> Decided<GovernanceRecord> {
     judge(desk, automation_id, operation, &[])
@@ -121,6 +134,19 @@ pub fn is_own_or_granted(record: &GovernanceRecord, agent_id: &str) -> bool {
     record.provenance.creator_agent() == Some(agent_id) || record.grants_modify_to(agent_id)
 }
 
+/// Whether another person made it. Only where people cannot choose who they are.
+fn is_anothers(desk: &Desk<'_>, record: &GovernanceRecord) -> bool {
+    let (tenant, actor) = (desk.ctx.tenant.source, &desk.ctx.actor);
+    match (tenant, actor.kind) {
+        (TenantSource::LocalImplicit, _) | (TenantSource::Explicit, ActorKind::Agent | ActorKind::System) => false,
+        (TenantSource::Explicit, ActorKind::Human) => {
+            let made = record.provenance.creator_person().map(fold_id);
+            let acts = actor.actor_id.as_deref().map(fold_id);
+            made.is_some() && acts.is_some() && made != acts
+        }
+    }
+}
+
 fn judge(
     desk: &mut Desk<'_>,
     automation_id: &str,
@@ -158,6 +184,14 @@ fn judge(
     let quarantined = record.review_kind == Some(ReviewKind::TenantOwnershipMismatch) && record.review_required;
     rule!("mutation.tenant", record.is_foreign(&desk.ctx.tenant) && !quarantined, Code::TenantMismatch);
     rule!("mutation.quarantine", quarantined, Code::TenantQuarantined);
+    if operation.for_people().is_none() {
+        let works = match (actor.kind, actor.actor_id.as_ref()) {
+            (ActorKind::Agent, Some(id)) => is_own_or_granted(&record, id) || taking_part.contains(id),
+            (ActorKind::Agent | ActorKind::Human | ActorKind::System, _) => false,
+        };
+        rule!("mutation.access", effects::is_hidden(desk, automation_id, works)?, Code::AutomationAccessDenied);
+        rule!("mutation.owner", is_anothers(desk, &record), Code::AutomationNotOwner);
+    }
     let agent_id = match actor.kind {
         ActorKind::Human | ActorKind::System => {
             trace.pass("mutation.people_and_system");

@@ -111,6 +111,14 @@ impl Provenance {
         }
     }
 
+    /// The person who created it, where one is named.
+    pub fn creator_person(&self) -> Option<&str> {
+        match self.creator.kind {
+            ActorKind::Human => self.creator.actor_id.as_deref(),
+            ActorKind::Agent | ActorKind::System => None,
+        }
+    }
+
     /// The line of agents down to the creator, oldest first: what stands above those that work in the automation.
     pub fn line(&self) -> Vec<String> {
         let mut line: Vec<String> = self.ancestor_chain.iter().filter_map(|one| one.actor.actor_id.clone()).collect();

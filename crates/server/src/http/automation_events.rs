@@ -58,7 +58,7 @@ pub async fn events(
     headers: HeaderMap,
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, ApiError> {
-    let tenant = operator.ctx.tenant.key();
+    let ctx = operator.ctx;
     let seen = match headers.get("last-event-id").map(|id| id.to_str().unwrap_or("?").trim().to_owned()) {
         None => None,
         Some(id) if id.is_empty() => None,
@@ -68,7 +68,7 @@ pub async fn events(
     };
     let at = match seen.or(query.cursor) {
         Some(at) => at,
-        None => state.store.audit_size(&tenant).await?,
+        None => state.store.audit_size(&ctx.tenant.key()).await?,
     };
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let follow = Follow { automation_id: given(query.automation_id), run_id: given(query.run_id) };
@@ -76,7 +76,7 @@ pub async fn events(
         serde_json::json!({ "status": "ready", "stream": "automations_v2", "timestamp_ms": state.app.now_ms() });
     let start = Stream {
         state: state.clone(),
-        tenant,
+        ctx,
         follow,
         at,
         stopping: state.gate.stopping(),
@@ -94,7 +94,7 @@ pub async fn events(
 
 struct Stream {
     state: AppState,
-    tenant: tandem_core::tenant::TenantKey,
+    ctx: tandem_core::actor::OpContext,
     follow: Follow,
     at: u64,
     stopping: tokio::sync::watch::Receiver<bool>,
@@ -110,7 +110,7 @@ impl Stream {
         }
         loop {
             // A read that fails is tried again; the place has not moved.
-            let found = self.state.app.automation_events(&self.tenant, self.at, &self.follow, ROWS).await;
+            let found = self.state.app.automation_events(&self.ctx, self.at, &self.follow, ROWS).await;
             let (text, moved) = match found {
                 Ok(found) => {
                     let moved = found.at != self.at;

@@ -303,6 +303,7 @@ pub async fn create(
     params(("id" = String, Path, description = "`automation_id`")),
     responses(
         (status = 200, body = AutomationAnswer),
+        (status = 403, body = ErrorBody, description = "`AUTOMATION_V2_ACCESS_DENIED`: its owner has not shared it."),
         (status = 404, body = ErrorBody, description = "`AUTOMATION_V2_NOT_FOUND`"),
     )
 )]
@@ -378,6 +379,9 @@ pub async fn delete(
 }
 
 /// Say who may see an automation
+///
+/// Holds in tenants that a credential names: there, `private` is for the owner, `group` for the audience as well, and the
+/// tenant's bare token sees everything. What was never shared is seen by all of the tenant.
 #[utoipa::path(
     post, path = "/automations/v2/{id}/share", tag = "automations",
     params(("id" = String, Path, description = "`automation_id`")),

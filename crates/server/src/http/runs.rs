@@ -157,6 +157,7 @@ pub async fn list(
     params(("id" = String, Path, description = "`automation_id`"), RunsQuery),
     responses(
         (status = 200, body = RunList),
+        (status = 403, body = ErrorBody, description = "`AUTOMATION_V2_ACCESS_DENIED`: its owner has not shared it."),
         (status = 404, body = ErrorBody, description = "`AUTOMATION_V2_NOT_FOUND`"),
     )
 )]
@@ -179,6 +180,7 @@ pub async fn list_of_automation(
     params(("run_id" = String, Path, description = "`run_id`")),
     responses(
         (status = 200, body = RunAnswer),
+        (status = 403, body = ErrorBody, description = "`AUTOMATION_V2_ACCESS_DENIED`: the owner of its automation has not shared it."),
         (status = 404, body = ErrorBody, description = "`AUTOMATION_V2_RUN_NOT_FOUND`"),
     )
 )]

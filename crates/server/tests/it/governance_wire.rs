@@ -186,6 +186,106 @@ fn a_tool_server_that_goes_pauses_who_could_use_it() {
 }
 
 #[test]
+fn a_tool_server_with_fewer_tools_pauses_who_could_use_them() {
+    let tools = ToolServer::new([]);
+    let server = launch("gov-server-narrowed").start();
+    let ann = human(&server, "ann");
+    let register = |allowed: Value| {
+        let body =
+            json!({ "name": "gh", "transport": tools.url(), "allow_private_networks": true, "allowedTools": allowed });
+        ann.post("/mcp", body).ok();
+    };
+    register(json!(["read", "write", "search"]));
+    let made = |id: &str, own: Value| {
+        let agents = json!([{ "agentId": "w", "mcpPolicy": { "allowedServers": ["gh"], "allowedTools": own } }]);
+        ann.post("/automations/v2", json!({ "automation_id": id, "name": id, "agents": agents })).ok();
+    };
+    made("every", Value::Null);
+    made("reads", json!(["mcp.gh.read"]));
+    made("writes", json!(["write"]));
+    let started = text(&ann.post("/automations/v2/writes/run_now", json!({})).ok()["run"]["run_id"]);
+    let kinds = || ["every", "reads", "writes"].map(|id| governance(&ann, id)["review_kind"].clone());
+    // More of anything takes nothing away.
+    ann.patch("/mcp/gh", json!({ "allowed_tools": ["read", "write", "search", "more"] })).ok();
+    assert_eq!(kinds(), [Value::Null, Value::Null, Value::Null]);
+    ann.patch("/mcp/gh", json!({ "allowed_tools": ["read", "search"] })).ok();
+    let revoked = json!("dependency_revoked");
+    assert_eq!(kinds(), [revoked.clone(), Value::Null, revoked.clone()]);
+    let state = governance(&ann, "writes");
+    let evidence = &state["health_findings"][0]["evidence"];
+    assert_eq!((&evidence["trigger"], &evidence["server"]), (&json!("mcp_server_narrowed"), &json!("gh")));
+    assert_eq!(evidence["dependencyChanges"][0]["removedTools"], json!(["write"]));
+    assert_eq!(evidence["pausedRunIDs"], json!([started]));
+    ann.post("/automations/v2/writes/run_now", json!({})).refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
+    // Registering it again is a change of its settings as well.
+    register(json!(["search"]));
+    assert_eq!(kinds(), [revoked.clone(), revoked.clone(), revoked]);
+}
+
+#[test]
+fn an_approved_post_is_made_once_however_many_ask() {
+    let server = launch("gov-consume").start();
+    let (ann, bot) = (human(&server, "ann"), agent(&server, "bot"));
+    create(&bot, "a");
+    let asked = |uses: Option<u32>| {
+        let body = json!({
+            "request_type": "external_post", "target_resource": { "type": "automation", "id": "a" },
+            "rationale": "tell the customer", "action": "chat.post", "uses": uses,
+            "parameters": { "channel": "#ops", "text_sha256": "ab" },
+        });
+        text(&bot.post("/governance/approvals", body).ok()["approval"]["approval_id"])
+    };
+    let invalid = "AUTOMATION_GOVERNANCE_APPROVAL_INVALID";
+    let consume = |client: &Client, id: &str, more: Value| {
+        let body = json!({ "action": "chat.post", "parameters": { "text_sha256": "ab", "channel": "#ops" } });
+        client.post(&format!("/governance/approvals/{id}/consume"), tandem_testkit::bodies::merged(body, more))
+    };
+    let id = asked(None);
+    consume(&bot, &id, json!({})).refused(403, invalid);
+    decide(&ann, &id, "approve").ok();
+    assert_eq!(governance(&ann, "a")["published_externally"], json!(false), "approving posts nothing");
+    for wrong in [json!({ "action": "chat.delete" }), json!({ "parameters": { "channel": "#all" } })] {
+        consume(&bot, &id, wrong).refused(403, invalid);
+    }
+    for other in [&ann, &agent(&server, "other"), &server.client()] {
+        consume(other, &id, json!({})).refused(404, "AUTOMATION_GOVERNANCE_APPROVAL_NOT_FOUND");
+    }
+    consume(&bot, &id, json!({ "action": " " })).refused(400, "VALIDATION_FAILED");
+    let run = text(&ann.post("/automations/v2/a/run_now", json!({})).ok()["run"]["run_id"]);
+    ann.post(&format!("/automations/v2/runs/{run}/cancel"), json!({})).ok();
+    consume(&bot, &id, json!({ "run_id": run })).refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
+    let codes: Vec<u16> = std::thread::scope(|scope| {
+        let ask = |n| {
+            let (bot, id) = (bot.again(), &id);
+            scope.spawn(move || consume(&bot, id, json!({ "use_id": format!("u{n}") })).status)
+        };
+        let tasks: Vec<_> = (0..12).map(ask).collect();
+        tasks.into_iter().map(|task| task.join().unwrap()).collect()
+    });
+    assert_eq!(codes.iter().filter(|code| **code == 200).count(), 1, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == 403).count(), 11, "{codes:?}");
+    // The one that was counted may be asked again, and stays one.
+    let won = codes.iter().position(|code| *code == 200).unwrap();
+    let again = consume(&bot, &id, json!({ "useId": format!("u{won}") })).ok();
+    assert_eq!((&again["repeated"], &again["approval"]["uses"]), (&json!(true), &json!(1)));
+    assert_eq!(governance(&ann, "a")["published_externally"], json!(true));
+    assert_eq!(audit::rows(&ann, "automation.governance.egress_approval.consumed").len(), 1);
+
+    let id = asked(Some(5));
+    decide(&ann, &id, "approve").ok();
+    consume(&bot, &id, json!({})).ok();
+    ann.post("/governance/agents/bot/pause", json!({})).ok();
+    consume(&bot, &id, json!({})).refused(403, "AUTOMATION_V2_AGENT_CREATION_PAUSED");
+    // What this server does itself is not used up by a word.
+    let context = json!({ "action": "retire_automation", "parameters": { "reason": null } });
+    let id = filed(&ann, "elevated_capability", ("automation", "a"), context);
+    decide(&human(&server, "ben"), &id, "approve").ok();
+    consume(&ann, &id, json!({ "action": "retire_automation", "parameters": { "reason": null } }))
+        .refused(403, invalid);
+    audit::assert_verified(&ann);
+}
+
+#[test]
 fn runs_have_the_profile_and_the_time_that_are_set() {
     let mut server = launch("gov-runs").env("TANDEM_DEFAULT_EXECUTION_PROFILE", "strict").start();
     let ann = human(&server, "ann");

@@ -286,6 +286,17 @@ fn governance_change(admin: &Client, template: &str, method: &str, turn: usize) 
         ("POST", "/governance/approvals/{approval_id}/approve" | "/governance/approvals/{approval_id}/deny") => {
             to(&filed(&[]), json!({ "notes": "looked at" }))
         }
+        ("POST", "/governance/approvals/{approval_id}/consume") => {
+            let asked = json!({
+                "request_type": "external_post", "target_resource": { "type": "agent", "id": "bot" },
+                "rationale": "walked", "action": "post",
+            });
+            let asked =
+                text(&admin.must("POST", "/governance/approvals", &ada, Some(asked)).ok()["approval"]["approval_id"]);
+            let grace = [("x-tandem-actor-id", "grace"), ("x-tandem-request-source", "control_panel")];
+            admin.must("POST", &format!("/governance/approvals/{asked}/approve"), &grace, Some(json!({}))).ok();
+            to(&asked, json!({ "action": "post" }))
+        }
         ("PATCH", "/governance/limits") => to("", json!({ "approval_ttl_ms": 3_600_000 + turn })),
         ("PUT", "/governance/agents/{agent_id}") => to(&bot, json!({ "sponsor": "ada" })),
         ("POST", "/governance/agents/{agent_id}/pause") => to(&bot, json!({})),

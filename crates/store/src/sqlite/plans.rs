@@ -3,6 +3,13 @@
 use tandem_core::{
     automation::{AUTOMATIONS, run::RUNS},
     draft::DRAFTS,
+    governance::{
+        agent::AGENTS,
+        approval::APPROVALS,
+        ledger::RUN_LEDGERS,
+        policy::POLICY_DECISIONS,
+        record::{FINDINGS, RECORDS},
+    },
     incident::INCIDENTS,
     ports::{AuditQuery, Query},
     publish::delivery::DELIVERIES,
@@ -67,7 +74,7 @@ fn questions_are_index_seeks() {
         (read::audit_hashes(&tenant(), 0, 0, 256), "sqlite_autoindex_audit_events"),
         (read::audit_hashes(&tenant(), 1, 0, 256), "sqlite_autoindex_audit_nodes"),
     ];
-    let lists: [(&'static Collection, &'static str, &[&'static str], &str); 20] = [
+    let lists: [(&'static Collection, &'static str, &[&'static str], &str); 44] = [
         (&INCIDENTS, "updated_at_ms", &[], "incidents_list_0"),
         (&INCIDENTS, "updated_at_ms", &["status"], "incidents_list_1"),
         (&INCIDENTS, "updated_at_ms", &["project_id"], "incidents_list_2"),
@@ -88,6 +95,30 @@ fn questions_are_index_seeks() {
         (&RUNS, "created_at_ms", &["automation_id"], "automation_runs_list_1"),
         (&RUNS, "turn", &["automation_id", "status"], "automation_runs_list_2"),
         (&RUNS, "turn", &["status"], "automation_runs_list_3"),
+        (&APPROVALS, "updated_at_ms", &[], "governance_approvals_list_0"),
+        (&APPROVALS, "updated_at_ms", &["status"], "governance_approvals_list_1"),
+        (&APPROVALS, "updated_at_ms", &["request_type"], "governance_approvals_list_2"),
+        (&APPROVALS, "updated_at_ms", &["target_type"], "governance_approvals_list_3"),
+        (&APPROVALS, "updated_at_ms", &["target_id"], "governance_approvals_list_4"),
+        (&APPROVALS, "updated_at_ms", &["target", "live"], "governance_approvals_list_5"),
+        (&APPROVALS, "updated_at_ms", &["target", "status"], "governance_approvals_list_"),
+        (&APPROVALS, "updated_at_ms", &["requester"], "governance_approvals_list_6"),
+        (&APPROVALS, "updated_at_ms", &["status", "request_type"], "governance_approvals_list_"),
+        (&APPROVALS, "updated_at_ms", &["status", "requester"], "governance_approvals_list_"),
+        (&APPROVALS, "next_at_ms", &[], "governance_approvals_list_7"),
+        (&RECORDS, "updated_at_ms", &["review"], "governance_records_list_1"),
+        (&RECORDS, "next_check_at_ms", &[], "governance_records_list_2"),
+        (&RECORDS, "health_at_ms", &[], "governance_records_list_3"),
+        (&AGENTS, "updated_at_ms", &[], "governance_agents_list_0"),
+        (&AGENTS, "updated_at_ms", &["review"], "governance_agents_list_1"),
+        (&AGENTS, "updated_at_ms", &["telling"], "governance_agents_list_2"),
+        (&FINDINGS, "observed_at_ms", &["automation_id"], "governance_findings_list_0"),
+        (&RUN_LEDGERS, "created_at_ms", &["automation_id"], "governance_runs_list_0"),
+        (&RUN_LEDGERS, "created_at_ms", &["automation_id", "active"], "governance_runs_list_1"),
+        (&RUN_LEDGERS, "created_at_ms", &["active"], "governance_runs_list_2"),
+        (&POLICY_DECISIONS, "created_at_ms", &[], "policy_decisions_list_0"),
+        (&POLICY_DECISIONS, "created_at_ms", &["run_id"], "policy_decisions_list_1"),
+        (&POLICY_DECISIONS, "created_at_ms", &["automation_id"], "policy_decisions_list_2"),
     ];
     for (collection, order, filters, index) in lists {
         questions.extend(BOUNDS.map(|bounds| (page(collection, order, filters, bounds), index)));

@@ -18,7 +18,7 @@ use crate::{
         agents,
         approval::{Approval, RequestType, Status},
         deletion,
-        dependency::{AgentTools, ServerGone, narrowed},
+        dependency::{AgentTools, narrowed},
         expiry, grant, health,
         ledger::{RunEnd, RunLedger, StopCause},
         lifecycle,
@@ -28,6 +28,7 @@ use crate::{
         review::{self, NewFinding},
         run::{self, RunReport, RunStart},
         sweep::{Overdue, Sweep},
+        tool_server::{Loss, ServerLoss},
     },
     record::{Column, Record},
     tenant::TenantContext,
@@ -496,8 +497,13 @@ fn what_changes_a_record_is_told() {
 }
 
 #[test]
-fn a_tool_server_that_goes_pauses_who_could_use_it() {
-    for removed in [true, false] {
+fn a_tool_server_that_goes_or_shrinks_pauses_who_could_use_it() {
+    let narrowed = Loss::Narrowed { before: None, after: Some(vec!["read".into()]) };
+    for (loss, trigger) in [
+        (Loss::Removed, "mcp_server_removed"),
+        (Loss::Disabled, "mcp_server_disabled"),
+        (narrowed, "mcp_server_narrowed"),
+    ] {
         let mut lab = Lab::new();
         for id in ["a", "b"] {
             lab.create(&human("ann"), id).unwrap();
@@ -505,15 +511,20 @@ fn a_tool_server_that_goes_pauses_who_could_use_it() {
             let mut automation: Automation = serde_json::from_value(snapshot(id)).unwrap();
             let mut worker = read::tests::automation().spec.agents[0].clone();
             worker.mcp_policy.allowed_servers = vec![if id == "a" { "gh".into() } else { "other".into() }];
+            worker.mcp_policy.allowed_tools = None;
             automation.spec.agents = vec![worker];
             lab.put(&automation);
         }
         for id in ["a", "b", "none"] {
             let (base, automation_id, server) = (lab.base.clone(), id.to_owned(), "gh".to_owned());
-            let gone = ServerGone { base, automation_id, server, removed };
-            assert_eq!(lab.act(&human("ann"), gone).unwrap(), id == "a", "{id}");
+            let lost = ServerLoss { base, automation_id, server, loss: loss.clone() };
+            assert_eq!(lab.act(&human("ann"), lost).unwrap(), id == "a", "{id}");
         }
-        assert_eq!(lab.record("a").review_kind, Some(ReviewKind::DependencyRevoked));
+        let record = lab.record("a");
+        assert_eq!(record.review_kind, Some(ReviewKind::DependencyRevoked));
+        let evidence = record.health_findings[0].evidence.clone().unwrap();
+        assert_eq!((&evidence["trigger"], &evidence["server"]), (&json!(trigger), &json!("gh")));
+        assert_eq!(evidence["dependencyChanges"].as_array().unwrap().len(), 1);
         assert!(lab.get::<RunLedger>("r-a").unwrap().stop.is_some());
         assert!(!lab.record("b").review_required && lab.get::<RunLedger>("r-b").unwrap().stop.is_none());
     }

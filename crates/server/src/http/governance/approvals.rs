@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tandem_app::{PageRequest, governance::RequestInput};
 use tandem_core::{
     governance::{
@@ -31,6 +31,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(deny))
         .routes(routes!(cancel))
         .routes(routes!(delegate))
+        .routes(routes!(consume))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -285,4 +286,57 @@ pub async fn delegate(
 ) -> Answer<ApprovalAnswer> {
     let approval = state.app.approval_delegate(&operator.ctx, &id, &body.to, body.reason.as_deref()).await?;
     Ok(Json(ApprovalAnswer { approval }))
+}
+
+#[derive(Deserialize, ToSchema)]
+pub struct Consumption {
+    /// The action that was asked for, as in the request.
+    pub action: String,
+    /// Its parameters, exactly as in the request; absent is `{}`.
+    #[schema(value_type = Option<Object>)]
+    pub parameters: Option<Value>,
+    /// The run in which it is done. One that has ended or was told to stop is refused.
+    #[serde(alias = "runId", alias = "runID")]
+    pub run_id: Option<String>,
+    /// The caller's name for this use, at most 200 bytes: sent again, it is no second use.
+    #[serde(alias = "useId", alias = "useID")]
+    pub use_id: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ConsumptionAnswer {
+    pub ok: bool,
+    pub approval: Approval,
+    /// This use had been counted before.
+    pub repeated: bool,
+}
+
+/// Use an approval
+///
+/// Called before the approved post or tool call is made elsewhere, by who asked for it: `external_post` and
+/// `elevated_capability`, each with the action that the request names. It is counted before the answer, so an approval for
+/// one use allows one, however many ask at once. What this server does itself (grants, ends, quotas) uses its approvals up
+/// without this call.
+#[utoipa::path(
+    post, path = "/governance/approvals/{approval_id}/consume", tag = "governance",
+    params(("approval_id" = String, Path, description = "`approval_id`")),
+    request_body = Consumption,
+    responses(
+        (status = 200, body = ConsumptionAnswer),
+        (status = 400, body = ErrorBody, description = "`VALIDATION_FAILED`: a blank `action`, or a `use_id` that is none."),
+        (status = 403, body = ErrorBody, description = "`AUTOMATION_GOVERNANCE_APPROVAL_INVALID` (`detail` says which rule), or `AUTOMATION_V2_AGENT_CREATION_PAUSED`"),
+        (status = 404, body = ErrorBody, description = "`AUTOMATION_GOVERNANCE_APPROVAL_NOT_FOUND`, also where somebody else asked; `AUTOMATION_V2_RUN_NOT_FOUND`"),
+        (status = 409, body = ErrorBody, description = "`AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED`: the run has ended or was told to stop."),
+    )
+)]
+pub async fn consume(
+    operator: Operator,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    Body(body): Body<Consumption>,
+) -> Answer<ConsumptionAnswer> {
+    let parameters = body.parameters.filter(|value| !value.is_null()).unwrap_or_else(|| Value::Object(Map::new()));
+    let use_id = body.use_id.as_deref();
+    let used = state.app.approval_consume(&operator.ctx, &id, &body.action, parameters, body.run_id, use_id).await?;
+    Ok(Json(ConsumptionAnswer { ok: true, approval: used.approval, repeated: used.repeated }))
 }

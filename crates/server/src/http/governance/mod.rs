@@ -8,12 +8,12 @@ mod oversight;
 
 use axum::http::HeaderMap;
 use serde::Deserialize;
-use tandem_core::{actor::ActorKind, error::Code, text::non_blank};
+use tandem_core::text::non_blank;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{answer::ApiError, state::AppState};
-use crate::extract::{Operator, page};
+use crate::extract::page;
 
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -31,14 +31,6 @@ pub struct Reason {
 
 fn cursor(next: Option<(i64, String)>) -> Option<String> {
     next.map(|(order, id)| page::encode(order, &id))
-}
-
-/// A person. Agents and bare tokens may not do what this guards.
-fn person(operator: &Operator) -> Result<(), ApiError> {
-    match operator.ctx.actor.kind {
-        ActorKind::Human => Ok(()),
-        ActorKind::Agent | ActorKind::System => Err(ApiError::of(Code::HumanRequired)),
-    }
 }
 
 fn approval_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
