@@ -218,14 +218,16 @@ impl App {
         Ok(self.marked(self.reason(ctx, trigger, detail, true).await?))
     }
 
-    /// A decision about an automation that is a reason as well, unless it is refused. Such come in swarms.
+    /// A decision about authority that is a reason as well, where its outcome is a change. Such come in swarms.
     pub(crate) async fn with_mark<D: Decision>(
         &self,
         ctx: &OpContext,
         act: D,
         detail: &str,
+        changes: fn(&D::Outcome) -> bool,
     ) -> Result<With<D>, Failure> {
-        Ok(With { act, mark: self.reason(ctx, Trigger::WorkflowAuthorityChange, detail, false).await? })
+        let mark = self.reason(ctx, Trigger::WorkflowAuthorityChange, detail, false).await?;
+        Ok(With { act, mark, changes })
     }
 
     async fn reason(

@@ -13,7 +13,7 @@ use tandem_core::{
     audit::{bundle::About, merkle::parse_hex},
     custody::{
         name,
-        receipt::{ExportReceipt, ExportStatus},
+        receipt::{ExportReceipt, ExportStatus, Locked},
         setting::{Configure, ExportSetting, ExportTarget, ExportWish},
     },
     error::{Code, Failure},
@@ -47,6 +47,8 @@ pub struct ExportCall {
     pub access_key: Option<Secret>,
     pub secret_key: Option<Secret>,
     pub session_token: Option<Secret>,
+    /// How the store is asked to lock it.
+    pub lock: Option<Locked>,
     pub at_ms: u64,
 }
 
@@ -77,6 +79,16 @@ impl App {
     /// Receipts, newest first.
     pub async fn exports(&self, ctx: &OpContext, request: &PageRequest) -> Result<Page<ExportReceipt>, Failure> {
         self.page(&ctx.tenant.key(), "created_at_ms", request).await
+    }
+
+    /// Whether what is appended leaves by schedule.
+    pub(crate) async fn exports_work(&self, tenant: &TenantKey) -> Result<bool, Failure> {
+        let setting = self.load::<ExportSetting>(tenant, ExportSetting::ID).await?.map(|row| row.value);
+        let Some(setting) = setting.filter(|setting| setting.enabled) else { return Ok(false) };
+        let place = vec![("destination_key", Column::text(setting.destination.key()))];
+        let latest = self.all::<ExportReceipt>(tenant, "last_seq", place, 2).await?;
+        let latest: Vec<ExportReceipt> = latest.into_iter().map(|row| row.value).collect();
+        Ok(ExportReceipt::works(&latest))
     }
 
     /// Takes a step of every export that is due. Answers with how many there were.
@@ -204,6 +216,7 @@ impl App {
             digest: None,
             bytes: None,
             location: None,
+            object_lock: None,
             attempts: 0,
             error_code: None,
             error: None,
@@ -270,6 +283,8 @@ impl App {
             Ok(secrets) => secrets,
             Err(trouble) => return Ok(Err(trouble)),
         };
+        let at_ms = self.now_ms();
+        receipt.object_lock = Locked::of(target, at_ms);
         let call = ExportCall {
             target: target.clone(),
             name: name::object(tenant, receipt.first_seq, receipt.last_seq, &digest),
@@ -278,7 +293,8 @@ impl App {
             access_key,
             secret_key,
             session_token,
-            at_ms: self.now_ms(),
+            lock: receipt.object_lock,
+            at_ms,
         };
         Ok(self.ports.outbound.keep(call).await)
     }

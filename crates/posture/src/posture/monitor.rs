@@ -45,7 +45,7 @@ pub(super) fn judge(inventory: &AuthorityInventory, out: &mut Findings) {
 }
 
 /// Tandem watches itself where the monitor is on, or a source says so. Evidence about oneself counts once it is
-/// somewhere else: an outside destination that can take it, or something that has left.
+/// somewhere else: an outside destination that can take it, something that has left, or a scheduled export that works.
 pub(super) fn judge_self(estate: &Estate, inventory: &AuthorityInventory, out: &mut Findings) {
     let sections = &inventory.inventory;
     let source =
@@ -57,7 +57,7 @@ pub(super) fn judge_self(estate: &Estate, inventory: &AuthorityInventory, out: &
     let ready =
         estate.destinations.iter().any(|row| row.enabled && row.publish_ready && kind_leaves(&row.destination_id));
     let left = sections.external_publish_surfaces.recent_actions.iter().any(|row| row.receipt_present);
-    if ready || left {
+    if ready || left || estate.exported {
         return;
     }
     out.add(SELF_WITHOUT_EXPORT, Severity::Medium, || New {
@@ -65,7 +65,9 @@ pub(super) fn judge_self(estate: &Estate, inventory: &AuthorityInventory, out: &
         category: "external_custody_gap",
         severity: Severity::Medium,
         title: "Evidence about Tandem itself does not leave it".into(),
-        detail: "Tandem watches itself, no outside destination is ready, and nothing has left so far.".into(),
+        detail: "Tandem watches itself, no outside destination is ready, nothing has left so far, and no scheduled \
+                 export of the audit log works."
+            .into(),
         recommendation: "Configure an outside destination, or export the audit log on a schedule to a store that \
                          this server cannot change."
             .into(),

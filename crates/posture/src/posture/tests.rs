@@ -390,7 +390,10 @@ fn evidence_about_oneself() {
     assert_eq!(of(&on, rule), none());
     assert_eq!(of(&estate(json!({"enabled": false})), rule), none());
     let own = json!({"monitored_projects": [project(json!({"source_kind": "tandem_monitor"}))]});
-    assert_eq!(of(&estate(own), rule).len(), 1);
+    let mut alone = estate(own);
+    assert_eq!(of(&alone, rule).len(), 1);
+    alone.exported = true;
+    assert_eq!(of(&alone, rule), none(), "a scheduled export works");
 }
 
 #[test]

@@ -140,8 +140,14 @@ fn exports_to_a_directory_follow_one_another_without_gap() {
     let (mut server, admin) = configured("exports", json!({}));
     assert_eq!(admin.get("/audit/exports/config").ok()["config"], json!(null));
     drafted(&admin, bodies::report_as("fp-export-0"));
+    let unexported = || {
+        let path = "/incident-monitor/security/posture-checks?rules=self_monitoring_without_export";
+        admin.get(path).ok()["findings"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(unexported(), 1, "nothing has left yet");
     configure(&admin, json!({ "kind": "directory", "path": "daily/evidence" }));
     exported(&admin, 1);
+    assert_eq!(unexported(), 0);
     let key = public_key(&admin);
     for round in 1..4 {
         // Another port after a restart.
@@ -265,6 +271,44 @@ fn exports_to_a_store_are_signed_retried_and_never_name_their_secrets() {
         assert!(!admin.get(path).text().contains(SECRET), "{path}");
     }
     assert!(!server.output().contains(SECRET));
+}
+
+#[test]
+fn a_store_is_asked_to_lock_what_it_keeps() {
+    let store = Receiver::new();
+    let server = launch("exports-lock").env("TANDEM_EXPORT_ID", "id").env("TANDEM_EXPORT_SECRET", "secret").start();
+    let admin = server.client();
+    drafted_row(&admin);
+    let before = now_ms();
+    let config = configure(
+        &admin,
+        json!({
+            "kind": "s3", "endpoint": store.url(""), "bucket": "evidence", "allow_private_networks": true,
+            "access_key_ref": "env:TANDEM_EXPORT_ID", "secret_key_ref": "env:TANDEM_EXPORT_SECRET",
+            "object_lock": { "mode": "compliance", "retention_days": 30, "legal_hold": true },
+        }),
+    );
+    assert_eq!(
+        config["destination"]["object_lock"],
+        json!({ "mode": "compliance", "retention_days": 30, "legal_hold": true })
+    );
+    let row = exported(&admin, 1)[0].clone();
+    let lock = &row["object_lock"];
+    assert_eq!((&lock["mode"], &lock["legal_hold"]), (&json!("compliance"), &json!(true)), "{row}");
+    let until_ms = lock["retain_until_ms"].as_u64().unwrap();
+    assert!((before..=now_ms()).contains(&(until_ms - 30 * 86_400_000)), "{until_ms}");
+    let put = store.everything().into_iter().next().expect("an object came");
+    let of = |name: &str| put.header(name).to_owned();
+    assert_eq!((of("x-amz-object-lock-mode"), of("x-amz-object-lock-legal-hold")), ("COMPLIANCE".into(), "ON".into()));
+    let shown = tandem_core::custody::sigv4::long_time(until_ms);
+    assert_eq!(of("x-amz-object-lock-retain-until-date"), shown);
+    assert_eq!(of("x-amz-checksum-sha256"), tandem_core::custody::sigv4::checksum(&digest(&put.body)).unwrap());
+    // They are part of what is signed, so nothing on the way takes them off.
+    let signed = of("authorization");
+    for name in ["x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-object-lock-legal-hold"] {
+        assert!(signed.contains(name), "{name}: {signed}");
+    }
+    assert_eq!(audit::rows(&admin, "audit.export.completed")[0]["payload"]["object_lock"], *lock);
 }
 
 fn drafted_row(admin: &Client) {
