@@ -97,6 +97,8 @@ codes! {
     DeclarationForbidden "AUTHORITY_DECLARATION_FORBIDDEN" 403 false "An agent declares itself and what it declared before, and nothing of others.";
     DeclarationLimit "AUTHORITY_DECLARATION_LIMIT" 409 false "The tenant has as many declarations as it may; remove some first.";
     AuditAdminRequired "AUDIT_ADMIN_REQUIRED" 403 false "The audit log needs a full token or the control panel.";
+    LegalHoldNotFound "AUDIT_HOLD_NOT_FOUND" 404 false "No such hold.";
+    LegalHoldLimit "AUDIT_HOLD_LIMIT" 409 false "The tenant has as many holds as it may; release some first.";
     ExportConfigInvalid "AUDIT_EXPORT_CONFIG_INVALID" 400 false "The setting of exports breaks a rule; `detail` says which.";
     CreationDisabled "AUTOMATION_V2_CREATION_DISABLED" 403 false "Creation of automations is switched off.";
     AgentCreationPaused "AUTOMATION_V2_AGENT_CREATION_PAUSED" 403 false "A person has paused this agent.";

@@ -23,7 +23,7 @@ use tandem_posture::{
     probes,
     reassess::{
         self, Cause, Change, Complete, Held, ListCounts, Mark, Observed, Reassessment, ReassessmentBlock,
-        ReassessmentList, ReassessmentRun, ReassessmentScope, SCOPES, ScheduleRow, ScopeId, ScopeState, Trigger, With,
+        ReassessmentList, ReassessmentRun, ReassessmentScope, SCOPES, ScheduleRow, ScopeId, ScopeOwner, ScopeState, Trigger, With,
     },
     scenarios,
 };
@@ -61,7 +61,8 @@ impl App {
         let mut records: Vec<Reassessment> = Vec::new();
         for tenant in self.scheduled_tenants(ctx, Reassessment::COLLECTION).await? {
             let rows = self.all::<Reassessment>(&tenant, "generated_at_ms", Vec::new(), limit).await?;
-            records.extend(rows.into_iter().map(|row| row.value));
+            let owner = Some(ScopeOwner::of(&tenant_of(&tenant)));
+            records.extend(rows.into_iter().map(|row| Reassessment { owner: owner.clone(), ..row.value }));
         }
         records.sort_by_key(|record| std::cmp::Reverse((record.generated_at_ms, record.version)));
         records.truncate(limit);
@@ -89,7 +90,8 @@ impl App {
             let states = self.scope_states(&tenant).await?;
             for id in reassess::scopes(&settings.config, &tenant_of(&tenant)) {
                 let state = states.iter().find(|state| state.scope_key == id.key() && !state.retired);
-                schedule.push(reassess::row(&id, state, &settings.config.reassessment, ctx.now_ms));
+                let row = reassess::row(&id, state, &settings.config.reassessment, ctx.now_ms);
+                schedule.push(ScheduleRow { owner: Some(ScopeOwner::of(&tenant_of(&tenant))), ..row });
             }
         }
         Ok(ReassessmentBlock::of(schedule))

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use serde_json::Value;
 use tandem_core::{
     actor::OpContext,
     audit::{bundle::About, merkle::parse_hex},
@@ -79,6 +78,16 @@ impl App {
     /// Receipts, newest first.
     pub async fn exports(&self, ctx: &OpContext, request: &PageRequest) -> Result<Page<ExportReceipt>, Failure> {
         self.page(&ctx.tenant.key(), "created_at_ms", request).await
+    }
+
+    /// The last row that nothing keeps here for a scheduled export; `None` where there is no such export.
+    pub(super) async fn exported_to(&self, tenant: &TenantKey) -> Result<Option<u64>, Failure> {
+        let setting = self.load::<ExportSetting>(tenant, ExportSetting::ID).await?.map(|row| row.value);
+        let Some(setting) = setting.filter(|setting| setting.enabled) else { return Ok(None) };
+        let place = vec![("destination_key", Column::text(setting.destination.key()))];
+        let newest = self.all::<ExportReceipt>(tenant, "last_seq", place, 1).await?.pop().map(|row| row.value);
+        let to = |receipt: ExportReceipt| if receipt.is_open() { receipt.first_seq - 1 } else { receipt.last_seq };
+        Ok(Some(newest.map_or(0, to)))
     }
 
     /// Whether what is appended leaves by schedule.
@@ -230,8 +239,7 @@ impl App {
     async fn only_of_exports(&self, tenant: &TenantKey, first_seq: u64) -> Result<bool, Failure> {
         let query = AuditQuery { after_seq: Some(first_seq - 1), limit: LOOKED_AT, ..AuditQuery::default() };
         let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
-        let own =
-            |row: &AuditRow| field(row, "event_type").as_str().is_some_and(|kind| kind.starts_with("audit.export."));
+        let own = |row: &AuditRow| row.event_type.starts_with("audit.export.");
         Ok(rows.len() < LOOKED_AT && rows.iter().all(own))
     }
 
@@ -239,7 +247,7 @@ impl App {
         let query = AuditQuery { after_seq: Some(seq - 1), limit: 1, ..AuditQuery::default() };
         let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
         // A row that is gone has no time; the trailer names what is missing.
-        Ok(rows.first().and_then(|row| field(row, "created_at_ms").as_u64()).unwrap_or_default())
+        Ok(rows.first().map_or(0, |row| row.created_at_ms))
     }
 
     /// Makes the object and hands it over. The receipt learns its digest.
@@ -298,9 +306,4 @@ impl App {
         };
         Ok(self.ports.outbound.keep(call).await)
     }
-}
-
-fn field(row: &AuditRow, name: &str) -> Value {
-    let parsed: Value = serde_json::from_str(&row.canonical).unwrap_or_default();
-    parsed[name].clone()
 }
