@@ -1,5 +1,7 @@
 //! The Incident Monitor's own switches: how long it keeps, whether it redacts, whether its evidence leaves.
 
+use std::collections::HashSet;
+
 use super::{
     findings::{Findings, monitor, path},
     table::{REDACTION_OFF, RETENTION_UNSET, SELF_WITHOUT_EXPORT},
@@ -53,9 +55,10 @@ pub(super) fn judge_self(estate: &Estate, inventory: &AuthorityInventory, out: &
     if source.is_none() && !sections.incident_monitor.enabled {
         return;
     }
-    let kind_leaves = |id: &str| sections.destinations.iter().any(|row| row.destination_id == id && row.is_external());
-    let ready =
-        estate.destinations.iter().any(|row| row.enabled && row.publish_ready && kind_leaves(&row.destination_id));
+    let outside = sections.destinations.iter().filter(|row| row.is_external());
+    let outside: HashSet<&str> = outside.map(|row| row.destination_id.as_str()).collect();
+    let leads_out = |id: &str| outside.contains(id);
+    let ready = estate.destinations.iter().any(|row| row.enabled && row.publish_ready && leads_out(&row.destination_id));
     let left = sections.external_publish_surfaces.recent_actions.iter().any(|row| row.receipt_present);
     if ready || left || estate.exported {
         return;
