@@ -23,7 +23,8 @@ use tandem_posture::{
     probes,
     reassess::{
         self, Cause, Change, Complete, Held, ListCounts, Mark, Observed, Reassessment, ReassessmentBlock,
-        ReassessmentList, ReassessmentRun, ReassessmentScope, SCOPES, ScheduleRow, ScopeId, ScopeOwner, ScopeState, Trigger, With,
+        ReassessmentList, ReassessmentRun, ReassessmentScope, SCOPES, ScheduleRow, ScopeId, ScopeOwner, ScopeState,
+        Trigger, With,
     },
     scenarios,
 };

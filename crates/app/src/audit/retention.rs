@@ -6,10 +6,10 @@
 
 use tandem_core::{
     actor::OpContext,
+    audit::integrity::Status,
     custody::retention::{
         AuditRetention, Configure, DropOld, Hold, HoldWish, LOOK_MS, LegalHold, MOST_HOLDS, Old, Release, RetentionWish,
     },
-    audit::integrity::Status,
     error::Failure,
     ports::{AuditQuery, Claim},
     record::{Commit, JobKind, Write},

@@ -108,11 +108,7 @@ pub fn verify_bundle<L: AsRef<[u8]> + Sync>(
 }
 
 /// Takes in every line of an export, on up to `threads` threads.
-pub fn read_bundle<L: AsRef<[u8]> + Sync>(
-    verifier: &mut Verifier,
-    lines: impl IntoIterator<Item = L>,
-    threads: usize,
-) {
+pub fn read_bundle<L: AsRef<[u8]> + Sync>(verifier: &mut Verifier, lines: impl IntoIterator<Item = L>, threads: usize) {
     let mut lines = lines.into_iter();
     loop {
         let batch: Vec<L> = lines.by_ref().take(BATCH).collect();

@@ -353,6 +353,7 @@ fn roots_are_found_on_the_way() {
     let leaves: Vec<Hash> = (1..=700).map(|seq| row(seq).leaf).collect();
     let mut verifier = Verifier::wanting([1, 256, 257, 699, 900]);
     read_bundle(&mut verifier, &lines, 2);
-    let found: Vec<_> = [1, 256, 257, 699].iter().map(|size| (*size, merkle::root(&leaves[..*size as usize]))).collect();
+    let found: Vec<_> =
+        [1, 256, 257, 699].iter().map(|size| (*size, merkle::root(&leaves[..*size as usize]))).collect();
     assert_eq!(verifier.roots(), found);
 }

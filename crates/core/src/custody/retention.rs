@@ -325,9 +325,7 @@ fn ranges(rows: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
 }
 
 fn invalid(field: &str, why: &str) -> Failure {
-    Failure::new(Code::ValidationFailed, format!("`{field}`: {why}."))
-        .status(400)
-        .with("field", field)
+    Failure::new(Code::ValidationFailed, format!("`{field}`: {why}.")).status(400).with("field", field)
 }
 
 #[cfg(test)]

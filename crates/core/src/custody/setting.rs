@@ -308,7 +308,10 @@ mod tests {
             (json!({ "access_key_ref": "env:TANDEM_API_TOKEN" }), "destination.access_key_ref"),
             (json!({ "secret_key_ref": "plain text" }), "destination.secret_key_ref"),
             (json!({ "session_token_ref": "env:PATH" }), "destination.session_token_ref"),
-            (json!({ "object_lock": { "mode": "compliance", "retention_days": 0 } }), "destination.object_lock.retention_days"),
+            (
+                json!({ "object_lock": { "mode": "compliance", "retention_days": 0 } }),
+                "destination.object_lock.retention_days",
+            ),
             (
                 json!({ "object_lock": { "mode": "governance", "retention_days": 36_501 } }),
                 "destination.object_lock.retention_days",

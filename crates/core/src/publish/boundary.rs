@@ -106,9 +106,13 @@ mod tests {
             outcome.receipt.insert("payload_sha256".into(), json!("ab"));
             let told = crossing(&delivery(kind, state), &outcome, None);
             let short = told.as_ref().map(|(event, told)| {
-                (*event, told["action"].as_str().unwrap_or_default(), told["total_findings"].as_u64().unwrap_or_default())
+                (
+                    *event,
+                    told["action"].as_str().unwrap_or_default(),
+                    told["total_findings"].as_u64().unwrap_or_default(),
+                )
             });
-            assert_eq!(short, expected, "{kind} {state} {redactions}");
+            assert_eq!(short, expected, "{kind:?} {state:?} {redactions}");
             let Some((_, told)) = told else { continue };
             assert_eq!(told["payload_hash"], json!("sha256:ab"));
             let reasons = match state {

@@ -177,7 +177,8 @@ fn declared_hooks(estate: &Estate) -> impl Iterator<Item = WorkflowHook> + '_ {
 }
 
 pub(super) fn hooks(estate: &Estate) -> Vec<WorkflowHook> {
-    let workflows: HashSet<&str> = of_kind(estate, DeclaredKind::Workflow).map(|o| o.value.object_id.as_str()).collect();
+    let workflows: HashSet<&str> =
+        of_kind(estate, DeclaredKind::Workflow).map(|o| o.value.object_id.as_str()).collect();
     declared_hooks(estate).filter(|row| row.workflow_id.as_deref().is_none_or(|id| !workflows.contains(id))).collect()
 }
 

@@ -58,7 +58,8 @@ pub(super) fn judge_self(estate: &Estate, inventory: &AuthorityInventory, out: &
     let outside = sections.destinations.iter().filter(|row| row.is_external());
     let outside: HashSet<&str> = outside.map(|row| row.destination_id.as_str()).collect();
     let leads_out = |id: &str| outside.contains(id);
-    let ready = estate.destinations.iter().any(|row| row.enabled && row.publish_ready && leads_out(&row.destination_id));
+    let ready =
+        estate.destinations.iter().any(|row| row.enabled && row.publish_ready && leads_out(&row.destination_id));
     let left = sections.external_publish_surfaces.recent_actions.iter().any(|row| row.receipt_present);
     if ready || left || estate.exported {
         return;

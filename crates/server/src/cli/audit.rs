@@ -113,11 +113,7 @@ impl Verdict {
 }
 
 /// Reads a bundle to its end and judges it, on every core.
-pub fn check(
-    bundle: &mut dyn BufRead,
-    key: Option<&VerifierKey>,
-    witnesses: &[WitnessKey],
-) -> io::Result<Verdict> {
+pub fn check(bundle: &mut dyn BufRead, key: Option<&VerifierKey>, witnesses: &[WitnessKey]) -> io::Result<Verdict> {
     let mut first = next_line(bundle)?;
     let mut evidence = None;
     if first.as_deref().is_some_and(Evidence::begins) {

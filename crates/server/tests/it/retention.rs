@@ -119,7 +119,11 @@ fn old_bodies_go_and_everything_about_them_still_proves() {
     drop(admin);
     server.terminate();
     let db = Connection::open(&file).unwrap();
-    assert_eq!(db.execute("UPDATE audit_events SET canonical = '' WHERE seq = CAST(?1 AS INTEGER)", [(last + 1).to_string()]).unwrap(), 1);
+    assert_eq!(
+        db.execute("UPDATE audit_events SET canonical = '' WHERE seq = CAST(?1 AS INTEGER)", [(last + 1).to_string()])
+            .unwrap(),
+        1
+    );
     drop(db);
     server.restart();
     let shown = audit::manifest(&server.client())["integrity"].clone();
@@ -152,9 +156,8 @@ fn holds_and_exports_keep_bodies() {
     });
     admin.delete(&format!("/audit/holds/{}", text(&hold["hold_id"]))).ok();
     admin.delete(&format!("/audit/holds/{}", text(&hold["hold_id"]))).refused(404, "AUDIT_HOLD_NOT_FOUND");
-    let early = poll(std::time::Duration::from_millis(1_500), || {
-        (setting(&admin)["bodies_dropped"] != json!(0)).then_some(())
-    });
+    let early =
+        poll(std::time::Duration::from_millis(1_500), || (setting(&admin)["bodies_dropped"] != json!(0)).then_some(()));
     assert!(early.is_none(), "bodies went that no export has taken");
     export(json!({ "kind": "directory" }));
     until("the rows were exported", SOON, || {

@@ -47,7 +47,9 @@ pub fn cosignatures(found: &[Cosignature]) -> Vec<String> {
         let (what, size) = (printable(&one.witness), one.tree_size);
         let told = match one.status {
             CosignatureStatus::Verified => format!("VERIFIED  {what} has signed the log at {size} rows"),
-            CosignatureStatus::Unknown => format!("UNKNOWN   {what} has signed {size} rows; pass --witness with its key"),
+            CosignatureStatus::Unknown => {
+                format!("UNKNOWN   {what} has signed {size} rows; pass --witness with its key")
+            }
             CosignatureStatus::Absent => format!("ABSENT    nothing is signed with the key of {what}"),
             CosignatureStatus::Wrong => format!("WRONG     {what} at {size} rows"),
         };
