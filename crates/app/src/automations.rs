@@ -104,7 +104,7 @@ impl App {
     ) -> Result<Automation, Failure> {
         let Creation { claims, idempotency_key } = creation;
         let create = act::create::Create { body, claims, key: idempotency_key, base: self.base() };
-        self.decide(ctx, self.with_mark(ctx, create, "an automation was created").await?).await
+        self.decide(ctx, self.with_mark(ctx, create, "an automation was created", |_| true).await?).await
     }
 
     /// What [`App::automation_create`] would do. Nothing is written.
@@ -211,7 +211,7 @@ impl App {
         if_match: Option<String>,
     ) -> Result<Automation, Failure> {
         let patch = act::change::Patch { automation_id: id.to_owned(), body, if_match, base: self.base() };
-        self.decide(ctx, self.with_mark(ctx, patch, "an automation was changed").await?).await
+        self.decide(ctx, self.with_mark(ctx, patch, "an automation was changed", |_| true).await?).await
     }
 
     pub async fn automation_share(
@@ -250,7 +250,7 @@ impl App {
 
     pub async fn automation_delete(&self, ctx: &OpContext, id: &str) -> Result<(), Failure> {
         let delete = act::delete::Delete { automation_id: id.to_owned(), base: self.base() };
-        self.decide(ctx, self.with_mark(ctx, delete, "an automation was deleted").await?).await
+        self.decide(ctx, self.with_mark(ctx, delete, "an automation was deleted", |_| true).await?).await
     }
 
     pub async fn run_now(&self, ctx: &OpContext, id: &str, wish: RunWish) -> Result<Run, Failure> {

@@ -80,7 +80,7 @@ codes! {
     McpOauthFailed "MCP_OAUTH_FAILED" 400 false "The authorisation could not be begun or finished; `detail` says why.";
     McpCatalogUnavailable "MCP_CATALOG_ENTRY_NOT_FOUND" 404 false "This server keeps no catalogue of MCP servers.";
     McpOriginDenied "MCP_ORIGIN_DENIED" 403 false "`Host` or `Origin` is not one that this MCP endpoint answers to.";
-    SecurityAdminRequired "INCIDENT_MONITOR_SECURITY_ADMIN_REQUIRED" 403 false "Inventory and posture need a full token; a scoped intake key may not come along.";
+    SecurityAdminRequired "INCIDENT_MONITOR_SECURITY_ADMIN_REQUIRED" 403 false "The route needs a full token; a scoped intake key may not come along.";
     FindingNotFound "INCIDENT_MONITOR_FINDING_NOT_FOUND" 404 false "No such finding: neither recorded nor found now.";
     ReachObjectNotFound "INCIDENT_MONITOR_REACH_OBJECT_NOT_FOUND" 404 false "Nothing of this kind has this id.";
     AssessmentProbesAdminRequired "INCIDENT_MONITOR_ASSESSMENT_PROBES_ADMIN_REQUIRED" 403 false "Assessment probes need a full token; a scoped intake key may not come along.";
@@ -97,6 +97,8 @@ codes! {
     DeclarationForbidden "AUTHORITY_DECLARATION_FORBIDDEN" 403 false "An agent declares itself and what it declared before, and nothing of others.";
     DeclarationLimit "AUTHORITY_DECLARATION_LIMIT" 409 false "The tenant has as many declarations as it may; remove some first.";
     AuditAdminRequired "AUDIT_ADMIN_REQUIRED" 403 false "The audit log needs a full token or the control panel.";
+    LegalHoldNotFound "AUDIT_HOLD_NOT_FOUND" 404 false "No such hold.";
+    LegalHoldLimit "AUDIT_HOLD_LIMIT" 409 false "The tenant has as many holds as it may; release some first.";
     ExportConfigInvalid "AUDIT_EXPORT_CONFIG_INVALID" 400 false "The setting of exports breaks a rule; `detail` says which.";
     CreationDisabled "AUTOMATION_V2_CREATION_DISABLED" 403 false "Creation of automations is switched off.";
     AgentCreationPaused "AUTOMATION_V2_AGENT_CREATION_PAUSED" 403 false "A person has paused this agent.";

@@ -85,8 +85,18 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRow {
     pub seq: u64,
+    pub event_type: String,
+    pub created_at_ms: u64,
+    /// Empty once retention has dropped it; see [`AuditRow::body`].
     pub canonical: String,
     pub leaf: Hash,
+}
+
+impl AuditRow {
+    /// The canonical bytes, where they are still kept.
+    pub fn body(&self) -> Option<&str> {
+        (!self.canonical.is_empty()).then_some(self.canonical.as_str())
+    }
 }
 
 #[derive(Clone, Debug, Default)]

@@ -122,6 +122,11 @@ pub enum Write {
         decide: Arc<dyn Decide>,
         seed: u128,
     },
+    /// Drops the bodies of these rows of the tenant's audit log. Their places, hashes, times and types stay.
+    DropBodies {
+        first_seq: u64,
+        last_seq: u64,
+    },
     /// Work for a worker.
     Job(Job),
     /// Ends a claimed job. Refused (as a conflict of the whole commit) when the lease was lost.
@@ -183,10 +188,13 @@ pub enum JobKind {
     Reassess,
     /// Export what was appended to a tenant's log. The job is given back with the time of the next export.
     Export,
+    /// Drop the bodies of audit rows that are older than the tenant keeps them. The job is given back with the time of the
+    /// next look.
+    Retention,
 }
 
 impl JobKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Triage,
         Self::AutoPublish,
         Self::Deliver,
@@ -199,6 +207,7 @@ impl JobKind {
         Self::RunLease,
         Self::Reassess,
         Self::Export,
+        Self::Retention,
     ];
 
     pub fn label(self) -> &'static str {
@@ -215,6 +224,7 @@ impl JobKind {
             Self::RunLease => "run_lease",
             Self::Reassess => "reassess",
             Self::Export => "export",
+            Self::Retention => "retention",
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct Estate {
     pub cards: Vec<Owned<StoredCard>>,
     /// Of the tenant's audit log.
     pub integrity: Integrity,
+    /// Whether its scheduled export is switched on and works.
+    pub exported: bool,
 }
 
 impl Estate {
@@ -76,6 +78,7 @@ impl Estate {
             sources: Vec::new(),
             cards: Vec::new(),
             integrity: Integrity::EMPTY,
+            exported: false,
         }
     }
 }

@@ -94,7 +94,8 @@ pub fn audit_size(tenant: &TenantKey) -> Select {
 }
 
 pub fn audit_rows(tenant: &TenantKey, query: AuditQuery) -> Select {
-    let mut select = Select::new("SELECT seq, canonical, leaf FROM audit_events WHERE tenant = ", []);
+    let mut select =
+        Select::new("SELECT seq, event_type, created_at_ms, canonical, leaf FROM audit_events WHERE tenant = ", []);
     select.and("?", [text(tenant.as_str())]);
     if let Some(event_type) = &query.event_type {
         select.and(" AND event_type = ?", [text(event_type)]);
@@ -130,7 +131,13 @@ pub fn audit_rows(tenant: &TenantKey, query: AuditQuery) -> Select {
 }
 
 pub fn audit_row(cells: &mut Cells) -> Result<AuditRow, Fault> {
-    Ok(AuditRow { seq: cells.uint()?, canonical: cells.text()?, leaf: cells.hash()? })
+    Ok(AuditRow {
+        seq: cells.uint()?,
+        event_type: cells.text()?,
+        created_at_ms: cells.uint()?,
+        canonical: cells.text()?,
+        leaf: cells.hash()?,
+    })
 }
 
 pub fn audit_hashes(tenant: &TenantKey, level: u8, start: u64, count: u64) -> Select {

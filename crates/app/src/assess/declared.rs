@@ -1,4 +1,5 @@
-//! Declarations of other systems: said, repeated, removed, read.
+//! Declarations of other systems: said, repeated, removed, read. What changes one is a reason to assess again, in the same
+//! commit.
 
 use tandem_core::{
     actor::OpContext,
@@ -21,7 +22,9 @@ impl App {
         id: &str,
         body: DeclaredBody,
     ) -> Result<Declaration, Failure> {
-        self.decide(ctx, Declare { said: read(kind, id, body)? }).await
+        let declare = Declare { said: read(kind, id, body)? };
+        let told = format!("a declared {} was created or changed", kind.word());
+        self.decide(ctx, self.with_mark(ctx, declare, &told, |done| done.changed).await?).await
     }
 
     pub async fn declared_seen(&self, ctx: &OpContext, kind: DeclaredKind, id: &str) -> Result<Declared, Failure> {
@@ -29,7 +32,9 @@ impl App {
     }
 
     pub async fn declared_withdraw(&self, ctx: &OpContext, kind: DeclaredKind, id: &str) -> Result<Declared, Failure> {
-        self.decide(ctx, Withdraw { kind, object_id: id.to_owned() }).await
+        let withdraw = Withdraw { kind, object_id: id.to_owned() };
+        let told = format!("a declared {} was removed", kind.word());
+        self.decide(ctx, self.with_mark(ctx, withdraw, &told, |_| true).await?).await
     }
 
     pub async fn declared(&self, ctx: &OpContext, kind: DeclaredKind, id: &str) -> Result<Declared, Failure> {

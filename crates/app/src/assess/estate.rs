@@ -71,6 +71,7 @@ impl App {
             sources: source::readiness(&config, &watchers, ctx.now_ms),
             cards: self.everywhere::<StoredCard>(ctx, "updated_at_ms", all(), MANY).await?,
             integrity: self.integrity(&tenant).await?,
+            exported: self.exports_work(&tenant).await?,
             destinations,
             config,
         })

@@ -110,7 +110,7 @@ impl App {
 
     /// A finding that is there now, as if it were seen for the first time.
     async fn finding_now(&self, ctx: &OpContext, fingerprint: &str) -> Result<LiveFinding, Failure> {
-        let checks = self.posture_checks(ctx, &Options::default()).await?;
+        let checks = self.posture_whole(ctx, &Options::default()).await?;
         let found = checks.findings.iter().find(|finding| finding.fingerprint == fingerprint);
         let missing = || Failure::of(Code::FindingNotFound).with("fingerprint", fingerprint);
         Ok(LiveFinding::new(found.ok_or_else(missing)?, ctx.now_ms))

@@ -9,7 +9,7 @@ use tandem_core::{
 use tandem_posture::{
     inventory::inventory,
     lifecycle::{Lifecycle, LiveFinding},
-    posture::{Options, PostureChecks, check},
+    posture::{MOST_SHOWN, Options, PostureChecks, check},
     reach::{Ask, Reach, reach},
 };
 
@@ -22,15 +22,20 @@ pub(super) const MANY: usize = 200_000;
 impl App {
     /// Judges the caller's estate by the rules. What is recorded of a finding stands beside it.
     pub async fn posture_checks(&self, ctx: &OpContext, options: &Options) -> Result<PostureChecks, Failure> {
+        let mut checks = self.posture_whole(ctx, options).await?.shortened(MOST_SHOWN);
+        self.with_lifecycles(ctx, &mut checks).await?;
+        Ok(checks)
+    }
+
+    /// Every finding, however many there are, and nothing of what is recorded of them.
+    pub(super) async fn posture_whole(&self, ctx: &OpContext, options: &Options) -> Result<PostureChecks, Failure> {
         let (estate, viewer, options) = (self.estate(ctx).await?, viewer(ctx), options.clone());
         // A large estate keeps a core busy for a while; other requests do not wait for it.
         let judged = tokio::task::spawn_blocking(move || {
             let inventory = inventory(&estate, &viewer);
             check(&estate, &inventory, &options)
         });
-        let mut checks = judged.await.map_err(|_| Failure::of(Code::Internal))?;
-        self.with_lifecycles(ctx, &mut checks).await?;
-        Ok(checks)
+        judged.await.map_err(|_| Failure::of(Code::Internal))
     }
 
     /// Puts beside each finding what is recorded of it.

@@ -23,7 +23,8 @@ use tandem_posture::{
     probes,
     reassess::{
         self, Cause, Change, Complete, Held, ListCounts, Mark, Observed, Reassessment, ReassessmentBlock,
-        ReassessmentList, ReassessmentRun, ReassessmentScope, SCOPES, ScheduleRow, ScopeId, ScopeState, Trigger, With,
+        ReassessmentList, ReassessmentRun, ReassessmentScope, SCOPES, ScheduleRow, ScopeId, ScopeOwner, ScopeState,
+        Trigger, With,
     },
     scenarios,
 };
@@ -61,7 +62,8 @@ impl App {
         let mut records: Vec<Reassessment> = Vec::new();
         for tenant in self.scheduled_tenants(ctx, Reassessment::COLLECTION).await? {
             let rows = self.all::<Reassessment>(&tenant, "generated_at_ms", Vec::new(), limit).await?;
-            records.extend(rows.into_iter().map(|row| row.value));
+            let owner = Some(ScopeOwner::of(&tenant_of(&tenant)));
+            records.extend(rows.into_iter().map(|row| Reassessment { owner: owner.clone(), ..row.value }));
         }
         records.sort_by_key(|record| std::cmp::Reverse((record.generated_at_ms, record.version)));
         records.truncate(limit);
@@ -89,7 +91,8 @@ impl App {
             let states = self.scope_states(&tenant).await?;
             for id in reassess::scopes(&settings.config, &tenant_of(&tenant)) {
                 let state = states.iter().find(|state| state.scope_key == id.key() && !state.retired);
-                schedule.push(reassess::row(&id, state, &settings.config.reassessment, ctx.now_ms));
+                let row = reassess::row(&id, state, &settings.config.reassessment, ctx.now_ms);
+                schedule.push(ScheduleRow { owner: Some(ScopeOwner::of(&tenant_of(&tenant))), ..row });
             }
         }
         Ok(ReassessmentBlock::of(schedule))
@@ -218,14 +221,16 @@ impl App {
         Ok(self.marked(self.reason(ctx, trigger, detail, true).await?))
     }
 
-    /// A decision about an automation that is a reason as well, unless it is refused. Such come in swarms.
+    /// A decision about authority that is a reason as well, where its outcome is a change. Such come in swarms.
     pub(crate) async fn with_mark<D: Decision>(
         &self,
         ctx: &OpContext,
         act: D,
         detail: &str,
+        changes: fn(&D::Outcome) -> bool,
     ) -> Result<With<D>, Failure> {
-        Ok(With { act, mark: self.reason(ctx, Trigger::WorkflowAuthorityChange, detail, false).await? })
+        let mark = self.reason(ctx, Trigger::WorkflowAuthorityChange, detail, false).await?;
+        Ok(With { act, mark, changes })
     }
 
     async fn reason(

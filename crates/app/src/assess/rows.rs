@@ -63,7 +63,7 @@ impl App {
 
 /// A row as evidence. One that cannot be read is not intact, and says nothing.
 pub(crate) fn row_fact(row: &AuditRow, tenant: &TenantKey) -> RowFact {
-    let mut value: Value = serde_json::from_str(&event::wire(&row.canonical, &row.leaf)).unwrap_or_default();
+    let mut value: Value = serde_json::from_str(&event::stored(row, &tenant_of(tenant))).unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     RowFact {
         seq: row.seq,
@@ -73,7 +73,8 @@ pub(crate) fn row_fact(row: &AuditRow, tenant: &TenantKey) -> RowFact {
         tenant: serde_json::from_value(value["tenant_context"].take()).unwrap_or_else(|_| tenant_of(tenant)),
         actor: serde_json::from_value(value["actor"].take()).ok(),
         record_hash: text(&value["record_hash"]),
-        intact: merkle::leaf_hash(row.canonical.as_bytes()) == row.leaf,
+        intact: row.body().is_none_or(|body| merkle::leaf_hash(body.as_bytes()) == row.leaf),
+        body_dropped: row.body().is_none(),
         payload: value["payload"].take(),
     }
 }

@@ -2,7 +2,7 @@
 //! appended since.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -18,6 +18,7 @@ use tandem_core::{
         integrity::{self, Acknowledged, Break, Check, Integrity, Reason, Status},
         merkle::{TILE_LEVEL, TILE_ROWS},
     },
+    custody::retention::DROPPED,
     error::{Code, Failure},
     ports::AuditQuery,
     record::{Commit, Put},
@@ -39,6 +40,14 @@ struct Progress {
     check: Check,
     next_seq: u64,
     found: Option<Break>,
+    /// Runs of rows of which the log tells that their bodies were dropped, by their first row.
+    dropped: BTreeMap<u64, u64>,
+}
+
+impl Progress {
+    fn accounts_for(&self, seq: u64) -> bool {
+        self.dropped.range(..=seq).next_back().is_some_and(|(_, last)| seq <= *last)
+    }
 }
 
 /// The check of one log, and how many readers wait for it.
@@ -149,13 +158,21 @@ impl App {
             let query = AuditQuery { after_seq: Some(progress.next_seq - 1), limit, ..AuditQuery::default() };
             let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
             let Some(last) = rows.last().map(|row| row.seq) else { break };
+            // What tells of them was written with them, so it is there by now.
+            if rows.iter().any(|row| row.body().is_none() && !progress.accounts_for(row.seq)) {
+                progress.dropped = self.dropped_bodies(tenant).await?;
+            }
             let first_tile = (progress.next_seq - 1) / TILE_ROWS;
             let tiles = last / TILE_ROWS - first_tile.min(last / TILE_ROWS);
             let stored =
                 self.store().audit_hashes(tenant, TILE_LEVEL, first_tile, tiles).await.map_err(store_failure)?;
             progress = tokio::task::spawn_blocking(move || {
                 for row in &rows {
-                    progress.check.push(integrity::digest(row.seq, &row.canonical, &row.leaf));
+                    let accounted = progress.accounts_for(row.seq);
+                    progress.check.push(match row.body() {
+                        Some(body) => integrity::digest(row.seq, body, &row.leaf),
+                        None => integrity::without_body(row.seq, &row.leaf, accounted),
+                    });
                     // Each stored node comes right after the last row below it.
                     if row.seq % TILE_ROWS == 0 {
                         let tile = row.seq / TILE_ROWS - 1;
@@ -214,7 +231,27 @@ impl App {
             .and_then(|held| Head::open(&held.note, &known).ok())
             .map(|head| integrity::Head { size: head.size, root: head.root });
         let check = Check::new(head, self.acknowledged(tenant).await?);
-        Ok(Progress { check, next_seq: 1, found: None })
+        Ok(Progress { check, next_seq: 1, found: None, dropped: BTreeMap::new() })
+    }
+
+    /// What the log tells of bodies that were dropped.
+    async fn dropped_bodies(&self, tenant: &TenantKey) -> Result<BTreeMap<u64, u64>, Failure> {
+        let (mut found, mut after) = (BTreeMap::new(), 0);
+        loop {
+            let query = AuditQuery {
+                event_type: Some(DROPPED.into()),
+                after_seq: Some(after),
+                limit: PAGE,
+                ..AuditQuery::default()
+            };
+            let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
+            let Some(last) = rows.last().map(|row| row.seq) else { return Ok(found) };
+            after = last;
+            for (first, last) in rows.iter().flat_map(|row| integrity::told_of_dropped(&row.canonical, &row.leaf)) {
+                let known = found.entry(first).or_insert(last);
+                *known = last.max(*known);
+            }
+        }
     }
 
     async fn acknowledged(&self, tenant: &TenantKey) -> Result<Vec<Acknowledged>, Failure> {

@@ -6,15 +6,21 @@ use tandem_core::{
     actor::OpContext,
     audit::{
         checkpoint::Checkpoint,
-        evidence::{Document, pack},
+        dsse,
+        evidence::{Document, STATEMENT, WITNESSES, pack},
     },
     error::{Code, Failure},
+    record::Column,
     tenant::TenantKey,
 };
+use tandem_posture::evidence::{EvidenceArtifact, RunType};
 
 use super::export::ExportStream;
 use crate::{App, PageRequest, tenant_of};
 
+/// Assessment reports that are listed, and bytes of those that go along.
+const REPORTS: usize = 200;
+const REPORT_BYTES: usize = 32 << 20;
 /// Receipts of exports that go along.
 const RECEIPTS: usize = 1_000;
 
@@ -43,11 +49,52 @@ impl App {
         let receipts = self.exports(ctx, &PageRequest { limit: RECEIPTS, ..PageRequest::default() }).await?.items;
         let tenant = ctx.tenant.key();
         let witnessed = self.witnessed(&tenant, self.checkpoint(&tenant).await?.size).await?;
-        Ok(vec![
+        let mut documents = vec![
             json("authority-inventory.json", &inventory),
             json("audit-exports.json", &receipts),
-            json("audit-witnesses.json", &witnessed),
-        ])
+            json(WITNESSES, &witnessed),
+        ];
+        documents.extend(self.report_documents(&tenant).await?);
+        Ok(documents)
+    }
+
+    /// The stored assessment reports, newest first: the bytes that were kept, and what was signed about each. A list says
+    /// of every report what it is, also where its body does not go along.
+    async fn report_documents(&self, tenant: &TenantKey) -> Result<Vec<Document>, Failure> {
+        let of_reports = vec![("artifact_type", Column::text(RunType::Report.artifact_type()))];
+        let rows = self.all::<EvidenceArtifact>(tenant, "created_at_ms", of_reports, REPORTS).await?;
+        let signer = self.signer().await?;
+        let (mut listed, mut documents, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for artifact in rows.into_iter().map(|row| row.value) {
+            let intact = artifact.intact();
+            let size = artifact.body.as_ref().map_or(0, String::len);
+            let included = intact == Some(true) && bytes + size <= REPORT_BYTES;
+            listed.push(serde_json::json!({
+                "artifact_id": artifact.artifact_id,
+                "context_run_id": artifact.run_id,
+                "content_sha256": artifact.content_sha256,
+                "content_bytes": artifact.content_bytes,
+                "created_at_ms": artifact.created_at_ms,
+                "intact": intact,
+                "body_dropped_at_ms": artifact.body_dropped_at_ms,
+                "included": included,
+            }));
+            let Some(body) = artifact.body.filter(|_| included) else { continue };
+            bytes += size;
+            let name = format!("assessment-reports/{}", artifact.artifact_id);
+            // One that an earlier key has signed says nothing under this one.
+            let known = std::slice::from_ref(signer.verifier_key());
+            if let Some(statement) = artifact.attestation.filter(|statement| dsse::open(statement, known).is_ok()) {
+                documents.push(json(&format!("{name}{STATEMENT}"), &statement));
+            }
+            documents.push(Document {
+                name: format!("{name}.json"),
+                media_type: "application/json".to_owned(),
+                content: body.into_bytes(),
+            });
+        }
+        documents.insert(0, json("assessment-reports.json", &listed));
+        Ok(documents)
     }
 }
 

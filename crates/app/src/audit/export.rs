@@ -12,7 +12,7 @@ use tandem_core::{
     tenant::TenantKey,
 };
 
-use crate::{App, store_failure};
+use crate::{App, store_failure, tenant_of};
 
 const PAGE: usize = 1_000;
 
@@ -98,9 +98,9 @@ impl ExportStream {
         if self.at < self.last {
             let query = AuditQuery { after_seq: Some(self.at), limit: PAGE, ..AuditQuery::default() };
             let rows = self.app.store().audit_rows(&self.tenant, query).await.map_err(store_failure)?;
-            let before = self.at;
+            let (before, tenant) = (self.at, tenant_of(&self.tenant));
             for row in rows.iter().filter(|row| row.seq <= self.last) {
-                out.push_str(&export.row(row.seq, &row.canonical, &row.leaf));
+                out.push_str(&export.stored(row, &tenant));
                 out.push('\n');
                 self.at = row.seq;
             }

@@ -7,13 +7,12 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use serde_json::Value;
 use tandem_core::{
     actor::OpContext,
     audit::{bundle::About, merkle::parse_hex},
     custody::{
         name,
-        receipt::{ExportReceipt, ExportStatus},
+        receipt::{ExportReceipt, ExportStatus, Locked},
         setting::{Configure, ExportSetting, ExportTarget, ExportWish},
     },
     error::{Code, Failure},
@@ -47,6 +46,8 @@ pub struct ExportCall {
     pub access_key: Option<Secret>,
     pub secret_key: Option<Secret>,
     pub session_token: Option<Secret>,
+    /// How the store is asked to lock it.
+    pub lock: Option<Locked>,
     pub at_ms: u64,
 }
 
@@ -77,6 +78,26 @@ impl App {
     /// Receipts, newest first.
     pub async fn exports(&self, ctx: &OpContext, request: &PageRequest) -> Result<Page<ExportReceipt>, Failure> {
         self.page(&ctx.tenant.key(), "created_at_ms", request).await
+    }
+
+    /// The last row that nothing keeps here for a scheduled export; `None` where there is no such export.
+    pub(super) async fn exported_to(&self, tenant: &TenantKey) -> Result<Option<u64>, Failure> {
+        let setting = self.load::<ExportSetting>(tenant, ExportSetting::ID).await?.map(|row| row.value);
+        let Some(setting) = setting.filter(|setting| setting.enabled) else { return Ok(None) };
+        let place = vec![("destination_key", Column::text(setting.destination.key()))];
+        let newest = self.all::<ExportReceipt>(tenant, "last_seq", place, 1).await?.pop().map(|row| row.value);
+        let to = |receipt: ExportReceipt| if receipt.is_open() { receipt.first_seq - 1 } else { receipt.last_seq };
+        Ok(Some(newest.map_or(0, to)))
+    }
+
+    /// Whether what is appended leaves by schedule.
+    pub(crate) async fn exports_work(&self, tenant: &TenantKey) -> Result<bool, Failure> {
+        let setting = self.load::<ExportSetting>(tenant, ExportSetting::ID).await?.map(|row| row.value);
+        let Some(setting) = setting.filter(|setting| setting.enabled) else { return Ok(false) };
+        let place = vec![("destination_key", Column::text(setting.destination.key()))];
+        let latest = self.all::<ExportReceipt>(tenant, "last_seq", place, 2).await?;
+        let latest: Vec<ExportReceipt> = latest.into_iter().map(|row| row.value).collect();
+        Ok(ExportReceipt::works(&latest))
     }
 
     /// Takes a step of every export that is due. Answers with how many there were.
@@ -204,6 +225,7 @@ impl App {
             digest: None,
             bytes: None,
             location: None,
+            object_lock: None,
             attempts: 0,
             error_code: None,
             error: None,
@@ -217,8 +239,7 @@ impl App {
     async fn only_of_exports(&self, tenant: &TenantKey, first_seq: u64) -> Result<bool, Failure> {
         let query = AuditQuery { after_seq: Some(first_seq - 1), limit: LOOKED_AT, ..AuditQuery::default() };
         let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
-        let own =
-            |row: &AuditRow| field(row, "event_type").as_str().is_some_and(|kind| kind.starts_with("audit.export."));
+        let own = |row: &AuditRow| row.event_type.starts_with("audit.export.");
         Ok(rows.len() < LOOKED_AT && rows.iter().all(own))
     }
 
@@ -226,7 +247,7 @@ impl App {
         let query = AuditQuery { after_seq: Some(seq - 1), limit: 1, ..AuditQuery::default() };
         let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
         // A row that is gone has no time; the trailer names what is missing.
-        Ok(rows.first().and_then(|row| field(row, "created_at_ms").as_u64()).unwrap_or_default())
+        Ok(rows.first().map_or(0, |row| row.created_at_ms))
     }
 
     /// Makes the object and hands it over. The receipt learns its digest.
@@ -270,6 +291,8 @@ impl App {
             Ok(secrets) => secrets,
             Err(trouble) => return Ok(Err(trouble)),
         };
+        let at_ms = self.now_ms();
+        receipt.object_lock = Locked::of(target, at_ms);
         let call = ExportCall {
             target: target.clone(),
             name: name::object(tenant, receipt.first_seq, receipt.last_seq, &digest),
@@ -278,13 +301,9 @@ impl App {
             access_key,
             secret_key,
             session_token,
-            at_ms: self.now_ms(),
+            lock: receipt.object_lock,
+            at_ms,
         };
         Ok(self.ports.outbound.keep(call).await)
     }
-}
-
-fn field(row: &AuditRow, name: &str) -> Value {
-    let parsed: Value = serde_json::from_str(&row.canonical).unwrap_or_default();
-    parsed[name].clone()
 }

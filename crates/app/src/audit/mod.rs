@@ -8,6 +8,7 @@ mod evidence;
 mod export;
 mod exports;
 mod read;
+mod retention;
 mod sign;
 mod witness;
 

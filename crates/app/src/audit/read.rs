@@ -102,7 +102,7 @@ impl App {
             looked += rows.len();
             before = rows.iter().map(|row| row.seq).min().or(before);
             for row in &rows {
-                let value = wire(row);
+                let value = wire(row, tenant);
                 if request.run_ids.is_empty() || mentions(&value["payload"], &request.run_ids) {
                     found.push((row.seq, value));
                 }
@@ -152,7 +152,7 @@ impl App {
     ) -> Result<Vec<StreamRow>, Failure> {
         let query = AuditQuery { after_seq: Some(after_seq), limit, ..AuditQuery::default() };
         let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
-        Ok(rows.iter().map(|row| StreamRow { seq: row.seq, line: stream_line(row) }).collect())
+        Ok(rows.iter().map(|row| StreamRow { seq: row.seq, line: stream_line(row, tenant) }).collect())
     }
 
     /// The tenant of a log as exports name it.
@@ -165,12 +165,12 @@ impl App {
     }
 }
 
-fn wire(row: &AuditRow) -> Value {
-    serde_json::from_str(&event::wire(&row.canonical, &row.leaf)).unwrap_or_default()
+fn wire(row: &AuditRow, tenant: &TenantKey) -> Value {
+    serde_json::from_str(&event::stored(row, &tenant_of(tenant))).unwrap_or_default()
 }
 
-fn stream_line(row: &AuditRow) -> Value {
-    let record = wire(row);
+fn stream_line(row: &AuditRow, tenant: &TenantKey) -> Value {
+    let record = wire(row, tenant);
     let text = |value: &Value| value.as_str().map(str::to_owned);
     serde_json::json!({
         "cursor": row.seq,

@@ -13,7 +13,7 @@ use tandem_core::{
     error::{Code, Failure},
     incident::{Amendment, Incident},
     ports::Claim,
-    publish::{Delivery, DeliveryState, Intent, Prepared, external_action, settle, settle::Outcome, target},
+    publish::{Delivery, DeliveryState, Intent, Prepared, boundary, external_action, settle, settle::Outcome, target},
     receipt::Post,
     record::{Commit, JobKind, Put, Record, Versioned, Write},
     tenant::TenantKey,
@@ -385,7 +385,10 @@ impl App {
             commit = commit.write(Write::Amend { incident_id, amendment });
         }
         let payload = audit(&delivery.value, incident_id, after.as_ref());
-        let commit = commit.audit(self.event_id(), event_type(&delivery.value), payload);
+        let mut commit = commit.audit(self.event_id(), event_type(&delivery.value), payload);
+        if let Some((event, told)) = boundary::crossing(&delivery.value, outcome, after.as_ref()) {
+            commit = commit.audit(self.event_id(), event, told);
+        }
         self.store().commit(commit).await.map_err(store_failure)?;
         Ok(())
     }

@@ -46,7 +46,8 @@ impl App {
                             JobKind::AutoPublish => app.auto_publish(&claim).await,
                             JobKind::Recur => app.tell_recurrence(&claim).await,
                             JobKind::Deliver | JobKind::Sync | JobKind::Sweep | JobKind::Tail => Ok(()),
-                            JobKind::RunFailure | JobKind::RunLease | JobKind::Reassess | JobKind::Export => Ok(()),
+                            JobKind::RunFailure | JobKind::RunLease | JobKind::Reassess => Ok(()),
+                            JobKind::Export | JobKind::Retention => Ok(()),
                         }
                     }));
                 }

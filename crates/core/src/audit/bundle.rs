@@ -6,6 +6,9 @@
 //! fold to the signed root by themselves), and `leaf_marks`, the first four bytes of every leaf hash. The marks are a
 //! pointer, not a proof: forging them cannot make a bad row pass, only widen its name from a row to a tile.
 //!
+//! A row whose body retention has dropped is a line with `body_dropped`: its leaf hash stands for it in the tree, and a row
+//! of type `audit.retention.dropped` accounts for it.
+//!
 //! An export with neither `since_ms` nor `until_ms` claims to be whole: rows 1 to `tree_size`.
 //!
 //! Deliberately absent: checking, which is `verify`'s and shares no code with this side.
@@ -17,6 +20,7 @@ use super::event;
 use super::integrity::Integrity;
 use super::merkle::Hash;
 use super::proof::RangeProof;
+use crate::{ports::AuditRow, tenant::TenantContext};
 
 pub const TRAILER_TYPE: &str = "bundle_manifest";
 pub const SCHEMA_VERSION: u32 = 4;
@@ -95,13 +99,23 @@ pub struct Export {
 impl Export {
     /// The line for the next stored row, without its newline.
     pub fn row(&mut self, seq: u64, canonical: &str, leaf: &Hash) -> String {
+        self.count(seq, leaf);
+        event::wire(canonical, leaf)
+    }
+
+    /// The same for a row as the store hands it over, with or without its body.
+    pub fn stored(&mut self, row: &AuditRow, tenant: &TenantContext) -> String {
+        self.count(row.seq, &row.leaf);
+        event::stored(row, tenant)
+    }
+
+    fn count(&mut self, seq: u64, leaf: &Hash) {
         if self.count == 0 {
             self.first_seq = seq;
         }
         self.last_seq = seq;
         self.count += 1;
         self.marks.push_str(&hex::encode(&leaf[..4]));
-        event::wire(canonical, leaf)
     }
 
     /// The trailer, given the proof for the rows `first_seq - 1 .. last_seq` (see `proof::range_plan`).

@@ -7,6 +7,9 @@
 //! The leaf hash is SHA-256 over a zero byte and the canonical bytes. On the wire the record is the canonical object
 //! with one more key at its end, `record_hash`, the leaf hash in lowercase hex.
 //!
+//! A row whose body retention has dropped is shown as `seq`, `event_type`, `created_at_ms`, `tenant_context` (`org_id`,
+//! `workspace_id`), `body_dropped` (true) and `record_hash`.
+//!
 //! Deliberately absent: a link to the previous row. The Merkle tree takes its place.
 
 use std::borrow::Cow;
@@ -22,7 +25,7 @@ pub use crate::{
 };
 
 use super::merkle::{self, Hash};
-use crate::actor::OpContext;
+use crate::{actor::OpContext, ports::AuditRow};
 
 /// Every row is written in the transaction of the change that it records.
 pub const DURABILITY: &str = "durable_required";
@@ -122,6 +125,37 @@ pub fn wire(canonical: &str, leaf: &Hash) -> String {
     match canonical.strip_suffix('}') {
         Some(head) if is_one_line_object(canonical) => format!("{head},\"record_hash\":\"{hash}\"}}"),
         Some(_) | None => format!("{{\"damaged\":{},\"record_hash\":\"{hash}\"}}", Value::from(canonical)),
+    }
+}
+
+/// The line of a row whose body was dropped: what is still known of it. Of this, the place and the hash are proved by the
+/// tree; time and type are as the store has them.
+pub fn without_body(seq: u64, event_type: &str, created_at_ms: u64, tenant: &TenantContext, leaf: &Hash) -> String {
+    #[derive(Serialize)]
+    struct Left<'a> {
+        seq: u64,
+        event_type: &'a str,
+        created_at_ms: u64,
+        tenant_context: Names<'a>,
+        body_dropped: bool,
+        record_hash: String,
+    }
+    #[derive(Serialize)]
+    struct Names<'a> {
+        org_id: &'a str,
+        workspace_id: &'a str,
+    }
+    let tenant_context = Names { org_id: &tenant.org_id, workspace_id: &tenant.workspace_id };
+    let record_hash = hex::encode(leaf);
+    let left = Left { seq, event_type, created_at_ms, tenant_context, body_dropped: true, record_hash };
+    serde_json::to_string(&left).unwrap_or_default()
+}
+
+/// A stored row on the wire, with or without its body.
+pub fn stored(row: &AuditRow, tenant: &TenantContext) -> String {
+    match row.body() {
+        Some(canonical) => wire(canonical, &row.leaf),
+        None => without_body(row.seq, &row.event_type, row.created_at_ms, tenant, &row.leaf),
     }
 }
 

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     checkpoint::Checkpoint,
+    dsse,
     note::{Note, NoteError, NoteSigner, VerifierKey},
 };
 
@@ -111,8 +112,17 @@ pub struct Evidence {
     manifest: Option<String>,
     /// Name, digest and length of each as it came.
     found: Vec<(String, String, String)>,
+    /// What witnesses signed, as the document about it came.
+    witnesses: Option<Vec<u8>>,
+    /// Signed statements about other documents, by name.
+    statements: Vec<(String, Vec<u8>)>,
     problems: Vec<String>,
 }
+
+/// The document that holds what witnesses signed.
+pub const WITNESSES: &str = "audit-witnesses.json";
+/// `<name>.json` has its signed statement in `<name>.dsse.json`.
+pub const STATEMENT: &str = ".dsse.json";
 
 impl Evidence {
     /// Whether a file begins as evidence does.
@@ -130,6 +140,11 @@ impl Evidence {
                     let (sha256, bytes) = (digest(&content), content.len());
                     if sha256 != file.sha256 || bytes as u64 != file.bytes {
                         self.problems.push(format!("{}: its content is not what its line says", file.name));
+                    }
+                    if file.name == WITNESSES {
+                        self.witnesses = Some(content);
+                    } else if file.name.ends_with(STATEMENT) {
+                        self.statements.push((file.name.clone(), content));
                     }
                     self.found.push((file.name, sha256, format!("{bytes} {}", file.media_type)));
                 }
@@ -151,9 +166,37 @@ impl Evidence {
         }
     }
 
+    /// The checkpoints that witnesses have signed.
+    pub fn cosigned(&self) -> Vec<String> {
+        #[derive(Deserialize)]
+        struct Signed {
+            checkpoint: Option<String>,
+        }
+        let listed = self.witnesses.as_deref().map(serde_json::from_slice::<Vec<Signed>>);
+        listed.and_then(Result::ok).unwrap_or_default().into_iter().filter_map(|one| one.checkpoint).collect()
+    }
+
+    /// Whether each signed statement is by this key, and about the document that stands beside it.
+    fn judge_statements(&mut self, key: &VerifierKey) {
+        for (name, content) in std::mem::take(&mut self.statements) {
+            let about = format!("{}.json", name.strip_suffix(STATEMENT).unwrap_or(&name));
+            let envelope = serde_json::from_slice::<dsse::Envelope>(&content).ok();
+            let opened = envelope.and_then(|envelope| dsse::open(&envelope, std::slice::from_ref(key)).ok());
+            let told = opened.and_then(|payload| serde_json::from_slice::<serde_json::Value>(&payload).ok());
+            let digest = told.as_ref().and_then(|told| told["subject"][0]["digest"]["sha256"].as_str());
+            let stands = self.found.iter().find(|(found, ..)| *found == about).map(|(_, sha256, _)| sha256.as_str());
+            if digest.is_none() || digest != stands {
+                self.problems.push(format!("{name}: it is no statement of this log's key about {about}"));
+            }
+        }
+    }
+
     /// The judgement, with the key that opened the log's checkpoint and with that checkpoint.
     pub fn finish(mut self, key: Option<&VerifierKey>, checkpoint: Option<&Checkpoint>) -> EvidenceReport {
         let mut documents = Vec::new();
+        if let Some(key) = key {
+            self.judge_statements(key);
+        }
         match self.listed(key, checkpoint) {
             Ok(listed) => {
                 for (name, sha256, rest) in &listed {
@@ -269,6 +312,30 @@ mod tests {
         // A manifest never passes for a checkpoint.
         let manifest = serde_json::from_str::<Head>(lines[0]).unwrap().manifest;
         assert!(Checkpoint::open(&manifest, &[signer().verifier_key().clone()]).is_err());
+    }
+
+    #[test]
+    fn a_statement_is_about_the_document_beside_it() {
+        let told = |sha256: &str, by: &NoteSigner| {
+            let text = dsse::statement("artifacts/r.json", sha256, "https://example.org/v1", serde_json::json!({}));
+            serde_json::to_vec(&dsse::seal(by, dsse::IN_TOTO, &text)).unwrap()
+        };
+        let other = NoteSigner::new("tandem.test", &[6; 32]).unwrap();
+        for (what, statement, good) in [
+            ("about it", told(&digest(b"[1]"), &signer()), true),
+            ("about another", told(&digest(b"[2]"), &signer()), false),
+            ("by another", told(&digest(b"[1]"), &other), false),
+            ("no statement", b"{}".to_vec(), false),
+        ] {
+            let document = |name: &str, content: &[u8]| Document {
+                name: name.into(),
+                media_type: "application/json".into(),
+                content: content.to_vec(),
+            };
+            let documents = [document("r.dsse.json", &statement), document("r.json", b"[1]")];
+            let report = judged(&pack(&head(), 9, &documents, &signer()).unwrap(), &signer(), &head());
+            assert_eq!(report.verified, good, "{what}: {report:?}");
+        }
     }
 
     #[test]

@@ -111,6 +111,29 @@ pub fn digest(seq: u64, canonical: &str, stored: &Hash) -> Digested {
     Digested { seq, computed: merkle::leaf_hash(canonical.as_bytes()), stored: *stored, own_seq }
 }
 
+/// A row whose body is gone. Its hash is all that is left of it: where the log itself says that the body was dropped, that
+/// is as it should be.
+pub fn without_body(seq: u64, stored: &Hash, accounted: bool) -> Digested {
+    let computed = if accounted { *stored } else { merkle::empty_root() };
+    Digested { seq, computed, stored: *stored, own_seq: true }
+}
+
+/// The rows of which this row tells that their bodies were dropped. One that is not what was hashed tells nothing.
+pub fn told_of_dropped(canonical: &str, stored: &Hash) -> Vec<(u64, u64)> {
+    #[derive(Deserialize)]
+    struct Told {
+        payload: Payload,
+    }
+    #[derive(Deserialize)]
+    struct Payload {
+        ranges: Vec<(u64, u64)>,
+    }
+    if merkle::leaf_hash(canonical.as_bytes()) != *stored {
+        return Vec::new();
+    }
+    serde_json::from_str::<Told>(canonical).map(|told| told.payload.ranges).unwrap_or_default()
+}
+
 /// The judge. Feed rows in ascending `seq`, and each stored level-8 node right after the last row below it.
 #[derive(Clone, Debug)]
 pub struct Check {

@@ -8,7 +8,8 @@
 //! - [`dsse`] signs statements about other files with the same key.
 //! - [`bundle`] is the shape of an export; [`verify`] checks one offline, reading rows through [`reader`] only.
 //! - [`evidence`] holds documents and the log that tells of them together.
-//! - [`witness`] has others sign that the log only grew; [`cosigned`] is what they signed last.
+//! - [`witness`] has others sign that the log only grew; [`cosigned`] is what they signed last;
+//!   [`cosignatures`] checks it beside an export.
 //! - [`integrity`] judges the rows of a store against the heads that were signed.
 //!
 //! Deliberately absent: storage, the clock, the choice of when to sign, and keys at rest.
@@ -16,6 +17,7 @@
 pub mod acknowledge;
 pub mod bundle;
 pub mod checkpoint;
+pub mod cosignatures;
 pub mod cosigned;
 pub mod dsse;
 pub mod event;

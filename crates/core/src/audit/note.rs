@@ -93,6 +93,11 @@ impl VerifierKey {
         Ed25519::from_slice(signature).is_ok_and(|signature| self.key.verify_strict(bytes, &signature).is_ok())
     }
 
+    /// Whether a signature line names this key. Whether it is right is another question.
+    pub fn wrote(&self, line: &Signature) -> bool {
+        self.name == line.name && self.id == line.id
+    }
+
     /// The raw public key, for those who keep keys without names.
     pub fn public_key(&self) -> [u8; 32] {
         self.key.to_bytes()
@@ -179,11 +184,16 @@ impl Note {
         &self.signatures
     }
 
+    /// The text, though nobody has vouched for it.
+    pub(super) fn text_as_it_came(&self) -> &str {
+        &self.text
+    }
+
     /// The text, once a known key vouches for it, with the names of the known keys that do.
     pub fn open<'k>(&self, known: &'k [VerifierKey]) -> Result<(&str, Vec<&'k str>), NoteError> {
         let mut signers = Vec::new();
         for signature in &self.signatures {
-            let Some(key) = known.iter().find(|key| key.name == signature.name && key.id == signature.id) else {
+            let Some(key) = known.iter().find(|key| key.wrote(signature)) else {
                 continue;
             };
             let bytes: &[u8; 64] = signature.bytes.as_slice().try_into().map_err(|_| NoteError::BadSignature)?;

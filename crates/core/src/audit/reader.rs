@@ -4,12 +4,14 @@
 //! code: a mistake in the writer must not be able to hide itself here. It has two ways. A line laid out as the writer
 //! lays it out is hashed as it stands, which is exact and fast. Any other line (another tool may have changed spaces,
 //! key order or escapes) is read by a strict JSON reader that refuses unknown and repeated keys, and written again in
-//! canonical order; numbers are copied as they are spelled, never computed with.
+//! canonical order; numbers are copied as they are spelled, never computed with. A line that says that its body was dropped
+//! is taken at its word for its hash, which the tree then proves or not.
 //!
 //! Deliberately absent: everything about the tree, and any use of the writer's types.
 
 mod json;
 
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use json::{Json, write_text};
@@ -24,7 +26,14 @@ pub struct Row {
     pub leaf: [u8; 32],
     /// Whether the line's own `record_hash` says the same.
     pub as_recorded: bool,
+    /// Its body was dropped: `leaf` is what the line says, and nothing here computed it.
+    pub body_dropped: bool,
+    /// The rows of which it tells that their bodies were dropped, first and last of each run.
+    pub drops: Vec<(u64, u64)>,
 }
+
+/// The type of the row that tells of dropped bodies.
+const DROPPED: &str = "audit.retention.dropped";
 
 const SUFFIX_START: &[u8] = b",\"record_hash\":\"";
 const SUFFIX_LEN: usize = SUFFIX_START.len() + 64 + 2;
@@ -45,10 +54,37 @@ const ACTOR_KEYS: [&str; 3] = ["kind", "actor_id", "source"];
 
 /// Reads a row; the error says what is wrong with the line.
 pub fn read(line: &[u8]) -> Result<Row, String> {
-    match read_exact(line) {
+    match read_exact(line).or_else(|| read_without_body(line)) {
         Some(row) => Ok(row),
         None => read_strict(line),
     }
+}
+
+/// What is left of a row whose body was dropped.
+fn read_without_body(line: &[u8]) -> Option<Row> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Left {
+        seq: u64,
+        #[serde(rename = "event_type")]
+        _kind: String,
+        #[serde(rename = "created_at_ms")]
+        _at_ms: u64,
+        tenant_context: Names,
+        body_dropped: bool,
+        record_hash: String,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Names {
+        org_id: String,
+        workspace_id: String,
+    }
+    let left = serde_json::from_slice::<Left>(line).ok().filter(|left| left.body_dropped)?;
+    let mut leaf = [0; 32];
+    hex::decode_to_slice(&left.record_hash, &mut leaf).ok()?;
+    let Names { org_id: org, workspace_id: workspace } = left.tenant_context;
+    Some(Row { seq: left.seq, org, workspace, leaf, as_recorded: true, body_dropped: true, drops: Vec::new() })
 }
 
 /// The fast way: the line is the canonical bytes with `record_hash` put before the last brace, and fits that hash.
@@ -67,14 +103,16 @@ fn read_exact(line: &[u8]) -> Option<Row> {
     at.literal(b",\"event_id\":\"")?;
     at.plain_string()?;
     at.literal(b",\"event_type\":\"")?;
-    at.plain_string()?;
+    if at.plain_string()? == DROPPED {
+        return None;
+    }
     at.literal(b",\"created_at_ms\":")?;
     at.number()?;
     at.literal(b",\"durability\":\"durable_required\",\"tenant_context\":{\"org_id\":\"")?;
     let org = at.plain_string()?.to_owned();
     at.literal(b",\"workspace_id\":\"")?;
     let workspace = at.plain_string()?.to_owned();
-    Some(Row { seq, org, workspace, leaf, as_recorded: true })
+    Some(Row { seq, org, workspace, leaf, as_recorded: true, body_dropped: false, drops: Vec::new() })
 }
 
 struct Cursor<'a>(&'a [u8]);
@@ -119,11 +157,31 @@ fn read_strict(line: &[u8]) -> Result<Row, String> {
             }
         }
     }
+    let drops = drops(&fields);
     let mut out = String::with_capacity(text.len());
     write_row(fields, &mut out)?;
     let leaf: [u8; 32] = Sha256::new().chain_update([0]).chain_update(&out).finalize().into();
     let as_recorded = matches!(recorded, Json::Text(hash) if hash == hex::encode(leaf));
-    Ok(Row { seq, org: tenant.0, workspace: tenant.1, leaf, as_recorded })
+    Ok(Row { seq, org: tenant.0, workspace: tenant.1, leaf, as_recorded, body_dropped: false, drops })
+}
+
+/// The `ranges` of a row that tells of dropped bodies; none of any other row.
+fn drops(fields: &[(String, Json)]) -> Vec<(u64, u64)> {
+    let of = |fields: &[(String, Json)], key: &str| fields.iter().position(|(name, _)| name == key);
+    let kind = of(fields, "event_type").map(|at| &fields[at].1);
+    let payload = of(fields, "payload").map(|at| &fields[at].1);
+    let (Some(Json::Text(kind)), Some(Json::Object(payload))) = (kind, payload) else { return Vec::new() };
+    let ranges = of(payload, "ranges").map(|at| &payload[at].1);
+    let (DROPPED, Some(Json::List(ranges))) = (kind.as_str(), ranges) else { return Vec::new() };
+    let number = |value: &Json| match value {
+        Json::Plain(number) => number.parse::<u64>().ok(),
+        Json::Text(_) | Json::List(_) | Json::Object(_) => None,
+    };
+    let range = |value: &Json| match value {
+        Json::List(ends) if ends.len() == 2 => number(&ends[0]).zip(number(&ends[1])),
+        Json::List(_) | Json::Plain(_) | Json::Text(_) | Json::Object(_) => None,
+    };
+    ranges.iter().filter_map(range).collect()
 }
 
 fn take(fields: &mut Vec<(String, Json)>, key: &str) -> Result<Json, String> {

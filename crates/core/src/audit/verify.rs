@@ -48,6 +48,13 @@ pub struct Report {
     /// The checkpoint was opened with the caller's key, not with the one that the export brings along.
     pub key_trusted: bool,
     pub origin: Option<String>,
+    /// Rows whose bodies retention has dropped: their hashes are proved, what they said is gone.
+    #[serde(default)]
+    pub bodies_dropped: u64,
+    /// Those of them of which no row of the bundle tells that they were. In a complete bundle that is a break; in a window
+    /// the row may lie behind its end.
+    #[serde(default)]
+    pub bodies_unaccounted: u64,
 }
 
 /// One line, looked at by itself.
@@ -96,11 +103,17 @@ pub fn verify_bundle<L: AsRef<[u8]> + Sync>(
     threads: usize,
 ) -> Report {
     let mut verifier = Verifier::default();
+    read_bundle(&mut verifier, lines, threads);
+    verifier.finish(trusted_key)
+}
+
+/// Takes in every line of an export, on up to `threads` threads.
+pub fn read_bundle<L: AsRef<[u8]> + Sync>(verifier: &mut Verifier, lines: impl IntoIterator<Item = L>, threads: usize) {
     let mut lines = lines.into_iter();
     loop {
         let batch: Vec<L> = lines.by_ref().take(BATCH).collect();
         if batch.is_empty() {
-            return verifier.finish(trusted_key);
+            return;
         }
         let share = batch.len().div_ceil(threads.max(1));
         if share == batch.len() {
@@ -154,9 +167,25 @@ pub struct Verifier {
     awaited: Option<u64>,
     last_line_broken: bool,
     trailer: Option<Result<Box<Trailer>, String>>,
+    /// Runs of rows without a body, and the runs that rows tell of.
+    without_body: Vec<(u64, u64)>,
+    told: Vec<(u64, u64)>,
+    /// Sizes of trees whose roots somebody wants to know, and the roots that were found.
+    wanted: Vec<u64>,
+    roots: Vec<(u64, Hash)>,
 }
 
 impl Verifier {
+    /// Finds the roots of trees of these sizes as well, where the bundle begins with row 1.
+    pub fn wanting(sizes: impl IntoIterator<Item = u64>) -> Self {
+        Self { wanted: sizes.into_iter().collect(), ..Self::default() }
+    }
+
+    /// The roots that were asked for, as far as the rows reach. They say nothing unless the bundle verifies.
+    pub fn roots(&self) -> &[(u64, [u8; 32])] {
+        &self.roots
+    }
+
     pub fn push(&mut self, lines: Vec<Line>) {
         for line in lines {
             if self.trailer.is_some() {
@@ -206,9 +235,45 @@ impl Verifier {
             return;
         }
         self.next = Some(row.seq.saturating_add(1));
+        if row.body_dropped {
+            match self.without_body.last_mut() {
+                Some((_, last)) if *last + 1 == row.seq => *last = row.seq,
+                Some(_) | None => self.without_body.push((row.seq, row.seq)),
+            }
+        }
+        self.told.extend(row.drops);
         if self.fault.is_none() {
             self.fold(row.seq - 1, row.leaf);
         }
+    }
+
+    /// How many rows have no body, how many of those nothing accounts for, and the first of these.
+    fn bodies(&self) -> (u64, u64, Option<u64>) {
+        let mut told = self.told.clone();
+        told.sort_unstable();
+        let (mut without, mut unaccounted, mut first, mut from) = (0, 0, None, 0);
+        for (begin, end) in &self.without_body {
+            without += end - begin + 1;
+            let mut at = *begin;
+            // Runs come in order, so those that end before this one never matter again.
+            while told.get(from).is_some_and(|run| run.1 < *begin) {
+                from += 1;
+            }
+            let mut run = from;
+            while at <= *end {
+                match told.get(run) {
+                    Some((_, last)) if *last < at => run += 1,
+                    Some((start, last)) if *start <= at => at = last.saturating_add(1),
+                    next => {
+                        let gap = next.map_or(*end, |(start, _)| (start - 1).min(*end));
+                        first.get_or_insert(at);
+                        unaccounted += gap - at + 1;
+                        at = gap + 1;
+                    }
+                }
+            }
+        }
+        (without, unaccounted, first)
     }
 
     /// A row whose place has passed: it turned up late, or it was there before.
@@ -228,10 +293,16 @@ impl Verifier {
     fn fold(&mut self, index: u64, leaf: Hash) {
         self.marks.push([leaf[0], leaf[1], leaf[2], leaf[3]]);
         push_subtree(&mut self.tiles, 0, index, leaf, TILE);
+        let size = index + 1;
+        if self.first == Some(1) && self.wanted.contains(&size) {
+            let tiles: Vec<Hash> = self.tiles.iter().map(|(_, hash)| *hash).collect();
+            self.roots.extend(fold_spans(&[(0, size, TILE, &tiles)]).map(|root| (size, root)));
+        }
     }
 
     /// The verdict, once every line is in.
-    pub fn finish(mut self, trusted_key: Option<&str>) -> Report {
+    pub fn finish(&mut self, trusted_key: Option<&str>) -> Report {
+        let (bodies_dropped, bodies_unaccounted, _) = self.bodies();
         let last = self.next.map_or(0, |next| next - 1);
         let mut report = Report {
             status: Status::Verified,
@@ -247,6 +318,8 @@ impl Verifier {
             complete: false,
             key_trusted: trusted_key.is_some(),
             origin: None,
+            bodies_dropped,
+            bodies_unaccounted,
         };
         let fault = self.judge(last, trusted_key, &mut report).err();
         let Some(fault) = fault else {
@@ -289,6 +362,10 @@ impl Verifier {
         let (first, end) = judge_trailer(&trailer, &checkpoint, self.tenant.as_ref())?;
         report.complete = end - first == checkpoint.size;
         self.judge_root(&trailer, &checkpoint, first, end)?;
+        if let (true, (_, _, Some(at))) = (report.complete, self.bodies()) {
+            let detail = "the row's body is gone, and no row of the log says that it was dropped";
+            return Err(Fault::at(at, Reason::RowEdited, detail));
+        }
         if trailer.integrity.status == Status::Tampered {
             let declared = trailer.integrity;
             let detail = "the rows here are as signed, but the server itself reports its log as tampered";

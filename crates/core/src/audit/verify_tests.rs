@@ -30,6 +30,11 @@ fn draft(seq: u64) -> Draft {
 /// The rows `first..=last` of a log of `size` rows.
 fn export(size: u64, first: u64, last: u64) -> Vec<String> {
     let rows: Vec<Sealed> = (1..=size).map(row).collect();
+    export_of(&rows, first, last)
+}
+
+fn export_of(rows: &[Sealed], first: u64, last: u64) -> Vec<String> {
+    let size = rows.len() as u64;
     let leaves: Vec<Hash> = rows.iter().map(|row| row.leaf).collect();
     let root = merkle::root(&leaves);
     let whole = (first, last) == (1, size);
@@ -290,4 +295,65 @@ fn another_layout_of_the_same_rows_is_verified() {
         .map(|line| format!("  {}\r", serde_json::from_str::<Value>(line).unwrap().to_string().replace('é', "\\u00e9")))
         .collect();
     assert_eq!(verify(&lines).status, Status::Verified);
+}
+
+/// The same export with these rows as they are after their bodies were dropped.
+fn without_bodies(lines: &[String], gone: &[u64]) -> Vec<String> {
+    let tenant = draft(1).tenant;
+    let line = |(at, line): (usize, &String)| {
+        let seq = at as u64 + 1;
+        match gone.contains(&seq) {
+            true => event::without_body(seq, "any.type", 5, &tenant, &row_of(line)),
+            false => line.clone(),
+        }
+    };
+    lines.iter().enumerate().map(line).collect()
+}
+
+fn row_of(line: &str) -> Hash {
+    let record: Value = serde_json::from_str(line).unwrap();
+    merkle::parse_hex(record["record_hash"].as_str().unwrap()).unwrap()
+}
+
+/// An export of `size` rows whose last one tells of these as dropped.
+fn telling(size: u64, ranges: Value) -> Vec<String> {
+    let mut last = draft(size);
+    last.event_type = "audit.retention.dropped".into();
+    last.payload = json!({ "bodies": 1, "ranges": ranges });
+    let rows: Vec<Sealed> = (1..size).map(row).chain([seal(&last, size)]).collect();
+    export_of(&rows, 1, size)
+}
+
+#[test]
+fn dropped_bodies_are_counted_and_have_to_be_accounted_for() {
+    let lines = telling(300, json!([[2, 4], [257, 258]]));
+    let report = verify(&without_bodies(&lines, &[2, 3, 4, 257, 258]));
+    assert_eq!((report.status, report.complete), (Status::Verified, true), "{report:?}");
+    assert_eq!((report.bodies_dropped, report.bodies_unaccounted), (5, 0));
+    assert_eq!(verify(&lines).bodies_dropped, 0);
+    // A body that is gone though nothing tells of it.
+    for (gone, first) in [(vec![2, 5], 5), (vec![1], 1), (vec![256, 257], 256), (vec![259], 259)] {
+        expect(&without_bodies(&lines, &gone), Reason::RowEdited, first);
+    }
+    // The hash is what stands for the row.
+    let mut forged = without_bodies(&lines, &[3]);
+    forged[2] = event::without_body(3, "any.type", 5, &draft(1).tenant, &[7; 32]);
+    expect(&forged, Reason::RowEdited, 3);
+    // In a window the row that tells of it may lie behind the end.
+    let window = export(40, 5, 30);
+    let mut cut = window.clone();
+    cut[0] = event::without_body(5, "any.type", 5, &draft(1).tenant, &row_of(&window[0]));
+    let report = verify(&cut);
+    assert_eq!((report.status, report.bodies_dropped, report.bodies_unaccounted), (Status::Verified, 1, 1));
+}
+
+#[test]
+fn roots_are_found_on_the_way() {
+    let lines = export(700, 1, 700);
+    let leaves: Vec<Hash> = (1..=700).map(|seq| row(seq).leaf).collect();
+    let mut verifier = Verifier::wanting([1, 256, 257, 699, 900]);
+    read_bundle(&mut verifier, &lines, 2);
+    let found: Vec<_> =
+        [1, 256, 257, 699].iter().map(|size| (*size, merkle::root(&leaves[..*size as usize]))).collect();
+    assert_eq!(verifier.roots(), found);
 }

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     merkle::Hash,
-    note::{Note, NoteError},
+    note::{Note, NoteError, Signature},
 };
 
 const COSIGNATURE: u8 = 0x04;
@@ -58,6 +58,11 @@ impl WitnessKey {
         &self.name
     }
 
+    /// Whether a signature line names this key. Whether it is right is another question.
+    pub fn wrote(&self, line: &Signature) -> bool {
+        self.name == line.name && self.id == line.id
+    }
+
     /// When this witness signed the note, in seconds: the newest of its cosignatures.
     ///
     /// # Errors
@@ -66,7 +71,7 @@ impl WitnessKey {
         let parsed = Note::parse(note)?;
         let text = note.get(..text_end(note)?).ok_or(NoteError::MalformedNote)?;
         let mut newest = None;
-        for signature in parsed.signatures().iter().filter(|line| line.name == self.name && line.id == self.id) {
+        for signature in parsed.signatures().iter().filter(|line| self.wrote(line)) {
             let Some((time, bytes)) = signature.bytes.split_first_chunk::<8>() else {
                 return Err(NoteError::BadSignature);
             };

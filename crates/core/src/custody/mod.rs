@@ -8,5 +8,6 @@
 
 pub mod name;
 pub mod receipt;
+pub mod retention;
 pub mod setting;
 pub mod sigv4;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::setting::ExportKind;
+use super::setting::{ExportKind, ExportTarget, LockMode};
 use crate::{
     audit::integrity::Integrity,
     record::{Collection, Column, Record},
@@ -18,6 +18,23 @@ wire_enum! {
         Exported = "exported",
         /// The last attempt failed; there will be another.
         Failed = "failed",
+    }
+}
+
+/// How a store was asked to lock an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Locked {
+    pub mode: LockMode,
+    pub retain_until_ms: u64,
+    pub legal_hold: bool,
+}
+
+impl Locked {
+    /// What the setting asks for of an object that is stored at this time.
+    pub fn of(target: &ExportTarget, at_ms: u64) -> Option<Self> {
+        let lock = target.object_lock?;
+        let retain_until_ms = at_ms.saturating_add(lock.retention_days.saturating_mul(86_400_000));
+        Some(Self { mode: lock.mode, retain_until_ms, legal_hold: lock.legal_hold })
     }
 }
 
@@ -47,6 +64,9 @@ pub struct ExportReceipt {
     pub bytes: Option<u64>,
     /// Where it lies: beneath the directory for exports, or `s3://<bucket>/<name>`.
     pub location: Option<String>,
+    /// What the store was asked for with it.
+    #[serde(default)]
+    pub object_lock: Option<Locked>,
     pub attempts: u32,
     pub error_code: Option<String>,
     pub error: Option<String>,
@@ -69,6 +89,13 @@ impl ExportReceipt {
         grown.min(interval_ms.max(1_000)).min(3_600_000)
     }
 
+    /// Whether exports work, by the latest receipts of a place, newest first: the last attempt did not fail, and there is
+    /// an object. One that is being made says nothing against those before it.
+    pub fn works(latest: &[Self]) -> bool {
+        let failed = latest.first().is_some_and(|newest| newest.status == ExportStatus::Failed);
+        !failed && latest.iter().any(|receipt| receipt.status == ExportStatus::Exported)
+    }
+
     /// What the log says of it.
     pub fn told(&self) -> Value {
         json!({
@@ -80,6 +107,7 @@ impl ExportReceipt {
             "digest": self.digest,
             "bytes": self.bytes,
             "location": self.location,
+            "object_lock": self.object_lock,
             "attempts": self.attempts,
             "error_code": self.error_code,
         })
@@ -96,5 +124,37 @@ impl Record for ExportReceipt {
     }
     fn columns(&self) -> Vec<Column> {
         vec![Column::text(&self.destination_key), Column::ms(self.last_seq), Column::ms(self.created_at_ms)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exports_work_while_the_last_attempt_did_not_fail() {
+        use ExportStatus::{Exported, Failed, Planned};
+        let receipt = |status: ExportStatus| -> ExportReceipt {
+            let body = json!({
+                "export_id": "e", "status": status, "kind": "directory", "destination_key": "k", "first_seq": 1,
+                "last_seq": 1, "since_ms": null, "until_ms": null, "tree_size": 1, "root_hash": "", "checkpoint": "",
+                "public_key": "", "integrity": { "status": "empty", "checked_to_seq": 0 }, "digest": null,
+                "bytes": null, "location": null, "attempts": 0, "error_code": null, "error": null,
+                "created_at_ms": 1, "updated_at_ms": 1,
+            });
+            serde_json::from_value(body).unwrap()
+        };
+        let cases: [(&[ExportStatus], bool); 6] = [
+            (&[], false),
+            (&[Planned], false),
+            (&[Failed], false),
+            (&[Exported], true),
+            (&[Planned, Exported], true),
+            (&[Failed, Exported], false),
+        ];
+        for (latest, expected) in cases {
+            let latest: Vec<_> = latest.iter().copied().map(receipt).collect();
+            assert_eq!(ExportReceipt::works(&latest), expected, "{latest:?}");
+        }
     }
 }

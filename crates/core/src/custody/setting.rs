@@ -33,6 +33,29 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// Who may still remove a locked object: nobody, or those whom the store gives a permission of its own for it.
+    pub enum LockMode {
+        Governance = "governance",
+        Compliance = "compliance",
+    }
+}
+
+/// The longest time for which a store is asked to keep an object: a hundred years.
+const LONGEST_LOCK_DAYS: u64 = 36_500;
+
+/// What a store is asked to do with each object, so that nobody removes or replaces it: S3 Object Lock. The bucket must
+/// have it switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ObjectLock {
+    pub mode: LockMode,
+    /// From the day on which the object is stored; 1 to 36500.
+    pub retention_days: u64,
+    /// Keeps it beyond that until somebody lifts the hold in the store.
+    #[serde(default)]
+    pub legal_hold: bool,
+}
+
 /// Where exports go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExportTarget {
@@ -56,6 +79,9 @@ pub struct ExportTarget {
     pub session_token_ref: Option<String>,
     #[serde(default)]
     pub allow_private_networks: bool,
+    /// For a store only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_lock: Option<ObjectLock>,
 }
 
 impl ExportTarget {
@@ -71,6 +97,15 @@ impl ExportTarget {
         self.path = non_blank(self.path.as_deref()).map(str::to_owned);
         if self.path.as_deref().is_some_and(|path| !is_plain_path(path)) {
             return Err(invalid("destination.path", "it is made of names with `A-Za-z0-9._-`, and stays inside"));
+        }
+        match (self.kind, self.object_lock) {
+            (ExportKind::Directory, Some(_)) => {
+                return Err(invalid("destination.object_lock", "a directory locks nothing; name a store"));
+            }
+            (ExportKind::S3, Some(lock)) if !(1..=LONGEST_LOCK_DAYS).contains(&lock.retention_days) => {
+                return Err(invalid("destination.object_lock.retention_days", "it lies between 1 and 36500 days"));
+            }
+            (ExportKind::Directory | ExportKind::S3, None) | (ExportKind::S3, Some(_)) => {}
         }
         match self.kind {
             ExportKind::Directory => Ok(Self {
@@ -219,6 +254,7 @@ impl Decision for Configure {
                 "endpoint": setting.destination.endpoint,
                 "bucket": setting.destination.bucket,
                 "allow_private_networks": setting.destination.allow_private_networks,
+                "object_lock": setting.destination.object_lock,
                 "created": before.is_none(),
             }),
         );
@@ -272,10 +308,23 @@ mod tests {
             (json!({ "access_key_ref": "env:TANDEM_API_TOKEN" }), "destination.access_key_ref"),
             (json!({ "secret_key_ref": "plain text" }), "destination.secret_key_ref"),
             (json!({ "session_token_ref": "env:PATH" }), "destination.session_token_ref"),
+            (
+                json!({ "object_lock": { "mode": "compliance", "retention_days": 0 } }),
+                "destination.object_lock.retention_days",
+            ),
+            (
+                json!({ "object_lock": { "mode": "governance", "retention_days": 36_501 } }),
+                "destination.object_lock.retention_days",
+            ),
+            (
+                json!({ "kind": "directory", "object_lock": { "mode": "governance", "retention_days": 1 } }),
+                "destination.object_lock",
+            ),
         ];
         for (over, field) in cases {
             assert_eq!(checked(store(over.clone())), Err(field.to_owned()), "{over}");
         }
+        assert!(checked(store(json!({ "object_lock": { "mode": "compliance", "retention_days": 2_555 } }))).is_ok());
         assert!(checked(store(json!({ "endpoint": "http://127.0.0.1:9000", "allow_private_networks": true }))).is_ok());
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: queries, chunked uploads, and keeping keys.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
@@ -52,8 +53,24 @@ pub fn encoded_path(path: &str) -> String {
     out
 }
 
+/// A digest as `x-amz-checksum-sha256` has it; `None` where it is no hex.
+pub fn checksum(digest: &str) -> Option<String> {
+    crate::text::unhex(digest).map(|bytes| STANDARD.encode(bytes))
+}
+
 /// `20260102T030405Z`.
 pub fn time(ms: u64) -> String {
+    let [year, month, day, hour, minute, second] = parts(ms);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+/// `2026-01-02T03:04:05Z`.
+pub fn long_time(ms: u64) -> String {
+    let [year, month, day, hour, minute, second] = parts(ms);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+fn parts(ms: u64) -> [u64; 6] {
     let seconds = ms / 1_000;
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Days since the year 0 of a calendar that begins in March, so that the leap day is a year's last.
@@ -65,7 +82,7 @@ pub fn time(ms: u64) -> String {
     let day = of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", rest / 3_600, rest / 60 % 60, rest % 60)
+    [year, month, day, rest / 3_600, rest / 60 % 60, rest % 60]
 }
 
 fn mac(key: &[u8], text: &str) -> Vec<u8> {
@@ -133,6 +150,7 @@ mod tests {
             (4_107_542_400_000, "21000301T000000Z"),
         ] {
             assert_eq!(time(ms), text);
+            assert_eq!(long_time(ms).replace(['-', ':'], ""), text);
         }
     }
 }

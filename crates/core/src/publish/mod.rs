@@ -1,5 +1,6 @@
 //! Publishing: what is asked for, what each destination's delivery goes through, and how both are told.
 
+pub mod boundary;
 pub mod breaker;
 pub mod delivery;
 pub mod digest;

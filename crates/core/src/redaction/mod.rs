@@ -65,6 +65,14 @@ pub struct Redactor {
     personal: Option<strict::Personal>,
 }
 
+/// The name of the rules that a profile means.
+pub fn level(profile: Option<&str>) -> &'static str {
+    match rules::profile(profile) {
+        rules::Level::Default => "default",
+        rules::Level::Strict => "strict",
+    }
+}
+
 /// The redactor of a profile. `None` and unknown names get `default`, so a misspelt label never turns redaction off.
 pub fn redactor(profile: Option<&str>) -> &'static Redactor {
     static DEFAULT: OnceLock<Redactor> = OnceLock::new();

@@ -191,19 +191,41 @@ fn identity(tenant: &TenantKey, repo: &str, s: &Submission, fingerprint: &str) -
     short
 }
 
-/// What our own assessments say that a report is about. A suggestion of theirs that somebody posts as a report keeps these words
-/// and no others, so that routes can be written for it; they open nothing that the report would not reach anyway.
+/// What our own assessments say that a report is about. A suggestion of theirs that somebody posts as a report keeps its word
+/// and what it is about, and no other, so that routes can be written for it; they open nothing that the report would not reach anyway.
 const GOVERNANCE: [(&str, &str); 3] = [
     ("security_posture", "security_posture"),
     ("security_assessment_probe", "security_assessment"),
     ("governance_maturity_metric", "governance_maturity"),
 ];
 
+/// What such a report may say beside the word, where that is not its own risk category: the probe that failed or the metric
+/// that was missed.
+pub const GOVERNANCE_SUBJECTS: [&str; 12] = [
+    "approval_required_tool_policy",
+    "destination_readiness_fail_closed",
+    "mcp_tool_allowlist",
+    "route_preview_high_risk_approval",
+    "scoped_intake_restriction",
+    "webhook_url_policy",
+    "governance_confidence",
+    "authority_boundary_compliance",
+    "escalation_pathway_utilization",
+    "route_readiness_compliance",
+    "receipt_completeness",
+    "recurring_incident_rate",
+];
+
 fn governance_tags(s: &Submission) -> Vec<String> {
     let source = s.source.as_deref().unwrap_or_default();
-    let own = GOVERNANCE.iter().find(|(named, _)| *named == source).map(|(_, tag)| *tag);
-    let kept = |tag: &&String| own == Some(tag.as_str());
-    s.routing.route_tags.iter().filter(kept).take(1).cloned().collect()
+    let Some((_, own)) = GOVERNANCE.iter().find(|(named, _)| *named == source) else { return Vec::new() };
+    let tags = &s.routing.route_tags;
+    if !tags.iter().any(|tag| tag == own) {
+        return Vec::new();
+    }
+    let category = s.safety.risk_category.as_deref().map(str::trim);
+    let subject = |tag: &&String| category == Some(tag.as_str()) || GOVERNANCE_SUBJECTS.contains(&tag.as_str());
+    std::iter::once((*own).to_owned()).chain(tags.iter().find(subject).cloned()).collect()
 }
 
 /// Believes the binding and nobody else about the source.
@@ -435,12 +457,23 @@ mod tests {
     #[test]
     fn a_report_keeps_the_word_of_the_assessment_that_it_came_from_and_no_other() {
         for (source, tags, kept) in [
-            ("security_posture", vec!["security_posture", "missing_approval", "prod"], vec!["security_posture"]),
+            (
+                "security_posture",
+                vec!["security_posture", "missing_approval", "prod"],
+                vec!["security_posture", "missing_approval"],
+            ),
+            ("security_posture", vec!["security_posture", "unsafe_destination"], vec!["security_posture"]),
+            (
+                "security_assessment_probe",
+                vec!["security_assessment", "webhook_url_policy", "mcp_tool_allowlist"],
+                vec!["security_assessment", "webhook_url_policy"],
+            ),
             ("security_assessment_probe", vec!["x", "security_assessment"], vec!["security_assessment"]),
-            ("governance_maturity_metric", vec!["security_posture"], vec![]),
-            ("ci", vec!["security_posture"], vec![]),
+            ("governance_maturity_metric", vec!["security_posture", "receipt_completeness"], vec![]),
+            ("ci", vec!["security_posture", "missing_approval"], vec![]),
         ] {
             let mut s = Submission { source: Some(source.into()), ..Submission::default() };
+            s.safety.risk_category = Some("missing_approval".into());
             s.routing.route_tags = tags.into_iter().map(str::to_owned).collect();
             bind(&mut s, Door::Report);
             assert_eq!(s.routing.route_tags, kept, "{source}");

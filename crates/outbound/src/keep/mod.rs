@@ -9,7 +9,10 @@ mod s3;
 use std::{path::PathBuf, sync::Arc};
 
 use tandem_core::{
-    custody::setting::{ExportKind, ExportTarget},
+    custody::{
+        receipt::Locked,
+        setting::{ExportKind, ExportTarget},
+    },
     ports::Secret,
 };
 
@@ -26,6 +29,8 @@ pub struct Object<'a> {
     pub access_key: Option<&'a Secret>,
     pub secret_key: Option<&'a Secret>,
     pub session_token: Option<&'a Secret>,
+    /// How a store is asked to lock it.
+    pub lock: Option<Locked>,
     pub at_ms: u64,
 }
 

@@ -6,7 +6,7 @@ use reqwest::{
     Method, Request, Url,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
-use tandem_core::custody::sigv4;
+use tandem_core::custody::{setting::LockMode, sigv4};
 
 use super::{Object, Trouble};
 use crate::{egress::Egress, intake::beginning};
@@ -30,12 +30,24 @@ pub async fn keep(egress: &Arc<Egress>, object: Object<'_>, name: &str) -> Resul
         (None, _) => return Err(invalid()),
     };
     let time = sigv4::time(object.at_ms);
+    let checksum = sigv4::checksum(object.digest).ok_or_else(invalid)?;
+    let until = object.lock.map(|lock| sigv4::long_time(lock.retain_until_ms)).unwrap_or_default();
     let mut headers = vec![
         ("content-type", MEDIA_TYPE),
         ("host", host.as_str()),
         ("x-amz-content-sha256", object.digest),
         ("x-amz-date", time.as_str()),
     ];
+    if let Some(lock) = object.lock {
+        if lock.legal_hold {
+            headers.push(("x-amz-object-lock-legal-hold", "ON"));
+        }
+        headers.push(("x-amz-object-lock-mode", mode(lock.mode)));
+        headers.push(("x-amz-object-lock-retain-until-date", until.as_str()));
+        // Stores ask for a checksum of what they lock.
+        headers.push(("x-amz-sdk-checksum-algorithm", "SHA256"));
+        headers.push(("x-amz-checksum-sha256", checksum.as_str()));
+    }
     if let Some(token) = object.session_token {
         headers.push(("x-amz-security-token", token.expose()));
     }
@@ -56,6 +68,13 @@ pub async fn keep(egress: &Arc<Egress>, object: Object<'_>, name: &str) -> Resul
     let answer = beginning(&mut response, ANSWER_BYTES).await;
     let said = code(&String::from_utf8_lossy(&answer)).map(|code| format!(" {code}")).unwrap_or_default();
     Err(Trouble::new(&format!("http_{status}"), format!("the store answered {status}{said}")))
+}
+
+fn mode(mode: LockMode) -> &'static str {
+    match mode {
+        LockMode::Governance => "GOVERNANCE",
+        LockMode::Compliance => "COMPLIANCE",
+    }
 }
 
 fn written(headers: &[(&str, &str)], authorization: &str) -> Option<HeaderMap> {

@@ -1,5 +1,7 @@
 //! What other systems declared, the registry of agents, and the full tokens.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::{Deserialize, Serialize};
 use tandem_core::{actor::ActorRef, tenant::TenantContext};
 use utoipa::ToSchema;
@@ -175,17 +177,22 @@ fn declared_hooks(estate: &Estate) -> impl Iterator<Item = WorkflowHook> + '_ {
 }
 
 pub(super) fn hooks(estate: &Estate) -> Vec<WorkflowHook> {
-    let workflows: Vec<&str> = of_kind(estate, DeclaredKind::Workflow).map(|o| o.value.object_id.as_str()).collect();
-    declared_hooks(estate).filter(|row| row.workflow_id.as_deref().is_none_or(|id| !workflows.contains(&id))).collect()
+    let workflows: HashSet<&str> =
+        of_kind(estate, DeclaredKind::Workflow).map(|o| o.value.object_id.as_str()).collect();
+    declared_hooks(estate).filter(|row| row.workflow_id.as_deref().is_none_or(|id| !workflows.contains(id))).collect()
 }
 
 /// The registry's hooks of a workflow come first, then those that stand in it; a binding that is there is not repeated.
 pub(super) fn workflows(estate: &Estate) -> Vec<WorkflowRow> {
-    let registry: Vec<WorkflowHook> = declared_hooks(estate).collect();
+    let mut registry: HashMap<String, Vec<WorkflowHook>> = HashMap::new();
+    for hook in declared_hooks(estate) {
+        if let Some(id) = hook.workflow_id.clone() {
+            registry.entry(id).or_default().push(hook);
+        }
+    }
     let row = |owned: &Owned<Declared>| {
         let Declared { object_id: id, spec, .. } = &owned.value;
-        let mut hooks: Vec<WorkflowHook> =
-            registry.iter().filter(|row| row.workflow_id.as_ref() == Some(id)).cloned().collect();
+        let mut hooks = registry.get(id).cloned().unwrap_or_default();
         for own in &spec.hooks {
             if !hooks.iter().any(|row| row.binding_id == own.binding_id) {
                 hooks.push(hook(own, spec.source.as_ref()));

@@ -93,6 +93,30 @@ impl DraftConversion {
     }
 }
 
+/// Findings that one answer holds.
+pub const MOST_SHOWN: usize = 2_000;
+
+impl PostureChecks {
+    /// Keeps as many findings as an answer holds, the severest, in their order. Counts stay those of all.
+    pub fn shortened(mut self, most: usize) -> Self {
+        let all = self.findings.len();
+        if all <= most {
+            return self;
+        }
+        let mut places: Vec<usize> = (0..all).collect();
+        places.sort_by_key(|at| std::cmp::Reverse(self.findings[*at].severity));
+        let kept: std::collections::HashSet<usize> = places.into_iter().take(most).collect();
+        let mut at = 0;
+        self.findings.retain(|_| {
+            at += 1;
+            kept.contains(&(at - 1))
+        });
+        self.truncated = true;
+        self.findings_omitted = (all - most) as u64;
+        self
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PostureChecks {
     pub schema_version: u32,
@@ -105,6 +129,12 @@ pub struct PostureChecks {
     pub counts: Counts,
     /// By what they are about: automations, sources, destinations, actions, denied decisions; then everything else.
     pub findings: Vec<Finding>,
+    /// There are more findings than an answer holds: the severest are shown, `counts` are of all. What is recorded can be
+    /// read page by page.
+    #[serde(default)]
+    pub truncated: bool,
+    #[serde(default)]
+    pub findings_omitted: u64,
     /// What only the operator's own policy can answer. An open question is neither a finding nor a pass.
     pub open_questions: Vec<OpenQuestion>,
     /// Of the audit log that decisions and actions are recorded in.

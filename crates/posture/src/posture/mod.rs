@@ -23,7 +23,9 @@ pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
-pub use answer::{BaselinePolicy, Counts, DraftConversion, InventorySummary, PostureChecks, RuleRow, Scope};
+pub use answer::{
+    BaselinePolicy, Counts, DraftConversion, InventorySummary, MOST_SHOWN, PostureChecks, RuleRow, Scope,
+};
 pub use options::{Mode, Options, severity};
 pub use questions::OpenQuestion;
 
@@ -65,6 +67,8 @@ pub fn check(estate: &Estate, inventory: &AuthorityInventory, options: &Options)
         rule_set_digest: table::digest(),
         rules: table::RULES.iter().enumerate().map(|(n, rule)| row(n, rule, options)).collect(),
         findings,
+        truncated: false,
+        findings_omitted: 0,
         open_questions,
         integrity: estate.integrity,
         authority_inventory: InventorySummary {

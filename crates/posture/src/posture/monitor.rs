@@ -1,5 +1,7 @@
 //! The Incident Monitor's own switches: how long it keeps, whether it redacts, whether its evidence leaves.
 
+use std::collections::HashSet;
+
 use super::{
     findings::{Findings, monitor, path},
     table::{REDACTION_OFF, RETENTION_UNSET, SELF_WITHOUT_EXPORT},
@@ -45,7 +47,7 @@ pub(super) fn judge(inventory: &AuthorityInventory, out: &mut Findings) {
 }
 
 /// Tandem watches itself where the monitor is on, or a source says so. Evidence about oneself counts once it is
-/// somewhere else: an outside destination that can take it, or something that has left.
+/// somewhere else: an outside destination that can take it, something that has left, or a scheduled export that works.
 pub(super) fn judge_self(estate: &Estate, inventory: &AuthorityInventory, out: &mut Findings) {
     let sections = &inventory.inventory;
     let source =
@@ -53,11 +55,13 @@ pub(super) fn judge_self(estate: &Estate, inventory: &AuthorityInventory, out: &
     if source.is_none() && !sections.incident_monitor.enabled {
         return;
     }
-    let kind_leaves = |id: &str| sections.destinations.iter().any(|row| row.destination_id == id && row.is_external());
+    let outside = sections.destinations.iter().filter(|row| row.is_external());
+    let outside: HashSet<&str> = outside.map(|row| row.destination_id.as_str()).collect();
+    let leads_out = |id: &str| outside.contains(id);
     let ready =
-        estate.destinations.iter().any(|row| row.enabled && row.publish_ready && kind_leaves(&row.destination_id));
+        estate.destinations.iter().any(|row| row.enabled && row.publish_ready && leads_out(&row.destination_id));
     let left = sections.external_publish_surfaces.recent_actions.iter().any(|row| row.receipt_present);
-    if ready || left {
+    if ready || left || estate.exported {
         return;
     }
     out.add(SELF_WITHOUT_EXPORT, Severity::Medium, || New {
@@ -65,7 +69,9 @@ pub(super) fn judge_self(estate: &Estate, inventory: &AuthorityInventory, out: &
         category: "external_custody_gap",
         severity: Severity::Medium,
         title: "Evidence about Tandem itself does not leave it".into(),
-        detail: "Tandem watches itself, no outside destination is ready, and nothing has left so far.".into(),
+        detail: "Tandem watches itself, no outside destination is ready, nothing has left so far, and no scheduled \
+                 export of the audit log works."
+            .into(),
         recommendation: "Configure an outside destination, or export the audit log on a schedule to a store that \
                          this server cannot change."
             .into(),

@@ -1,6 +1,6 @@
 //! Routes: those that lift an approval, publish by themselves, lead nowhere, or never win.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tandem_core::{
     approval::{self, ApprovalPolicy, Inputs},
@@ -28,9 +28,10 @@ pub(super) fn judge(estate: &Estate, inventory: &AuthorityInventory, out: &mut F
     for route in sections.routes.iter().filter(|route| route.enabled && route.auto_publish) {
         auto_publish_route(&map, route, out);
     }
+    let seen = sections.monitored_sources.iter().filter(|row| row.source_id.is_none());
+    let seen: HashSet<&str> = seen.map(|row| row.project_id.as_str()).collect();
     for project in estate.config.monitored_projects.iter().filter(|project| project.enabled && project.auto_publish) {
-        if sections.monitored_sources.iter().any(|row| row.source_id.is_none() && row.project_id == project.project_id)
-        {
+        if seen.contains(project.project_id.as_str()) {
             auto_publish_project(&map, project, out);
         }
     }

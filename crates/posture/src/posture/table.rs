@@ -45,7 +45,7 @@ rules! {
     RETENTION_UNSET "retention_unset" "retention_gap" Medium 1 "No retention period is set.";
     REDACTION_OFF "secret_redaction_off" "redaction_gap" High 1 "Secrets are not redacted by default.";
     GENERIC_MCP "generic_mcp_destination_enabled" "unsafe_destination" High 1 "A generic MCP destination is enabled.";
-    SELF_WITHOUT_EXPORT "self_monitoring_without_export" "external_custody_gap" Medium 1 "Tandem watches itself and nothing of it leaves.";
+    SELF_WITHOUT_EXPORT "self_monitoring_without_export" "external_custody_gap" Medium 2 "Tandem watches itself and nothing of it leaves.";
     ROUTE_NEVER "route_never_requires_approval" "missing_approval" High 1 "A route lifts the inherited approval.";
     AUTO_PUBLISH "auto_publish_to_external_destination" "unsafe_destination" Medium 1 "A route or source publishes outside by itself.";
     ROUTE_SHADOWED "route_shadowed" "routing_gap" Medium 1 "A route can never win.";

@@ -390,7 +390,10 @@ fn evidence_about_oneself() {
     assert_eq!(of(&on, rule), none());
     assert_eq!(of(&estate(json!({"enabled": false})), rule), none());
     let own = json!({"monitored_projects": [project(json!({"source_kind": "tandem_monitor"}))]});
-    assert_eq!(of(&estate(own), rule).len(), 1);
+    let mut alone = estate(own);
+    assert_eq!(of(&alone, rule).len(), 1);
+    alone.exported = true;
+    assert_eq!(of(&alone, rule), none(), "a scheduled export works");
 }
 
 #[test]
@@ -768,6 +771,23 @@ proptest! {
 }
 
 /// An estate of `n` automations, `n` sources and a tenth of destinations and routes.
+#[test]
+fn an_answer_holds_the_severest_and_counts_all() {
+    let estate = messy_estate();
+    let whole = run(&estate, &[]);
+    let all = whole.findings.len();
+    assert!(all > 6, "{all}");
+    let short = whole.clone().shortened(5);
+    assert_eq!((short.truncated, short.findings_omitted, short.findings.len()), (true, all as u64 - 5, 5));
+    assert_eq!(short.counts, whole.counts);
+    let mildest = short.findings.iter().map(|finding| finding.severity).min();
+    let left = whole.findings.iter().filter(|finding| !short.findings.contains(finding));
+    assert!(left.map(|finding| finding.severity).max() <= mildest);
+    let places = short.findings.iter().map(|finding| whole.findings.iter().position(|other| other == finding));
+    assert!(places.collect::<Vec<_>>().is_sorted(), "they keep their order");
+    assert_eq!(whole.clone().shortened(all), whole);
+}
+
 pub(crate) fn large(n: usize) -> Estate {
     let tenth = n / 10;
     let body = json!({

@@ -11,7 +11,7 @@ use tandem_core::{
 use super::{
     compare::{Seen, compare},
     observe::Observed,
-    record::{Reassessment, ReassessmentCounts, TriggerNote},
+    record::{Reassessment, ReassessmentCounts, ScopeOwner, TriggerNote},
     schedule::{KEPT, Pending, ScopeId, ScopeState},
     trigger::Trigger,
 };
@@ -136,6 +136,7 @@ impl Decision for Complete {
             findings_omitted: omitted,
             counts,
             comparison,
+            owner: Some(ScopeOwner::of(&desk.ctx.tenant)),
             rules_digest: Some(self.rules_digest.clone()),
         };
         state.last_version = version;

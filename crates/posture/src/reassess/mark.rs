@@ -129,11 +129,17 @@ impl Decision for Mark {
     }
 }
 
-/// A decision that is a reason, if it is not refused.
-#[derive(Debug)]
-pub struct With<D> {
+/// A decision that is a reason, if it is not refused and its outcome says so.
+pub struct With<D: Decision> {
     pub act: D,
     pub mark: Mark,
+    pub changes: fn(&D::Outcome) -> bool,
+}
+
+impl<D: Decision> std::fmt::Debug for With<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("With").field("act", &self.act).field("mark", &self.mark).finish()
+    }
 }
 
 impl<D: Decision> Decision for With<D> {
@@ -145,7 +151,9 @@ impl<D: Decision> Decision for With<D> {
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<D::Outcome> {
         let outcome = self.act.decide(desk)?;
-        self.mark.put(desk)?;
+        if (self.changes)(&outcome) {
+            self.mark.put(desk)?;
+        }
         Ok(outcome)
     }
 }

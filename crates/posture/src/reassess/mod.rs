@@ -16,7 +16,8 @@ pub use compare::{Known, Seen, compare};
 pub use mark::{Mark, With};
 pub use observe::{Observed, Synthetic, of_findings, of_metrics, of_probes, of_scenarios};
 pub use record::{
-    Comparison, FindingStatus, REASSESSMENTS, Reassessed, Reassessment, ReassessmentCounts, SEEN, TriggerNote,
+    Comparison, FindingStatus, REASSESSMENTS, Reassessed, Reassessment, ReassessmentCounts, SEEN, ScopeOwner,
+    TriggerNote,
 };
 pub use schedule::{
     FIRST_MS, KEPT, LOOK_MS, MOST_SCOPES, Pending, SCOPES, ScheduleRow, ScopeId, ScopeState, row, scopes,

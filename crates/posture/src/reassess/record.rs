@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tandem_core::{
     actor::ActorRef,
     record::{Collection, Column, Record},
+    tenant::TenantContext,
     wire_enum,
 };
 use utoipa::ToSchema;
@@ -101,9 +102,27 @@ pub struct Reassessment {
     pub counts: ReassessmentCounts,
     pub comparison: Comparison,
     pub evidence_refs: Vec<String>,
+    /// Whose configuration the scope is of. Where a tenant is also bound by somebody else's configuration, there are two
+    /// scopes of one key, and this tells them apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<ScopeOwner>,
     /// Of the rules that were applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules_digest: Option<String>,
+}
+
+/// A tenant that owns a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ReassessmentOwner)]
+pub struct ScopeOwner {
+    pub org_id: String,
+    pub workspace_id: String,
+}
+
+impl ScopeOwner {
+    pub fn of(tenant: &TenantContext) -> Self {
+        Self { org_id: tenant.org_id.clone(), workspace_id: tenant.workspace_id.clone() }
+    }
 }
 
 impl Reassessment {

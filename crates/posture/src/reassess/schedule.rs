@@ -15,7 +15,7 @@ use tandem_core::{
 };
 use utoipa::ToSchema;
 
-use super::trigger::Trigger;
+use super::{record::ScopeOwner, trigger::Trigger};
 
 /// A scope that never ran is first assessed this long after it was first seen, or after its cadence if that is shorter.
 /// Changes do not wait for it.
@@ -171,6 +171,9 @@ pub struct ScheduleRow {
     pub overdue: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_version: Option<u64>,
+    /// Whose configuration the scope is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<ScopeOwner>,
     /// Reasons that wait for a run.
     pub pending_triggers: Vec<Trigger>,
 }
@@ -187,6 +190,7 @@ pub fn row(id: &ScopeId, state: Option<&ScopeState>, settings: &config::Reassess
         next_due_at_ms,
         overdue: due.is_some_and(|due| now_ms > due.saturating_add(settings.overdue_grace_ms)),
         last_version: state.map(|state| state.last_version).filter(|version| *version > 0),
+        owner: None,
         pending_triggers: state.into_iter().flat_map(|state| &state.pending).map(|pending| pending.trigger).collect(),
     }
 }

@@ -1,6 +1,6 @@
 //! The report, put together from what was loaded and judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use tandem_core::route::RoutePreview;
 
@@ -207,6 +207,7 @@ fn detected(findings: &[Finding]) -> DetectedFindings {
         controls: frameworks::of(&finding.rule_id).to_vec(),
     };
     DetectedFindings {
+        truncated: kept.len() < findings.len(),
         omitted: (findings.len() - kept.len()) as u64,
         findings: kept.iter().map(with).collect(),
         counts,
@@ -237,8 +238,9 @@ fn probes(from: &Material<'_>) -> ProbeSection {
 fn export(from: &Material<'_>, records: Vec<RecordRow>) -> AuditExport {
     let preview = from.preview;
     // What the caller does not see in the inventory is not named here either.
-    let seen = |id: &String| from.inventory.inventory.destinations.iter().any(|row| row.destination_id == *id);
-    let visible = preview.destinations.iter().filter(|destination| seen(&destination.destination_id));
+    let rows = &from.inventory.inventory.destinations;
+    let seen: HashSet<&str> = rows.iter().map(|row| row.destination_id.as_str()).collect();
+    let visible = preview.destinations.iter().filter(|destination| seen.contains(destination.destination_id.as_str()));
     AuditExport {
         available: true,
         source_kind: "tandem_monitor".into(),

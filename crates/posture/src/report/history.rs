@@ -112,6 +112,9 @@ pub struct RecordRow {
     /// Always false: rows are leaves of a tree, and the tree takes the place of a chain.
     pub prev_hash_present: bool,
     pub record_hash: String,
+    /// Retention has dropped what it said; the digests of its payload are empty.
+    #[serde(default)]
+    pub body_dropped: bool,
     /// `sha256:` and the SHA-256 over the payload as compact JSON and one zero byte, hex.
     pub payload_hash: String,
     /// The SHA-256 over the payload as compact JSON alone, hex.
@@ -208,7 +211,7 @@ impl RecordRow {
         if !own && !row.event_type.starts_with("incident_monitor.") {
             return None;
         }
-        let payload = row.payload.to_string();
+        let payload = (!row.body_dropped).then(|| row.payload.to_string());
         Some(Self {
             event_id: row.event_id.clone(),
             event_type: row.event_type.clone(),
@@ -216,8 +219,9 @@ impl RecordRow {
             seq: row.seq,
             prev_hash_present: false,
             record_hash: row.record_hash.clone(),
-            payload_hash: format!("sha256:{}", h([payload.as_str()])),
-            payload_sha256: sha256_hex(&payload),
+            body_dropped: row.body_dropped,
+            payload_hash: payload.as_ref().map(|text| format!("sha256:{}", h([text.as_str()]))).unwrap_or_default(),
+            payload_sha256: payload.as_deref().map(sha256_hex).unwrap_or_default(),
             payload_keys: crate::inventory::keys_of(Some(&row.payload)),
             tenant_context: tenant(&row.tenant),
         })

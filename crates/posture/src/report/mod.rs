@@ -59,7 +59,7 @@ pub const OMITTED: [&str; 8] = [
 ];
 
 /// Findings in one report at most; the most severe stay, and the counts are of all.
-pub const MOST_FINDINGS: usize = 5_000;
+pub const MOST_FINDINGS: usize = 2_000;
 /// Probe results in one report at most; failures stay.
 pub const MOST_RESULTS: usize = 2_000;
 /// Sources, destinations and routes that are listed.
@@ -190,7 +190,10 @@ pub struct FindingCounts {
 pub struct DetectedFindings {
     pub counts: FindingCounts,
     pub findings: Vec<ReportFinding>,
-    /// Findings that the counts hold and the list does not; the posture checks list them all.
+    /// There are more findings than a report lists: the severest are listed, the counts are of all.
+    #[serde(default)]
+    pub truncated: bool,
+    /// Findings that the counts hold and the list does not. What is recorded can be read page by page.
     pub omitted: u64,
 }
 

@@ -145,7 +145,7 @@ pub fn results(report: &Report) -> Value {
     }
     for row in &report.sections.residual_risk_and_follow_up.not_assessed {
         let id = made.id("not-assessed", &format!("{}{}", row.what, row.why));
-        if observations.iter().any(|known: &Value| known["uuid"] == json!(id)) {
+        if observations.iter().any(|known: &Value| known["uuid"] == id) {
             continue;
         }
         let title = format!("Not assessed: {}", row.what);

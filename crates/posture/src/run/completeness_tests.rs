@@ -64,6 +64,7 @@ fn row(seq: u64, payload: Value) -> RowFact {
         actor: None,
         record_hash: String::new(),
         intact: true,
+        body_dropped: false,
         payload,
     }
 }

@@ -107,6 +107,8 @@ pub struct RowFact {
     pub record_hash: String,
     /// Its bytes are those that were hashed.
     pub intact: bool,
+    /// Retention has dropped what it said; `payload` is null.
+    pub body_dropped: bool,
     pub payload: Value,
 }
 

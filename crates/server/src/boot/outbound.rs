@@ -125,6 +125,7 @@ impl Outbound for Drivers {
                 access_key: call.access_key.as_ref(),
                 secret_key: call.secret_key.as_ref(),
                 session_token: call.session_token.as_ref(),
+                lock: call.lock,
                 at_ms: call.at_ms,
             };
             self.keeper.keep(object).await.map_err(|trouble| ExportTrouble::new(trouble.code, trouble.text))

@@ -35,6 +35,7 @@ impl Workers {
             tokio::spawn(runs(Arc::clone(app), wakes.clone(), stopping.clone())),
             tokio::spawn(reassess(Arc::clone(app), wakes.clone(), stopping.clone())),
             tokio::spawn(exports(Arc::clone(app), wakes.clone(), stopping.clone())),
+            tokio::spawn(retain(Arc::clone(app), wakes.clone(), stopping.clone())),
             every("checkpoint", Duration::from_secs(1), |app| Box::pin(async move { app.checkpoint_all().await })),
             every("witness", witnessing, |app| Box::pin(async move { app.cosign_all().await })),
             every("key use", Duration::from_secs(5), |app| Box::pin(async move { app.flush_uses().await })),
@@ -259,6 +260,15 @@ async fn reassess(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: 
         wakes.mark_unchanged();
         report("reassess", app.reassess_due().await.map(|_| ()));
         rest(&app, JobKind::Reassess, &mut wakes, &mut stopping).await;
+    }
+}
+
+/// Bodies of audit rows that are older than their tenant keeps them.
+async fn retain(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
+    while !*stopping.borrow() {
+        wakes.mark_unchanged();
+        report("audit retention", app.retention_due().await.map(|_| ()));
+        rest(&app, JobKind::Retention, &mut wakes, &mut stopping).await;
     }
 }
 

@@ -19,9 +19,11 @@ use serde::Serialize;
 use tandem_core::audit::{
     bundle::{TRAILER_TYPE, Trailer},
     checkpoint::Checkpoint,
+    cosignatures::{self, Cosignature, Shown},
     evidence::{Evidence, EvidenceReport},
-    note::VerifierKey,
-    verify::{Report, verify_bundle},
+    note::{NoteError, VerifierKey},
+    verify::{Report, Verifier, read_bundle},
+    witness::WitnessKey,
 };
 
 use super::{Fault, complain, say};
@@ -43,6 +45,10 @@ enum Command {
         /// the bundle, for example from `GET /audit/ledger/manifest` on the day of the install.
         #[arg(long, value_name = "VKEY")]
         key: Option<String>,
+        /// The public key of a witness, or a file that holds one; may be given several times. One of them must have
+        /// signed a checkpoint of this log. Without any, cosignatures are reported as of unknown witnesses.
+        #[arg(long, value_name = "WITNESS_KEY")]
+        witness: Vec<String>,
         /// Print the verdict as JSON.
         #[arg(long)]
         json: bool,
@@ -59,7 +65,7 @@ const UNREADABLE: u8 = 2;
 
 pub fn run(args: Args) -> Result<ExitCode, Fault> {
     let done = match args.command {
-        Command::Verify { bundle, key, json } => verify(&bundle, key.as_deref(), json),
+        Command::Verify { bundle, key, witness, json } => verify(&bundle, key.as_deref(), &witness, json),
         Command::Key { bundle } => key_of(&bundle),
     };
     Ok(done.unwrap_or_else(|why| {
@@ -68,15 +74,18 @@ pub fn run(args: Args) -> Result<ExitCode, Fault> {
     }))
 }
 
-fn verify(bundle: &Path, key: Option<&str>, json: bool) -> Result<ExitCode, String> {
-    let key = key.map(trusted_key).transpose()?;
-    let verdict = check(&mut open(bundle)?, key.as_ref())
+fn verify(bundle: &Path, key: Option<&str>, witnesses: &[String], json: bool) -> Result<ExitCode, String> {
+    let key = key.map(|given| given_key("--key", given, VerifierKey::parse)).transpose()?;
+    let witnesses = witnesses.iter().map(|given| given_key("--witness", given, WitnessKey::parse));
+    let witnesses = witnesses.collect::<Result<Vec<_>, _>>()?;
+    let verdict = check(&mut open(bundle)?, key.as_ref(), &witnesses)
         .map_err(|error| format!("cannot read the bundle {}: {error}", bundle.display()))?;
     if json {
         say(&serde_json::to_string_pretty(&verdict).map_err(|error| error.to_string())?);
     } else {
         verdict::lines(&verdict.report).iter().for_each(|line| say(line));
         verdict.evidence.iter().flat_map(verdict::documents).for_each(|line| say(&line));
+        verdict::cosignatures(&verdict.cosignatures).iter().for_each(|line| say(line));
     }
     Ok(ExitCode::from(u8::from(!verdict.holds())))
 }
@@ -89,16 +98,22 @@ pub struct Verdict {
     /// Of the documents before the log, where the bundle is one of evidence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<EvidenceReport>,
+    /// What witnesses signed of the log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cosignatures: Vec<Cosignature>,
+    /// Whether nothing is wrong with those, and one is by a witness whose key was given, if any was.
+    pub witnessed: bool,
 }
 
 impl Verdict {
     pub fn holds(&self) -> bool {
-        verdict::holds(&self.report) && self.evidence.as_ref().is_none_or(|evidence| evidence.verified)
+        let documents = self.evidence.as_ref().is_none_or(|evidence| evidence.verified);
+        verdict::holds(&self.report) && documents && self.witnessed
     }
 }
 
 /// Reads a bundle to its end and judges it, on every core.
-pub fn check(bundle: &mut dyn BufRead, key: Option<&VerifierKey>) -> io::Result<Verdict> {
+pub fn check(bundle: &mut dyn BufRead, key: Option<&VerifierKey>, witnesses: &[WitnessKey]) -> io::Result<Verdict> {
     let mut first = next_line(bundle)?;
     let mut evidence = None;
     if first.as_deref().is_some_and(Evidence::begins) {
@@ -122,21 +137,28 @@ pub fn check(bundle: &mut dyn BufRead, key: Option<&VerifierKey>) -> io::Result<
         }
     });
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let report = verify_bundle(lines, key.map(ToString::to_string).as_deref(), threads);
+    let mut notes = evidence.as_ref().map(Evidence::cosigned).unwrap_or_default();
+    let mut verifier = Verifier::wanting(cosignatures::sizes(&notes));
+    read_bundle(&mut verifier, lines, threads);
+    let report = verifier.finish(key.map(ToString::to_string).as_deref());
     // A verdict on half a bundle would read as "truncated", which is not what happened.
     if let Some(error) = failed.into_inner() {
         return Err(error);
     }
-    let evidence = evidence.map(|documents| {
-        let trailer: Option<Trailer> = trailer.into_inner();
-        let own = trailer.as_ref().and_then(|trailer| VerifierKey::parse(trailer.public_key.trim()).ok());
-        let key = key.cloned().or(own);
-        let signed = trailer.zip(key.as_ref());
-        let signed =
-            signed.and_then(|(trailer, key)| Checkpoint::open(&trailer.checkpoint, std::slice::from_ref(key)).ok());
-        documents.finish(key.as_ref(), signed.as_ref())
-    });
-    Ok(Verdict { report, evidence })
+    let trailer: Option<Trailer> = trailer.into_inner();
+    let own = trailer.as_ref().and_then(|trailer| VerifierKey::parse(trailer.public_key.trim()).ok());
+    let key = key.cloned().or(own);
+    let note = trailer.map(|trailer| trailer.checkpoint);
+    let signed = note.as_ref().zip(key.as_ref());
+    let signed = signed.and_then(|(note, key)| Checkpoint::open(note, std::slice::from_ref(key)).ok());
+    let evidence = evidence.map(|documents| documents.finish(key.as_ref(), signed.as_ref()));
+    // Where nothing vouches for the log, there is nothing that a witness could have seen of it.
+    notes.extend(note);
+    let shown = key.as_ref().zip(signed.as_ref());
+    let shown = shown.map(|(key, signed)| Shown { key, signed, roots: verifier.roots() });
+    let cosignatures = shown.map(|shown| cosignatures::judge(&notes, witnesses, &shown)).unwrap_or_default();
+    let witnessed = cosignatures::hold(&cosignatures, witnesses);
+    Ok(Verdict { report, evidence, cosignatures, witnessed })
 }
 
 fn next_line(bundle: &mut dyn BufRead) -> io::Result<Option<Vec<u8>>> {
@@ -177,17 +199,17 @@ fn open(bundle: &Path) -> Result<Box<dyn BufRead>, String> {
 }
 
 /// The key given on the command line, or the one in the file of that name.
-fn trusted_key(given: &str) -> Result<VerifierKey, String> {
+fn given_key<K>(option: &str, given: &str, parse: fn(&str) -> Result<K, NoteError>) -> Result<K, String> {
     /// A key has about a hundred bytes.
     const LONGEST: u64 = 64 * 1024;
-    if let Ok(key) = VerifierKey::parse(given.trim()) {
+    if let Ok(key) = parse(given.trim()) {
         return Ok(key);
     }
     let mut text = String::new();
     File::open(given)
         .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
-        .map_err(|error| format!("--key is neither a verifier key nor a readable file: {given}: {error}"))?;
-    VerifierKey::parse(text.trim()).map_err(|why| format!("the key file {given}: {why}"))
+        .map_err(|error| format!("{option} is neither a verifier key nor a readable file: {given}: {error}"))?;
+    parse(text.trim()).map_err(|why| format!("the key file {given}: {why}"))
 }
 
 #[cfg(test)]

@@ -86,9 +86,10 @@ impl Auth {
         }
     }
 
-    /// Whose request this is. Refuses what may not pass.
-    pub async fn identify(&self, headers: &HeaderMap, now_ms: u64) -> Result<Credential, Failure> {
-        let Some(presented) = carriers::token(headers) else { return self.without_token(headers) };
+    /// Whose request this is. Refuses what may not pass; `to_key` is what an intake key hears where nothing else is asked
+    /// for.
+    pub async fn identify(&self, headers: &HeaderMap, to_key: Code, now_ms: u64) -> Result<Credential, Failure> {
+        let Some(presented) = carriers::token(headers) else { return self.without_token(headers, to_key) };
         let text =
             std::str::from_utf8(presented).ok().filter(|text| text.len() <= MAX_TOKEN_BYTES).ok_or_else(refused)?;
         let digest: [u8; 32] = Sha256::digest(presented).into();
@@ -102,15 +103,18 @@ impl Auth {
                 Ok(Credential::Named(Arc::new(named.token.clone())))
             }
             Some(_) => Err(refused()),
-            None if self.boot.is_none() && !self.is_ours(store, text).await? => self.without_token(headers),
+            None if self.boot.is_none() && !self.is_ours(store, text).await? => self.without_token(headers, to_key),
             None => Err(refused()),
         }
     }
 
     /// A request without a token, or with a foreign one that means nothing here.
-    fn without_token(&self, headers: &HeaderMap) -> Result<Credential, Failure> {
-        let open = self.boot.is_none() && carriers::intake_key_header(headers).is_none() && self.is_from_here(headers);
-        if open { Ok(Credential::LocalPanel) } else { Err(refused()) }
+    fn without_token(&self, headers: &HeaderMap, to_key: Code) -> Result<Credential, Failure> {
+        match self.boot.is_none() && self.is_from_here(headers) {
+            true if carriers::intake_key_header(headers).is_some() => Err(Failure::of(to_key)),
+            true => Ok(Credential::LocalPanel),
+            false => Err(refused()),
+        }
     }
 
     /// Without tokens, a web page that the user happens to visit must not reach the server: neither by a foreign

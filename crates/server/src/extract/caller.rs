@@ -99,12 +99,29 @@ fn caller(parts: &Parts) -> Result<&Caller, ApiError> {
     parts.extensions.get::<Caller>().ok_or_else(|| ApiError::of(Code::AuthRequired))
 }
 
+fn key_refused(parts: &Parts) -> Option<Code> {
+    carriers::intake_key_header(&parts.headers).map(|_| refusal_of_keys(parts.uri.path()))
+}
+
+/// What an intake key is told at a door that it does not open.
+pub fn refusal_of_keys(path: &str) -> Code {
+    let area = path.strip_prefix("/incident-monitor/security/").map(|rest| rest.split('/').next().unwrap_or_default());
+    match area {
+        Some("assessment-probes") => Code::AssessmentProbesAdminRequired,
+        Some("assessment-report") => Code::AssessmentReportAdminRequired,
+        Some("deployment-cards") => Code::DeploymentCardsAdminRequired,
+        Some("scenario-packs" | "governance-metrics" | "reassessments") => Code::ScenarioPacksAdminRequired,
+        None if path.starts_with("/audit/") => Code::AuditAdminRequired,
+        Some(_) | None => Code::SecurityAdminRequired,
+    }
+}
+
 /// A full token (or the local panel of a server without tokens).
 #[derive(Clone, Debug)]
 pub struct Operator {
     pub ctx: OpContext,
-    /// An intake key came along. Routes for administrators refuse then, whatever else was presented.
-    pub with_intake_key: bool,
+    /// An intake key came along, and what it is told. Routes for administrators refuse then, whatever else was presented.
+    pub key_refused: Option<Code>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Operator {
@@ -113,8 +130,7 @@ impl<S: Sync> FromRequestParts<S> for Operator {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let caller = caller(parts)?;
         let ctx = caller.context(caller.author(parts)?);
-        let with_intake_key = carriers::intake_key_header(&parts.headers).is_some();
-        Ok(Self { ctx, with_intake_key })
+        Ok(Self { ctx, key_refused: key_refused(parts) })
     }
 }
 
@@ -134,8 +150,7 @@ impl<S: Sync> FromRequestParts<S> for Author {
             }
             classified => classified?,
         };
-        let with_intake_key = carriers::intake_key_header(&parts.headers).is_some();
-        Ok(Self(Operator { ctx: caller.context(actor), with_intake_key }))
+        Ok(Self(Operator { ctx: caller.context(actor), key_refused: key_refused(parts) }))
     }
 }
 

@@ -79,7 +79,7 @@ pub struct ProtectedAnswer {
 /// absence of a token on a server that asks for none, are neither.
 pub fn admin(operator: &Operator) -> Result<(), ApiError> {
     let nobody = operator.ctx.actor.source.as_deref() == Some("local_control_panel");
-    if operator.with_intake_key || nobody { Err(ApiError::of(Code::AuditAdminRequired)) } else { Ok(()) }
+    if operator.key_refused.is_some() || nobody { Err(ApiError::of(Code::AuditAdminRequired)) } else { Ok(()) }
 }
 
 /// Read audit rows

@@ -99,7 +99,7 @@ pub async fn list(
     page: Page,
     Query(query): Query<DeclaredQuery>,
 ) -> Answer<DeclaredList> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     let kind = kind(&segment)?;
     let request = PageRequest { limit: page.limit(), after: page.after, ..PageRequest::default() };
     let found = state.app.declared_page(&operator.ctx, kind, query.stale, request).await?;
@@ -122,7 +122,7 @@ pub async fn get(
     State(state): State<AppState>,
     Path((segment, id)): Path<(String, String)>,
 ) -> Answer<DeclaredAnswer> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     let declared = state.app.declared(&operator.ctx, kind(&segment)?, &id).await?;
     Ok(Json(DeclaredAnswer { declared: shown(declared, operator.ctx.now_ms) }))
 }
@@ -151,7 +151,7 @@ pub async fn put(
     Path((segment, id)): Path<(String, String)>,
     Body(body): Body<DeclaredBody>,
 ) -> Answer<DeclarationAnswer> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     let done = state.app.declare(&operator.ctx, kind(&segment)?, &id, body).await?;
     let declared = shown(done.declared, operator.ctx.now_ms);
     Ok(Json(DeclarationAnswer { created: done.created, changed: done.changed, declared }))
@@ -174,7 +174,7 @@ pub async fn seen(
     State(state): State<AppState>,
     Path((segment, id)): Path<(String, String)>,
 ) -> Answer<DeclaredAnswer> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     let declared = state.app.declared_seen(&operator.ctx, kind(&segment)?, &id).await?;
     Ok(Json(DeclaredAnswer { declared: shown(declared, operator.ctx.now_ms) }))
 }
@@ -196,7 +196,7 @@ pub async fn delete(
     State(state): State<AppState>,
     Path((segment, id)): Path<(String, String)>,
 ) -> Answer<RemovedDeclaration> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     let declared = state.app.declared_withdraw(&operator.ctx, kind(&segment)?, &id).await?;
     Ok(Json(RemovedDeclaration { ok: true, declared: shown(declared, operator.ctx.now_ms) }))
 }

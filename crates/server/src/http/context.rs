@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use tandem_app::assess::{
     Blackboard, ContextRunView, GovernanceEvidence, LedgerRequest, MemoryAuditRow, RunLedgerAnswer,
 };
-use tandem_core::error::Code;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -59,7 +58,7 @@ pub async fn run(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Answer<ContextRunAnswer> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     Ok(Json(ContextRunAnswer { run: state.app.context_run(&operator.ctx, &id).await? }))
 }
 
@@ -80,7 +79,7 @@ pub async fn blackboard(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Answer<BlackboardAnswer> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     Ok(Json(BlackboardAnswer { blackboard: state.app.blackboard(&operator.ctx, &id).await? }))
 }
 
@@ -104,7 +103,7 @@ pub async fn artifact(
     State(state): State<AppState>,
     Path((run_id, artifact_id)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     let found = state.app.context_artifact(&operator.ctx, &run_id, &artifact_id).await?;
     let mut response = found.body.into_response();
     let headers = response.headers_mut();
@@ -133,7 +132,7 @@ pub async fn evidence(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Answer<GovernanceEvidence> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     Ok(Json(state.app.governance_evidence(&operator.ctx, &id).await?))
 }
 
@@ -164,7 +163,7 @@ pub async fn ledger(
     Path(id): Path<String>,
     Query(query): Query<LedgerQuery>,
 ) -> Answer<RunLedgerAnswer> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     let request = LedgerRequest { since_seq: query.since_seq, tail: query.tail };
     Ok(Json(state.app.run_ledger(&operator.ctx, &id, request).await?))
 }
@@ -204,7 +203,7 @@ pub async fn memory_audit(
     page: Page,
     Query(query): Query<MemoryQuery>,
 ) -> Answer<MemoryAuditAnswer> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     let run_id = tandem_core::text::non_blank(query.run_id.as_deref());
     let entries = state.app.memory_audit(&operator.ctx, run_id, page.limit_in(100, 500)).await?;
     Ok(Json(MemoryAuditAnswer { count: entries.len(), events: entries.clone(), entries }))

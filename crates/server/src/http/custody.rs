@@ -1,4 +1,5 @@
-//! Evidence in somebody else's keeping: one bundle on request, and exports by schedule with their receipts.
+//! Evidence in somebody else's keeping: one bundle on request, and exports by schedule with their receipts. And how long
+//! bodies of rows are kept here.
 
 use axum::{
     Json,
@@ -12,6 +13,7 @@ use serde::Serialize;
 use tandem_app::PageRequest;
 use tandem_core::custody::{
     receipt::ExportReceipt,
+    retention::{AuditRetention, HoldWish, LegalHold, RetentionWish},
     setting::{ExportSetting, ExportWish},
 };
 use utoipa::ToSchema;
@@ -24,10 +26,16 @@ use super::{
     lists::cursor,
     state::AppState,
 };
-use crate::extract::{Body, Decider, Operator, Page, PageParams, Query};
+use crate::extract::{Body, Decider, Operator, Page, PageParams, Path, Query};
 
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(evidence)).routes(routes!(exports)).routes(routes!(config, configure))
+    OpenApiRouter::new()
+        .routes(routes!(evidence))
+        .routes(routes!(exports))
+        .routes(routes!(config, configure))
+        .routes(routes!(retention, retain))
+        .routes(routes!(holds, hold))
+        .routes(routes!(release))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -44,9 +52,28 @@ pub struct ExportConfigAnswer {
     pub config: Option<ExportSetting>,
 }
 
+#[derive(Serialize, ToSchema)]
+pub struct RetentionAnswer {
+    /// Null until retention is configured; every body is kept then.
+    pub config: Option<AuditRetention>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct HoldList {
+    /// Newest first.
+    pub holds: Vec<LegalHold>,
+    pub count: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct HoldAnswer {
+    pub hold: LegalHold,
+}
+
 /// Export evidence
 ///
-/// One file: the authority inventory, the receipts of exports and what witnesses signed, a list of them that is signed
+/// One file: the authority inventory, the receipts of exports, what witnesses signed and the stored assessment reports with
+/// what was signed about each, a list of them that is signed
 /// with the key of the log, and an export of the log. `tandem audit verify` checks all of it offline.
 #[utoipa::path(
     get, path = "/audit/evidence/export", tag = "audit", params(ExportQuery),
@@ -124,4 +151,99 @@ pub async fn configure(
 ) -> Answer<ExportConfigAnswer> {
     admin(&operator)?;
     Ok(Json(ExportConfigAnswer { config: Some(state.app.export_configure(&operator.ctx, wish).await?) }))
+}
+
+/// Read the setting of retention
+#[utoipa::path(
+    get, path = "/audit/retention", tag = "audit",
+    responses(
+        (status = 200, body = RetentionAnswer),
+        (status = 403, body = ErrorBody, description = "`AUDIT_ADMIN_REQUIRED`"),
+    )
+)]
+pub async fn retention(operator: Operator, State(state): State<AppState>) -> Answer<RetentionAnswer> {
+    admin(&operator)?;
+    Ok(Json(RetentionAnswer { config: state.app.audit_retention(&operator.ctx).await? }))
+}
+
+/// Configure retention
+///
+/// Bodies of audit rows that are older than `body_days` are dropped; null keeps them all. Of such a row its place, its
+/// hash, its time and its type stay, so proofs, checkpoints and exports go on as before, and it is shown with
+/// `body_dropped`. Rows of type `audit.retention.dropped` tell which bodies were dropped. Nothing is dropped that is on
+/// hold, that a scheduled export has still to take, or from a log that was tampered with.
+#[utoipa::path(
+    put, path = "/audit/retention", tag = "audit",
+    request_body = RetentionWish,
+    responses(
+        (status = 200, body = RetentionAnswer),
+        (status = 400, body = ErrorBody, description = "`VALIDATION_FAILED` with `field`: outside 1 to 36500 days."),
+        (status = 403, body = ErrorBody, description = "`AUDIT_ADMIN_REQUIRED`, or `HUMAN_ACTOR_REQUIRED`"),
+    )
+)]
+pub async fn retain(
+    Decider(operator): Decider,
+    State(state): State<AppState>,
+    Body(wish): Body<RetentionWish>,
+) -> Answer<RetentionAnswer> {
+    admin(&operator)?;
+    Ok(Json(RetentionAnswer { config: Some(state.app.audit_retention_configure(&operator.ctx, wish).await?) }))
+}
+
+/// List legal holds
+#[utoipa::path(
+    get, path = "/audit/holds", tag = "audit",
+    responses(
+        (status = 200, body = HoldList),
+        (status = 403, body = ErrorBody, description = "`AUDIT_ADMIN_REQUIRED`"),
+    )
+)]
+pub async fn holds(operator: Operator, State(state): State<AppState>) -> Answer<HoldList> {
+    admin(&operator)?;
+    let holds = state.app.legal_holds(&operator.ctx).await?;
+    Ok(Json(HoldList { count: holds.len(), holds }))
+}
+
+/// Place a legal hold
+///
+/// Bodies of the rows of its time are kept, whatever the setting of retention says, until it is released. One without
+/// times holds every row.
+#[utoipa::path(
+    post, path = "/audit/holds", tag = "audit",
+    request_body = HoldWish,
+    responses(
+        (status = 200, body = HoldAnswer),
+        (status = 400, body = ErrorBody, description = "`VALIDATION_FAILED` with `field`"),
+        (status = 403, body = ErrorBody, description = "`AUDIT_ADMIN_REQUIRED`, or `HUMAN_ACTOR_REQUIRED`"),
+        (status = 409, body = ErrorBody, description = "`AUDIT_HOLD_LIMIT`: a tenant has at most 100."),
+    )
+)]
+pub async fn hold(
+    Decider(operator): Decider,
+    State(state): State<AppState>,
+    Body(wish): Body<HoldWish>,
+) -> Answer<HoldAnswer> {
+    admin(&operator)?;
+    Ok(Json(HoldAnswer { hold: state.app.legal_hold_place(&operator.ctx, wish).await? }))
+}
+
+/// Release a legal hold
+///
+/// What it kept is looked at again by the next sweep.
+#[utoipa::path(
+    delete, path = "/audit/holds/{hold_id}", tag = "audit",
+    params(("hold_id" = String, Path)),
+    responses(
+        (status = 200, body = HoldAnswer),
+        (status = 403, body = ErrorBody, description = "`AUDIT_ADMIN_REQUIRED`, or `HUMAN_ACTOR_REQUIRED`"),
+        (status = 404, body = ErrorBody, description = "`AUDIT_HOLD_NOT_FOUND`"),
+    )
+)]
+pub async fn release(
+    Decider(operator): Decider,
+    State(state): State<AppState>,
+    Path(hold_id): Path<String>,
+) -> Answer<HoldAnswer> {
+    admin(&operator)?;
+    Ok(Json(HoldAnswer { hold: state.app.legal_hold_release(&operator.ctx, &hold_id).await? }))
 }

@@ -24,7 +24,7 @@ use crate::{
     extract::{
         auth::Auth,
         body,
-        caller::{Caller, Credential},
+        caller::{Caller, Credential, refusal_of_keys},
     },
     telemetry::metrics::Metrics,
 };
@@ -110,7 +110,7 @@ impl Gate {
         let door = door(request.method(), request.uri().path(), &self.facts);
         let credential = match door {
             Door::Public | Door::Intake => Credential::None,
-            Door::Full => self.auth.identify(request.headers(), now_ms).await?,
+            Door::Full => self.auth.identify(request.headers(), refusal_of_keys(request.uri().path()), now_ms).await?,
         };
         let tenant = match &credential {
             Credential::Named(token) => token.tenant.clone(),

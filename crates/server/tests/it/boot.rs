@@ -165,15 +165,40 @@ fn without_tokens_an_intake_key_opens_intake_alone() {
     let (_, raw) = keyed(&open, json!({}));
     let report = json!({ "project_id": "shop", "report": bodies::report("by key") });
     server.stranger().bearer(&raw).post("/incident-monitor/intake/report", report.clone()).ok();
-    for path in ["/incident-monitor/status", "/incident-monitor/drafts", "/audit/protected", "/config/incident-monitor"]
-    {
+    let security = "INCIDENT_MONITOR_SECURITY_ADMIN_REQUIRED";
+    for (path, code) in [
+        ("/incident-monitor/status", security),
+        ("/incident-monitor/drafts", security),
+        ("/config/incident-monitor", security),
+        ("/bug-monitor/security/authority-inventory", security),
+        ("/incident-monitor/security/posture-checks", security),
+        ("/context/runs/some-run/governance-evidence", security),
+        ("/authority/agents", security),
+        ("/incident-monitor/security/scenario-packs", "INCIDENT_MONITOR_SCENARIO_PACKS_ADMIN_REQUIRED"),
+        ("/incident-monitor/security/reassessments", "INCIDENT_MONITOR_SCENARIO_PACKS_ADMIN_REQUIRED"),
+        ("/audit/protected", "AUDIT_ADMIN_REQUIRED"),
+        ("/audit/ledger/export", "AUDIT_ADMIN_REQUIRED"),
+    ] {
         server.stranger().bearer(&raw).get(path).refused(401, "AUTH_REQUIRED");
-        server.stranger().with(KEY_HEADER, &raw).get(path).refused(401, "AUTH_REQUIRED");
+        server.stranger().with(KEY_HEADER, &raw).get(path).refused(403, code);
+        server.stranger().bearer("whatever").with(KEY_HEADER, &raw).get(path).refused(403, code);
+    }
+    for (area, code) in [
+        ("assessment-probes", "INCIDENT_MONITOR_ASSESSMENT_PROBES_ADMIN_REQUIRED"),
+        ("assessment-report", "INCIDENT_MONITOR_ASSESSMENT_REPORT_ADMIN_REQUIRED"),
+        ("deployment-cards", "INCIDENT_MONITOR_DEPLOYMENT_CARDS_ADMIN_REQUIRED"),
+        ("scenario-packs", "INCIDENT_MONITOR_SCENARIO_PACKS_ADMIN_REQUIRED"),
+        ("governance-metrics", "INCIDENT_MONITOR_SCENARIO_PACKS_ADMIN_REQUIRED"),
+        ("reassessments", "INCIDENT_MONITOR_SCENARIO_PACKS_ADMIN_REQUIRED"),
+    ] {
+        let path = format!("/incident-monitor/security/{area}");
+        server.stranger().with(KEY_HEADER, &raw).post(&path, json!({})).refused(403, code);
     }
     // Clients that always send some bearer still get in, a web page that was merely visited does not.
     server.stranger().bearer("whatever").get("/incident-monitor/status").ok();
     let page = server.stranger().with("origin", "https://evil.example");
     page.get("/incident-monitor/status").refused(401, "AUTH_REQUIRED");
+    page.with(KEY_HEADER, &raw).get("/incident-monitor/status").refused(401, "AUTH_REQUIRED");
 }
 
 #[test]

@@ -27,8 +27,12 @@ use crate::support::{SOON, all, configured, drafted, launch, text};
 
 /// What `tandem audit verify` says of a file: its exit code and its verdict.
 fn verified(bundle: &Path, key: &str) -> (Option<i32>, Value) {
+    verified_with(bundle, &["--key", key])
+}
+
+fn verified_with(bundle: &Path, args: &[&str]) -> (Option<i32>, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
-    let done = command.args(["audit", "verify", "--json", "--key", key]).arg(bundle).output().expect("runs");
+    let done = command.args(["audit", "verify", "--json"]).args(args).arg(bundle).output().expect("runs");
     (done.status.code(), serde_json::from_slice(&done.stdout).unwrap_or_default())
 }
 
@@ -47,6 +51,8 @@ fn an_evidence_bundle_stands_by_itself() {
         drafted(&admin, bodies::report_as(&format!("fp-evidence-{n}")));
     }
     admin.must("PUT", "/authority/agents/planner", &[], Some(json!({}))).ok();
+    let report = admin.post("/incident-monitor/security/assessment-report", json!({})).ok();
+    let artifact = text(&report["evidence_pack"]["artifact_id"]);
     let scratch = Scratch::new("evidence-files");
     let reply = admin.get("/audit/evidence/export");
     assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/x-ndjson")));
@@ -65,7 +71,14 @@ fn an_evidence_bundle_stands_by_itself() {
     );
     assert_eq!(
         verdict["evidence"]["documents"],
-        json!(["authority-inventory.json", "audit-exports.json", "audit-witnesses.json"])
+        json!([
+            "authority-inventory.json",
+            "audit-exports.json",
+            "audit-witnesses.json",
+            "assessment-reports.json",
+            format!("assessment-reports/{artifact}.dsse.json"),
+            format!("assessment-reports/{artifact}.json"),
+        ])
     );
     assert_eq!((&verdict["complete"], &verdict["key_trusted"]), (&json!(true), &json!(true)));
 
@@ -76,8 +89,12 @@ fn an_evidence_bundle_stands_by_itself() {
     forged["content"] = json!("e30=");
     forged["sha256"] = json!(digest(b"{}"));
     forged["bytes"] = json!(2);
+    // The report is the bytes that were kept, with the digest that its answer and the log name.
+    let kept: Value = serde_json::from_str(lines[6]).unwrap();
+    assert_eq!(kept["sha256"], report["evidence_pack"]["content_sha256"]);
     let documents = [
         ("document changed", format!("{}\n{forged}\n{}", lines[0], rest(2))),
+        ("report left out", format!("{}\n{}", lines[..6].join("\n"), rest(7))),
         ("document left out", format!("{}\n{}", lines[0], rest(2))),
     ];
     for (what, text) in documents {
@@ -97,7 +114,7 @@ fn an_evidence_bundle_stands_by_itself() {
     let (code, _) = verified(&scratch.join("good"), &other.verifier_key().to_string());
     assert_eq!(code, Some(1));
     // The log's own export can be cut out of it.
-    let (code, verdict) = judged("log", &rest(4));
+    let (code, verdict) = judged("log", &rest(7));
     assert_eq!((code, verdict["evidence"].is_null()), (Some(0), true), "{verdict}");
 }
 
@@ -140,8 +157,14 @@ fn exports_to_a_directory_follow_one_another_without_gap() {
     let (mut server, admin) = configured("exports", json!({}));
     assert_eq!(admin.get("/audit/exports/config").ok()["config"], json!(null));
     drafted(&admin, bodies::report_as("fp-export-0"));
+    let unexported = || {
+        let path = "/incident-monitor/security/posture-checks?rules=self_monitoring_without_export";
+        admin.get(path).ok()["findings"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(unexported(), 1, "nothing has left yet");
     configure(&admin, json!({ "kind": "directory", "path": "daily/evidence" }));
     exported(&admin, 1);
+    assert_eq!(unexported(), 0);
     let key = public_key(&admin);
     for round in 1..4 {
         // Another port after a restart.
@@ -265,6 +288,44 @@ fn exports_to_a_store_are_signed_retried_and_never_name_their_secrets() {
         assert!(!admin.get(path).text().contains(SECRET), "{path}");
     }
     assert!(!server.output().contains(SECRET));
+}
+
+#[test]
+fn a_store_is_asked_to_lock_what_it_keeps() {
+    let store = Receiver::new();
+    let server = launch("exports-lock").env("TANDEM_EXPORT_ID", "id").env("TANDEM_EXPORT_SECRET", "secret").start();
+    let admin = server.client();
+    drafted_row(&admin);
+    let before = now_ms();
+    let config = configure(
+        &admin,
+        json!({
+            "kind": "s3", "endpoint": store.url(""), "bucket": "evidence", "allow_private_networks": true,
+            "access_key_ref": "env:TANDEM_EXPORT_ID", "secret_key_ref": "env:TANDEM_EXPORT_SECRET",
+            "object_lock": { "mode": "compliance", "retention_days": 30, "legal_hold": true },
+        }),
+    );
+    assert_eq!(
+        config["destination"]["object_lock"],
+        json!({ "mode": "compliance", "retention_days": 30, "legal_hold": true })
+    );
+    let row = exported(&admin, 1)[0].clone();
+    let lock = &row["object_lock"];
+    assert_eq!((&lock["mode"], &lock["legal_hold"]), (&json!("compliance"), &json!(true)), "{row}");
+    let until_ms = lock["retain_until_ms"].as_u64().unwrap();
+    assert!((before..=now_ms()).contains(&(until_ms - 30 * 86_400_000)), "{until_ms}");
+    let put = store.everything().into_iter().next().expect("an object came");
+    let of = |name: &str| put.header(name).to_owned();
+    assert_eq!((of("x-amz-object-lock-mode"), of("x-amz-object-lock-legal-hold")), ("COMPLIANCE".into(), "ON".into()));
+    let shown = tandem_core::custody::sigv4::long_time(until_ms);
+    assert_eq!(of("x-amz-object-lock-retain-until-date"), shown);
+    assert_eq!(of("x-amz-checksum-sha256"), tandem_core::custody::sigv4::checksum(&digest(&put.body)).unwrap());
+    // They are part of what is signed, so nothing on the way takes them off.
+    let signed = of("authorization");
+    for name in ["x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-object-lock-legal-hold"] {
+        assert!(signed.contains(name), "{name}: {signed}");
+    }
+    assert_eq!(audit::rows(&admin, "audit.export.completed")[0]["payload"]["object_lock"], *lock);
 }
 
 fn drafted_row(admin: &Client) {
@@ -431,6 +492,27 @@ fn a_witness_signs_what_only_grew() {
     assert_eq!(grown["signed_at_ms"], json!(signed_s * 1_000));
     assert_eq!(Checkpoint::open(&note, &[key]).expect("so does the log's").size, grown["tree_size"].as_u64().unwrap());
     assert_eq!(grown["witness"], json!(witness.key.to_string()));
+
+    // Offline: with the witness's key, without any, and with that of somebody who has signed nothing.
+    let scratch = Scratch::new("witness-bundle");
+    let (bundle, log_key) = (scratch.join("bundle"), public_key(&admin));
+    fs::write(&bundle, admin.get("/audit/evidence/export").text()).expect("writes");
+    let stranger = WitnessSigner::new("witness.test/other", &[9; 32]).unwrap().key().to_string();
+    for (witnesses, status, code) in [
+        (vec![witness.key.to_string()], "verified", 0),
+        (vec![], "unknown", 0),
+        (vec![stranger.clone()], "unknown", 1),
+        (vec![stranger, witness.key.to_string()], "verified", 0),
+    ] {
+        let mut args = vec!["--key", log_key.as_str()];
+        args.extend(witnesses.iter().flat_map(|key| ["--witness", key.as_str()]));
+        let (exit, verdict) = verified_with(&bundle, &args);
+        let told = &verdict["cosignatures"][0];
+        assert_eq!((exit, &told["status"]), (Some(code), &json!(status)), "{verdict}");
+        assert_eq!((&told["rows_agree"], &told["witness"]), (&json!(true), &json!("witness.test/w1")), "{verdict}");
+    }
+    let (exit, _) = verified_with(&bundle, &["--witness", "nonsense"]);
+    assert_eq!(exit, Some(2));
 
     // A server that forgot how far the witness is learns it, and leads on from there.
     let file = crate::support::database(&server);

@@ -41,6 +41,7 @@ mod reach;
 mod reassess;
 mod redaction;
 mod reports;
+mod retention;
 mod scan;
 mod ship;
 mod support;

@@ -127,6 +127,9 @@ fn agents_do_not_administer() {
         ("POST", "/incident-monitor/security/deployment-cards/automation:a/sign-off".into(), json!({})),
         ("DELETE", "/authority/agents/agent-7".into(), json!({})),
         ("PUT", "/audit/exports/config".into(), json!({ "destination": { "kind": "directory" } })),
+        ("PUT", "/audit/retention".into(), json!({ "body_days": 30 })),
+        ("POST", "/audit/holds".into(), json!({ "reason": "case 7" })),
+        ("DELETE", "/audit/holds/some-hold".into(), json!({})),
     ];
     for (method, path, body) in cases {
         agent.must(method, &path, &[], Some(body)).refused(403, "HUMAN_ACTOR_REQUIRED");
@@ -246,6 +249,11 @@ fn change(admin: &Client, template: &str, method: &str, turn: usize) -> Option<C
             to(&text(&checks["findings"][0]["fingerprint"]), json!({ "owner": unique }))
         }
         ("PUT", "/audit/exports/config") => to("", json!({ "enabled": false, "destination": { "kind": "directory" } })),
+        ("PUT", "/audit/retention") => to("", json!({ "body_days": 3_650 })),
+        ("POST", "/audit/holds") => to("", json!({ "reason": unique })),
+        ("DELETE", "/audit/holds/{hold_id}") => {
+            to(&text(&admin.post("/audit/holds", json!({ "reason": unique })).ok()["hold"]["hold_id"]), json!({}))
+        }
         ("PUT", "/authority/{kind}/{id}") => {
             Some(Change { path: format!("/authority/agents/walked-{turn}"), body: json!({ "owner": "ada" }) })
         }

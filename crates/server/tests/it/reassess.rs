@@ -177,6 +177,24 @@ fn automations_and_tools_are_reasons_and_can_be_switched_off() {
         (by(&client, "workflow_authority_change").len() > before).then_some(())
     });
     idle(&client);
+    // What others declare is authority, too; saying it again is no change.
+    let declare = |body: Value| client.must("PUT", "/authority/agents/planner", &[], Some(body)).ok();
+    let declared = |step: &dyn Fn()| {
+        idle(&client);
+        let before = by(&client, "workflow_authority_change").len();
+        step();
+        until("the declaration was assessed", SOON, || {
+            (by(&client, "workflow_authority_change").len() > before).then_some(())
+        });
+    };
+    declared(&|| drop(declare(json!({ "owner": "ada" }))));
+    declared(&|| drop(declare(json!({ "owner": "grace" }))));
+    idle(&client);
+    let before = by(&client, "workflow_authority_change").len();
+    declare(json!({ "owner": "grace" }));
+    idle(&client);
+    assert_eq!(by(&client, "workflow_authority_change").len(), before);
+    declared(&|| drop(client.delete("/authority/agents/planner").ok()));
     let tools = ToolServer::new([tool("one")]);
     client.post("/mcp", json!({ "name": "gh", "transport": tools.url(), "allow_private_networks": true })).ok();
     answered(&client, "mcp_inventory_change", 1);

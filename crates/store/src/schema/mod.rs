@@ -5,11 +5,13 @@
 mod assessed;
 mod governed;
 mod logs;
+mod retained;
 mod tables;
 
 use assessed::ASSESSED;
 use governed::GOVERNED;
 use logs::LOGS;
+use retained::RETAINED;
 pub use tables::{COMMON_EVENTS, IS_RARE};
 use tables::{MCP_TABLES, SYSTEM, TABLES, TRACKER_TABLES, Table};
 
@@ -32,6 +34,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, tables: LOGS, statements: &[] },
     Migration { version: 5, tables: MCP_TABLES, statements: &[] },
     Migration { version: 6, tables: ASSESSED, statements: &[] },
+    Migration { version: 7, tables: RETAINED, statements: &[] },
 ];
 
 /// The newest schema version that this release can read.
@@ -137,7 +140,7 @@ mod tests {
 
     #[test]
     fn every_collection_has_its_table_with_its_columns() {
-        let collections: [&'static Collection; 48] = [
+        let collections: [&'static Collection; 50] = [
             &automation::AUTOMATIONS,
             &automation::run::RUNS,
             &automation::run::failure::NOTES,
@@ -186,6 +189,8 @@ mod tests {
             &tandem_core::custody::setting::EXPORT_SETTINGS,
             &tandem_core::custody::receipt::AUDIT_EXPORTS,
             &tandem_core::audit::cosigned::COSIGNED,
+            &tandem_core::custody::retention::AUDIT_RETENTION,
+            &tandem_core::custody::retention::AUDIT_HOLDS,
         ];
         for collection in collections {
             let table = tables().find(|table| table.name == collection.name);

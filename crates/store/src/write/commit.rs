@@ -13,6 +13,9 @@ use crate::{
     sql,
 };
 
+/// The body alone: what proves that there was a row, and what tells of it, stays.
+const DROP_BODIES: &str = "UPDATE audit_events SET canonical = '' WHERE tenant = ?1 AND seq >= ?2 AND seq <= ?3";
+
 /// What a statement must have changed for the commit to stand.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Need {
@@ -124,6 +127,9 @@ fn statement<'a>(tenant: &'a TenantKey, write: &'a Write) -> Option<(Stmt<'a>, N
             }
         }
         Write::Signal(_) | Write::Amend { .. } | Write::Decide { .. } => return None,
+        Write::DropBodies { first_seq, last_seq } => {
+            (Stmt::new(DROP_BODIES, [tenant, Value::uint(*first_seq), Value::uint(*last_seq)]), Need::Nothing)
+        }
         Write::Job(job) => (jobs::insert(tenant, job), Need::OneRow),
         Write::JobDone { job_id, lease } => (jobs::done(job_id, lease), Need::OneRow),
         Write::JobRetry { job_id, lease, due_at_ms } => (jobs::retry(job_id, lease, *due_at_ms), Need::OneRow),

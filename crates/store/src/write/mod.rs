@@ -128,6 +128,7 @@ fn size(op: &Op) -> usize {
                 Write::Decide { .. } => 16_384,
                 Write::Delete { .. }
                 | Write::Amend { .. }
+                | Write::DropBodies { .. }
                 | Write::Job(_)
                 | Write::JobDone { .. }
                 | Write::JobRetry { .. }
@@ -154,6 +155,7 @@ fn is_job(write: &Write) -> bool {
         | Write::Signal(_)
         | Write::Amend { .. }
         | Write::Decide { .. }
+        | Write::DropBodies { .. }
         | Write::JobDone { .. }
         | Write::JobKeep { .. } => false,
     }

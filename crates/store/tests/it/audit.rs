@@ -2,7 +2,7 @@
 
 use tandem_core::{
     ports::{AuditQuery, Checkpoint},
-    record::Put,
+    record::{Commit, Put, Write},
     tenant::TenantContext,
 };
 
@@ -133,6 +133,39 @@ pub async fn a_checkpoint_only_grows(lab: Lab) {
         racer.await.expect("no panic").expect("it answers");
     }
     assert_eq!(opened.store().checkpoint(&tenant).await, Ok(Some(checkpoint(29))));
+}
+
+pub async fn bodies_go_and_everything_else_stays(lab: Lab) {
+    let opened = lab.open().await;
+    let (tenant, other) = (local().key(), TenantContext::explicit("acme", "x"));
+    let mut elsewhere = Commit::new(&context(&other, 1_000));
+    for _ in 0..3 {
+        elsewhere = elsewhere.audit(fresh_id(), "test.row", serde_json::json!({}));
+    }
+    send(&opened, elsewhere).await;
+    for _ in 0..6 {
+        send(&opened, audited("test.row")).await;
+    }
+    let all = AuditQuery { after_seq: Some(0), limit: 100, ..AuditQuery::default() };
+    let before = opened.store().audit_rows(&tenant, all.clone()).await.expect("it answers");
+    let leaves = opened.store().audit_hashes(&tenant, 0, 0, 6).await;
+    // One that is refused drops nothing.
+    let (_, draft) = some_draft(&opened).await;
+    let drop = |first_seq, last_seq| Write::DropBodies { first_seq, last_seq };
+    refused(&opened, commit().write(drop(1, 6)).put(Put::update(&draft, 99))).await;
+    send(&opened, audited("test.told").write(drop(2, 3)).write(drop(5, 5))).await;
+    let after = opened.store().audit_rows(&tenant, all.clone()).await.expect("it answers");
+    for (was, is) in before.iter().zip(&after) {
+        let gone = [2, 3, 5].contains(&is.seq);
+        assert_eq!(is.body(), (!gone).then_some(was.canonical.as_str()), "{}", is.seq);
+        assert_eq!(
+            (is.seq, &is.event_type, is.created_at_ms, is.leaf),
+            (was.seq, &was.event_type, was.created_at_ms, was.leaf)
+        );
+    }
+    assert_eq!(opened.store().audit_hashes(&tenant, 0, 0, 6).await, leaves);
+    let theirs = opened.store().audit_rows(&other.key(), all).await.expect("it answers");
+    assert!(theirs.len() == 3 && theirs.iter().all(|row| row.body().is_some()));
 }
 
 pub async fn nodes_answer_by_level_and_index(lab: Lab) {

@@ -66,6 +66,7 @@ suite! {
     audit::pages_go_both_ways_and_filter,
     audit::a_time_bound_finds_every_row_in_whatever_order_they_came,
     audit::a_checkpoint_only_grows,
+    audit::bodies_go_and_everything_else_stays,
     audit::nodes_answer_by_level_and_index,
     audit::a_first_value_stays,
     jobs::a_job_is_claimed_once_and_ends,

@@ -82,7 +82,7 @@ fn bundle() -> String {
 }
 
 fn told(text: &str, key: Option<&VerifierKey>) -> (Report, String) {
-    let report = check(&mut Cursor::new(text), key).unwrap().report;
+    let report = check(&mut Cursor::new(text), key, &[]).unwrap().report;
     let lines = verdict::lines(&report).join("\n");
     (report, lines)
 }
@@ -145,6 +145,7 @@ fn exit_codes() {
         command: Command::Verify {
             bundle: bundle.to_owned(),
             key: key.map(|path| path.to_str().unwrap().to_owned()),
+            witness: Vec::new(),
             json: true,
         },
     };

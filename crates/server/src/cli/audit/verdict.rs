@@ -1,6 +1,7 @@
 //! The verdict in words: what was checked, with whose key, and which row is wrong. No judgement is made here.
 
 use tandem_core::audit::{
+    cosignatures::{Cosignature, CosignatureStatus},
     evidence::EvidenceReport,
     integrity::{Reason, Status},
     verify::Report,
@@ -31,10 +32,33 @@ pub fn lines(report: &Report) -> Vec<String> {
         row("detail", printable(detail));
     }
     row("rows", rows(report));
+    if report.bodies_dropped > 0 {
+        row("bodies", bodies(report));
+    }
     row("log", log(report));
     row("coverage", coverage(report).to_owned());
     row("key", key(report).to_owned());
     out
+}
+
+/// What witnesses signed.
+pub fn cosignatures(found: &[Cosignature]) -> Vec<String> {
+    let line = |one: &Cosignature| {
+        let (what, size) = (printable(&one.witness), one.tree_size);
+        let told = match one.status {
+            CosignatureStatus::Verified => format!("VERIFIED  {what} has signed the log at {size} rows"),
+            CosignatureStatus::Unknown => {
+                format!("UNKNOWN   {what} has signed {size} rows; pass --witness with its key")
+            }
+            CosignatureStatus::Absent => format!("ABSENT    nothing is signed with the key of {what}"),
+            CosignatureStatus::Wrong => format!("WRONG     {what} at {size} rows"),
+        };
+        match &one.detail {
+            Some(detail) => format!("{told}: {}", printable(detail)),
+            None => told,
+        }
+    };
+    found.iter().map(line).collect()
 }
 
 /// The documents of a bundle of evidence.
@@ -62,6 +86,14 @@ fn rows(report: &Report) -> String {
         0 => "none".to_owned(),
         1 => format!("1 (seq {})", report.first_seq),
         count => format!("{count} (seq {} to {})", report.first_seq, report.last_seq),
+    }
+}
+
+fn bodies(report: &Report) -> String {
+    let dropped = report.bodies_dropped;
+    match report.bodies_unaccounted {
+        0 => format!("{dropped} dropped by retention, as rows of the log say; their hashes are proved"),
+        unaccounted => format!("{dropped} dropped; no row here accounts for {unaccounted} of them"),
     }
 }
 

@@ -8,7 +8,7 @@ use tandem_app::{
     PageRequest,
     assess::{CardDetail, CardFilter, Signing},
 };
-use tandem_core::{error::Code, text::non_blank};
+use tandem_core::text::non_blank;
 use tandem_posture::cards::{CardKind, CardMetadata, CardStatus, DeploymentCards, Options, ReviewOutcome, StoredCard};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -65,7 +65,7 @@ pub async fn generate(
     State(state): State<AppState>,
     Body(request): Body<Request, LIMIT>,
 ) -> Answer<DeploymentCards> {
-    without_intake_key(&operator, Code::DeploymentCardsAdminRequired)?;
+    without_intake_key(&operator)?;
     let options = Options {
         defaults: request.defaults.tidy(),
         metadata: request.metadata.into_iter().map(|(id, metadata)| (id, metadata.tidy())).collect(),
@@ -126,7 +126,7 @@ pub async fn list(
     Query(filters): Query<CardFilters>,
     page: Page,
 ) -> Answer<CardList> {
-    without_intake_key(&operator, Code::DeploymentCardsAdminRequired)?;
+    without_intake_key(&operator)?;
     let unknown = |name: &str| ApiError::unreadable(400, format!("`{name}` is none of the known words."));
     let kind = non_blank(filters.kind.as_deref());
     let status = non_blank(filters.status.as_deref());
@@ -158,7 +158,7 @@ pub async fn card(
     State(state): State<AppState>,
     Path(card_id): Path<String>,
 ) -> Answer<CardDetail> {
-    without_intake_key(&operator, Code::DeploymentCardsAdminRequired)?;
+    without_intake_key(&operator)?;
     Ok(Json(state.app.deployment_card(&operator.ctx, &card_id).await?))
 }
 
@@ -199,7 +199,7 @@ pub async fn store(
     Path(card_id): Path<String>,
     Body(request): Body<StoreRequest>,
 ) -> Answer<CardAnswer> {
-    without_intake_key(&operator, Code::DeploymentCardsAdminRequired)?;
+    without_intake_key(&operator)?;
     let StoreRequest { metadata, base_version } = request;
     let card = state.app.deployment_card_store(&operator.ctx, &card_id, metadata, base_version).await?;
     Ok(Json(CardAnswer { card: CardRow::of(card, operator.ctx.now_ms) }))
@@ -242,7 +242,7 @@ pub async fn sign(
     Path(card_id): Path<String>,
     OptionalBody(request): OptionalBody<SignRequest>,
 ) -> Answer<CardAnswer> {
-    without_intake_key(&operator, Code::DeploymentCardsAdminRequired)?;
+    without_intake_key(&operator)?;
     let signing = Signing {
         digest: request.digest,
         version: request.version,

@@ -73,7 +73,7 @@ pub async fn list(
     page: Page,
     Query(query): Query<FindingsQuery>,
 ) -> Answer<FindingList> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     let filter = FindingFilter {
         status: word("status", query.status.as_deref(), LifeStatus::from_word)?,
         severity: word("severity", query.severity.as_deref(), Severity::from_word)?,
@@ -107,7 +107,7 @@ pub async fn get(
     State(state): State<AppState>,
     Path(fingerprint): Path<String>,
 ) -> Answer<FindingAnswer> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     Ok(Json(FindingAnswer { finding: state.app.live_finding(&operator.ctx, &fingerprint).await? }))
 }
 
@@ -133,6 +133,6 @@ pub async fn update(
     Path(fingerprint): Path<String>,
     Body(said): Body<Update>,
 ) -> Answer<FindingAnswer> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     Ok(Json(FindingAnswer { finding: state.app.live_finding_update(&operator.ctx, &fingerprint, &said).await? }))
 }

@@ -1,7 +1,6 @@
 //! Governance metrics and drift.
 
 use axum::{Json, extract::State};
-use tandem_core::error::Code;
 use tandem_posture::metrics::{Measured, Request};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -33,6 +32,6 @@ pub async fn measure(
     State(state): State<AppState>,
     Body(request): Body<Request>,
 ) -> Answer<Measured> {
-    without_intake_key(&operator, Code::ScenarioPacksAdminRequired)?;
+    without_intake_key(&operator)?;
     Ok(Json(state.app.governance_metrics(&operator.ctx, &request).await?))
 }

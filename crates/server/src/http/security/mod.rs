@@ -11,7 +11,6 @@ mod reassessments;
 mod report;
 mod scenarios;
 
-use tandem_core::error::Code;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{answer::ApiError, state::AppState};
@@ -32,6 +31,6 @@ pub fn router() -> OpenApiRouter<AppState> {
 }
 
 /// A scoped intake key opens none of these doors, whatever else comes along.
-pub fn without_intake_key(operator: &Operator, refusal: Code) -> Result<(), ApiError> {
-    if operator.with_intake_key { Err(ApiError::of(refusal)) } else { Ok(()) }
+pub fn without_intake_key(operator: &Operator) -> Result<(), ApiError> {
+    operator.key_refused.map_or(Ok(()), |refusal| Err(ApiError::of(refusal)))
 }

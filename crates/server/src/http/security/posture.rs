@@ -2,7 +2,6 @@
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use tandem_core::error::Code;
 use tandem_posture::posture::{Options, PostureChecks};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -51,7 +50,7 @@ pub async fn checks(
     State(state): State<AppState>,
     Query(query): Query<ChecksQuery>,
 ) -> Answer<PostureChecks> {
-    without_intake_key(&operator, Code::SecurityAdminRequired)?;
+    without_intake_key(&operator)?;
     let options = Options::read(
         query.mode.as_deref(),
         query.rules.as_deref(),

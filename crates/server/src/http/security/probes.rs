@@ -1,7 +1,6 @@
 //! Controlled probes.
 
 use axum::{Json, extract::State};
-use tandem_core::error::Code;
 use tandem_posture::probes::{ProbeRun, Request};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -30,6 +29,6 @@ pub fn router() -> OpenApiRouter<AppState> {
     )
 )]
 pub async fn run(operator: Operator, State(state): State<AppState>, Body(request): Body<Request>) -> Answer<ProbeRun> {
-    without_intake_key(&operator, Code::AssessmentProbesAdminRequired)?;
+    without_intake_key(&operator)?;
     Ok(Json(state.app.assessment_probes(&operator.ctx, &request).await?))
 }

@@ -2,7 +2,6 @@
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use tandem_core::error::Code;
 use tandem_posture::reassess::{ReassessmentList, ReassessmentRun};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -41,7 +40,7 @@ pub async fn list(
     State(state): State<AppState>,
     Query(wanted): Query<Wanted>,
 ) -> Answer<ReassessmentList> {
-    without_intake_key(&operator, Code::ScenarioPacksAdminRequired)?;
+    without_intake_key(&operator)?;
     let limit = wanted.limit.map_or(50, |limit| usize::try_from(limit).unwrap_or(200)).clamp(1, 200);
     Ok(Json(state.app.reassessments(&operator.ctx, limit).await?))
 }
@@ -59,6 +58,6 @@ pub async fn list(
     )
 )]
 pub async fn run(operator: Operator, State(state): State<AppState>) -> Answer<ReassessmentRun> {
-    without_intake_key(&operator, Code::ScenarioPacksAdminRequired)?;
+    without_intake_key(&operator)?;
     Ok(Json(state.app.reassess_now(&operator.ctx).await?))
 }

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use tandem_core::{error::Code, text::non_blank};
+use tandem_core::text::non_blank;
 use tandem_posture::report::{Format, Report, Request};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -59,7 +59,7 @@ pub async fn generate(
     Query(query): Query<FormatQuery>,
     Body(request): Body<Request>,
 ) -> Result<Response, ApiError> {
-    without_intake_key(&operator, Code::AssessmentReportAdminRequired)?;
+    without_intake_key(&operator)?;
     let format = query.read()?;
     let report = state.app.assessment_report(&operator.ctx, &request).await?;
     Ok(answer(report, format).await)
@@ -87,7 +87,7 @@ pub async fn kept(
     Path(artifact_id): Path<String>,
     Query(query): Query<FormatQuery>,
 ) -> Result<Response, ApiError> {
-    without_intake_key(&operator, Code::AssessmentReportAdminRequired)?;
+    without_intake_key(&operator)?;
     let format = query.read()?;
     Ok(answer(state.app.kept_report(&operator.ctx, &artifact_id).await?, format).await)
 }

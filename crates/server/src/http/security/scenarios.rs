@@ -1,7 +1,6 @@
 //! Adversarial scenario packs.
 
 use axum::{Json, extract::State};
-use tandem_core::error::Code;
 use tandem_posture::scenarios::{PackList, PackRun, Request};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -26,7 +25,7 @@ pub fn router() -> OpenApiRouter<AppState> {
     )
 )]
 pub async fn list(operator: Operator, State(state): State<AppState>) -> Answer<PackList> {
-    without_intake_key(&operator, Code::ScenarioPacksAdminRequired)?;
+    without_intake_key(&operator)?;
     Ok(Json(state.app.scenario_packs()))
 }
 
@@ -45,6 +44,6 @@ pub async fn list(operator: Operator, State(state): State<AppState>) -> Answer<P
     )
 )]
 pub async fn run(operator: Operator, State(state): State<AppState>, Body(request): Body<Request>) -> Answer<PackRun> {
-    without_intake_key(&operator, Code::ScenarioPacksAdminRequired)?;
+    without_intake_key(&operator)?;
     Ok(Json(state.app.run_scenarios(&operator.ctx, request).await?))
 }

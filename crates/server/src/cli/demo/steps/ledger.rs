@@ -70,5 +70,5 @@ pub fn forgery(demo: &mut Demo) -> Result<(), Fault> {
 
 fn judge(demo: &Demo, lines: &str) -> Result<Report, Fault> {
     let key = VerifierKey::parse(&demo.audit_key)?;
-    Ok(check(&mut Cursor::new(lines), Some(&key))?.report)
+    Ok(check(&mut Cursor::new(lines), Some(&key), &[])?.report)
 }
