@@ -11,7 +11,7 @@ use tandem_core::{
     record::{Column, Record},
     tenant::{TenantContext, TenantKey},
     text::sha256_hex,
-    triage::{ArtifactRecord, TriageRun, run::RUN_TYPE},
+    triage::{ArtifactRecord, RunView, TriageRun, run::RUN_TYPE},
 };
 use tandem_posture::evidence::{ArtifactRef, ContextRun, EvidenceArtifact};
 use utoipa::ToSchema;
@@ -43,6 +43,11 @@ pub struct ContextRunView {
     pub automation_id: Option<String>,
     pub draft_id: Option<String>,
     pub incident_id: Option<String>,
+    /// The phases of a triage run, as the run itself shows them; empty for others.
+    #[schema(value_type = Vec<Object>)]
+    pub steps: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    pub tasks: Vec<Value>,
     pub artifact_count: usize,
     pub artifacts: Vec<ArtifactRef>,
     pub created_at_ms: u64,
@@ -132,6 +137,8 @@ impl App {
                 automation_id: None,
                 draft_id: None,
                 incident_id: None,
+                steps: Vec::new(),
+                tasks: Vec::new(),
                 artifact_count,
                 artifacts,
                 created_at_ms: run.created_at_ms,
@@ -139,25 +146,30 @@ impl App {
                 finished_at_ms: Some(run.finished_at_ms),
                 updated_at_ms: run.updated_at_ms,
             },
-            Found::Triage(run) => ContextRunView {
-                context_run_id: run.run_id.clone(),
-                run_id: run.run_id,
-                run_type: RUN_TYPE.into(),
-                source_client: "incident_monitor".into(),
-                status: run.status.word().into(),
-                objective: run.objective,
-                tenant_context: tenant_of(&tenant),
-                requested_by: None,
-                automation_id: Some(run.automation_id),
-                draft_id: Some(run.draft_id),
-                incident_id: run.incident_id,
-                artifact_count,
-                artifacts,
-                created_at_ms: run.created_at_ms,
-                started_at_ms: run.started_at_ms,
-                finished_at_ms: run.finished_at_ms,
-                updated_at_ms: run.updated_at_ms,
-            },
+            Found::Triage(run) => {
+                let RunView { steps, tasks, .. } = run.view();
+                ContextRunView {
+                    steps,
+                    tasks,
+                    context_run_id: run.run_id.clone(),
+                    run_id: run.run_id,
+                    run_type: RUN_TYPE.into(),
+                    source_client: "incident_monitor".into(),
+                    status: run.status.word().into(),
+                    objective: run.objective,
+                    tenant_context: tenant_of(&tenant),
+                    requested_by: None,
+                    automation_id: Some(run.automation_id),
+                    draft_id: Some(run.draft_id),
+                    incident_id: run.incident_id,
+                    artifact_count,
+                    artifacts,
+                    created_at_ms: run.created_at_ms,
+                    started_at_ms: run.started_at_ms,
+                    finished_at_ms: run.finished_at_ms,
+                    updated_at_ms: run.updated_at_ms,
+                }
+            }
             Found::Automation(run) => ContextRunView {
                 context_run_id: view::context_run_id(&run.run_id),
                 run_id: run.run_id,
@@ -170,6 +182,8 @@ impl App {
                 automation_id: Some(run.automation_id),
                 draft_id: None,
                 incident_id: None,
+                steps: Vec::new(),
+                tasks: Vec::new(),
                 artifact_count,
                 artifacts,
                 created_at_ms: run.created_at_ms,

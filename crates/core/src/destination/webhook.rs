@@ -151,7 +151,8 @@ impl Target {
         if raw.is_empty() {
             return Err(UrlProblem::Missing);
         }
-        let url = Url::parse(raw).map_err(|_| UrlProblem::Invalid)?;
+        // Nobody listens on port 0.
+        let url = Url::parse(raw).ok().filter(|url| url.port() != Some(0)).ok_or(UrlProblem::Invalid)?;
         match url.scheme() {
             "https" => {}
             "http" if settings.allow_insecure_http => {}
@@ -257,6 +258,7 @@ mod tests {
             ("http://hooks.example.com/in", &plain, Some(U::Scheme)),
             ("http://hooks.example.com/in", &http, None),
             ("ftp://hooks.example.com/in", &http, Some(U::Scheme)),
+            ("https://hooks.example.com:0/in", &plain, Some(U::Invalid)),
             ("file:///etc/passwd", &http, Some(U::Scheme)),
             ("https://user@hooks.example.com/", &plain, Some(U::Userinfo)),
             ("https://:pw@hooks.example.com/", &plain, Some(U::Userinfo)),

@@ -138,10 +138,13 @@ fn coded(line: &str) -> bool {
     !information(line) && codes(bounds::cut(line, bounds::FIELD)).iter().any(|c| !fine(c))
 }
 
-/// What the line says: a record's message, a logger's text.
+/// What the line says: a record's message and codes, a logger's text.
 fn told(line: &str) -> Cow<'_, str> {
     match json_line::open(line) {
-        Some(text) => Cow::Owned(text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default().to_owned()),
+        Some(record) => {
+            let first = record.text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default();
+            Cow::Owned(format!("{first}{}", record.codes))
+        }
         None => Cow::Borrowed(prefix::strip_prefix(line)),
     }
 }

@@ -3,6 +3,8 @@
 //! Deliberately absent: levels, field selection, anything a log reader decides. This is only what a person would look
 //! at to tell two failures apart.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
 
 const LONGEST: usize = 32 * 1024;
@@ -13,8 +15,57 @@ pub fn possible(line: &str) -> bool {
     line.len() <= LONGEST && line.starts_with("{\"") && line.ends_with('}')
 }
 
-/// Message and stack of a record, one text.
-pub fn open(line: &str) -> Option<String> {
+/// What a record says.
+pub struct Record {
+    /// Message and stack, one text.
+    pub text: String,
+    /// The codes that it keeps in fields of their own, as `status 404`: equal messages with different ones differ.
+    pub codes: String,
+}
+
+const CODES: [&str; 14] = [
+    "status",
+    "status_code",
+    "statusCode",
+    "http_status",
+    "httpStatus",
+    "http.status_code",
+    "http.response.status_code",
+    "code",
+    "error_code",
+    "errorCode",
+    "exit_code",
+    "exitCode",
+    "errno",
+    "signal",
+];
+
+fn codes(record: &Map<String, Value>) -> String {
+    let mut out = String::new();
+    let holders = ["res", "response", "error", "err"].iter().filter_map(|k| record.get(*k)?.as_object());
+    for holder in std::iter::once(record).chain(holders) {
+        for key in CODES {
+            let code = match holder.get(key) {
+                // Success is no code of a failure, and larger numbers are of one run.
+                Some(Value::Number(n)) => match n.as_i64() {
+                    Some(n) if n != 0 && n.abs() < 100_000 && !(100..400).contains(&n) => n.to_string(),
+                    Some(_) | None => continue,
+                },
+                Some(Value::String(name))
+                    if (1..=40).contains(&name.len())
+                        && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') =>
+                {
+                    name.clone()
+                }
+                Some(_) | None => continue,
+            };
+            let _ = write!(out, " {key} {code}");
+        }
+    }
+    out
+}
+
+pub fn open(line: &str) -> Option<Record> {
     if !possible(line) {
         return None;
     }
@@ -49,7 +100,7 @@ pub fn open(line: &str) -> Option<String> {
     if let Some(stack) = pick(&record, &keys) {
         append(&mut text, stack);
     }
-    (!text.trim().is_empty()).then_some(text)
+    (!text.trim().is_empty()).then(|| Record { codes: codes(&record), text })
 }
 
 fn pick<'a>(record: &'a Map<String, Value>, keys: &[&str]) -> Option<&'a str> {

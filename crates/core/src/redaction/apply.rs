@@ -15,6 +15,7 @@ enum Trigger {
     Bearer,
     Basic,
     IdentifiedBy,
+    Curl,
     Userinfo,
     MysqlDsn,
     Query,
@@ -28,6 +29,7 @@ enum Trigger {
     Mailchimp,
     NewRelicLicence,
     Terraform,
+    Firebase,
 }
 
 /// All literals, and what to look at where one is found.
@@ -74,6 +76,7 @@ impl Triggers {
             ("bearer", Trigger::Bearer),
             ("basic", Trigger::Basic),
             ("identified by", Trigger::IdentifiedBy),
+            ("curl ", Trigger::Curl),
             ("://", Trigger::Userinfo),
             ("@tcp(", Trigger::MysqlDsn),
             ("@unix(", Trigger::MysqlDsn),
@@ -85,6 +88,7 @@ impl Triggers {
             ("-us", Trigger::Mailchimp),
             ("nral", Trigger::NewRelicLicence),
             (".atlasv1.", Trigger::Terraform),
+            (":apa91b", Trigger::Firebase),
         ] {
             all.push((word.to_owned(), trigger));
         }
@@ -105,6 +109,7 @@ impl Triggers {
                 Trigger::Bearer => headers::bearer(scan, at),
                 Trigger::Basic => headers::basic(scan, at),
                 Trigger::IdentifiedBy => headers::identified_by(scan, at),
+                Trigger::Curl => headers::curl(scan, at),
                 Trigger::Userinfo => url::userinfo(scan, at),
                 Trigger::MysqlDsn => url::mysql_dsn(scan, at),
                 Trigger::Query => url::query(scan, at),
@@ -118,6 +123,7 @@ impl Triggers {
                 Trigger::Mailchimp => odd::mailchimp(scan, at),
                 Trigger::NewRelicLicence => odd::newrelic_licence(scan, at),
                 Trigger::Terraform => odd::terraform(scan, at),
+                Trigger::Firebase => odd::firebase(scan, at),
             }
         }
     }

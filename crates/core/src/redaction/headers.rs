@@ -58,6 +58,52 @@ pub(super) fn basic(scan: &mut Scan<'_>, hit: usize) {
     }
 }
 
+/// How far after the program's name its credentials are looked for.
+const CURL_ARGUMENTS: usize = 512;
+
+/// `curl -u user:password …`, with the flag in any of its spellings.
+pub(super) fn curl(scan: &mut Scan<'_>, hit: usize) {
+    let b = scan.bytes;
+    if !begins_word(b, hit) {
+        return;
+    }
+    let stop = raw_line_end(b, hit).min(hit + CURL_ARGUMENTS);
+    let mut i = hit + "curl".len();
+    while i < stop {
+        i = skip_blanks(b, i);
+        let word = b[i..].iter().take_while(|c| c.is_ascii_graphic()).count();
+        // Another command begins.
+        if matches!(&b[i..i + word], b"|" | b"||" | b"&&" | b";") {
+            return;
+        }
+        let flags = [&b"--proxy-user"[..], b"--user", b"-u", b"-U"];
+        if let Some(flag) = flags.iter().find(|flag| b[i..i + word].starts_with(flag)) {
+            let joined = i + flag.len();
+            // `--user-agent` is another flag.
+            let long_other = flag.len() > 2 && !matches!(at(b, joined), b' ' | b'\t' | b'=');
+            let value = skip_blanks(b, joined + usize::from(at(b, joined) == b'='));
+            if !long_other && value < stop {
+                return password_of_pair(scan, value);
+            }
+        }
+        i += word.max(1);
+    }
+}
+
+/// What follows the first colon of the word or quotation at `value`.
+fn password_of_pair(scan: &mut Scan<'_>, value: usize) {
+    let b = scan.bytes;
+    let open = quote_len(b, value);
+    let start = value + open;
+    let end = if open > 0 { close_quote(b, value, start) } else { None };
+    let end = end.unwrap_or_else(|| start + b[start..].iter().take_while(|c| c.is_ascii_graphic()).count());
+    if let Some(colon) = b[start..end].iter().position(|c| *c == b':')
+        && !values::harmless(Kind::Password, &b[start + colon + 1..end])
+    {
+        scan.mark(start + colon + 1, end, "basic", CONTEXT);
+    }
+}
+
 /// `IDENTIFIED BY 'x'`.
 pub(super) fn identified_by(scan: &mut Scan<'_>, hit: usize) {
     let b = scan.bytes;

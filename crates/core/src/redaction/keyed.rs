@@ -5,7 +5,7 @@
 
 use super::extent::{Join, secret};
 use super::names::{self, Kind, Reach};
-use super::scan::{CONTEXT, Scan, at, quote_len, skip_blanks, starts_with};
+use super::scan::{CONTEXT, Scan, at, ends_with, quote_len, skip_blanks, starts_with};
 
 pub(super) fn name_byte(c: u8) -> bool {
     c.is_ascii_alphanumeric() || c == b'_'
@@ -42,6 +42,10 @@ pub(super) fn find(scan: &mut Scan<'_>, hit: usize) {
         return;
     };
     if join == Join::Flag && kind == Kind::Tokens {
+        return;
+    }
+    // `Unexpected token: punc` quotes what a parser met.
+    if kind == Kind::Token && ends_with(&b[..start], b"unexpected ") {
         return;
     }
     // `--- PASS: TestName` reports a test.

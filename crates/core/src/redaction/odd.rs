@@ -112,3 +112,16 @@ pub(super) fn terraform(scan: &mut Scan<'_>, hit: usize) {
         }
     }
 }
+
+/// `<id>:APA91b…`; `hit` is at the colon.
+pub(super) fn firebase(scan: &mut Scan<'_>, hit: usize) {
+    let b = scan.bytes;
+    let end = scan.run_end(hit + 1, Set::Base64Url);
+    if end - hit < 100 || !b[hit..].starts_with(b":APA91b") {
+        return;
+    }
+    // A key of a server has a shorter id than a registration.
+    let mut starts = [22, 11].into_iter().filter_map(|id| hit.checked_sub(id));
+    let begins = |start: &usize| b[*start..hit].iter().all(|c| Set::Base64Url.has(*c)) && begins_word(b, *start);
+    scan.mark(starts.find(begins).unwrap_or(hit + 1), end, "firebase_token", FORMAT);
+}

@@ -61,7 +61,7 @@ const fn strict(id: &'static str, description: &'static str) -> Rule {
     Rule { id, description, strict_only: true }
 }
 
-const CONTEXTUAL: [Rule; 19] = [
+const CONTEXTUAL: [Rule; 20] = [
     rule("authorization", "Credentials in an Authorization header or a key of that name"),
     rule("bearer", "A bearer token wherever it stands"),
     rule("basic", "HTTP basic credentials wherever they stand"),
@@ -77,6 +77,7 @@ const CONTEXTUAL: [Rule; 19] = [
     rule("discord_bot_token", "A Discord bot token"),
     rule("mailchimp_api_key", "A Mailchimp API key"),
     rule("terraform_token", "An HCP Terraform token"),
+    rule("firebase_token", "A Firebase server key or registration token"),
     strict("email", "An email address"),
     strict("ip_address", "An IPv4 or IPv6 address that is not loopback"),
     strict("phone", "A phone number"),

@@ -26,7 +26,14 @@ impl StateDir {
         let meta = fs::metadata(path).map_err(|error| format!("cannot read the state directory {shown}: {error}"))?;
         if meta.permissions().mode() & 0o077 != 0 {
             // The directory holds tokens and evidence. One that others can enter is closed rather than refused, since a
-            // volume that was mounted for this server often arrives open.
+            // volume that was mounted for this server often arrives open. Closing `/tmp` or a home would break it for
+            // others, so what holds anything of theirs is left as it is.
+            if let Some(theirs) = foreign(path).map_err(|error| format!("cannot read {shown}: {error}"))? {
+                return Err(format!(
+                    "the state directory {shown} is open to other users and holds `{theirs}`, which is not Tandem's; \
+                     pass an empty directory, or chmod 700 it if it is meant"
+                ));
+            }
             fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|error| {
                 format!("the state directory {shown} is open to other users ({error}); chmod 700 it")
             })?;
@@ -54,6 +61,21 @@ impl StateDir {
             .map_err(|error| format!("the state directory {shown} is not writable: {error}"))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
+}
+
+/// Something in a directory that no server has used yet.
+fn foreign(path: &Path) -> std::io::Result<Option<String>> {
+    if path.join("lock").exists() {
+        return Ok(None);
+    }
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        // A file system of its own begins with this one.
+        if name != "lost+found" {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -93,5 +115,22 @@ pub mod tests {
         fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
         StateDir::open(&scratch.0).unwrap();
         assert_eq!(fs::metadata(&scratch.0).unwrap().permissions().mode() & 0o777, 0o700);
+        // Opened again by somebody, it is still ours.
+        fs::write(scratch.0.join("notes"), "x").unwrap();
+        fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
+        StateDir::open(&scratch.0).unwrap();
+        assert_eq!(fs::metadata(&scratch.0).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn the_directory_of_others_is_left_alone() {
+        let scratch = Scratch::new();
+        fs::create_dir(&scratch.0).unwrap();
+        fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(scratch.0.join("thesis.txt"), "x").unwrap();
+        let refused = StateDir::open(&scratch.0).err().unwrap();
+        assert!(refused.contains("thesis.txt") && refused.contains("chmod 700"), "{refused}");
+        assert_eq!(fs::metadata(&scratch.0).unwrap().permissions().mode() & 0o777, 0o755);
+        assert!(!scratch.0.join("lock").exists());
     }
 }

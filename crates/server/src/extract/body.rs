@@ -82,7 +82,15 @@ pub async fn arrived(request: Request) -> Result<Request, ApiError> {
     Ok(Request::from_parts(parts, axum::body::Body::from(bytes)))
 }
 
+/// Nothing is unpacked: a few bytes could become more than any limit.
+fn packed(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
 async fn read(request: Request, limit: usize) -> Result<Vec<u8>, ApiError> {
+    if packed(request.headers()) {
+        return Err(ApiError::unreadable(415, "The body must come without Content-Encoding."));
+    }
     let slow = |_| ApiError(Failure::new(Code::ValidationFailed, "The body did not arrive in time.").status(408));
     tokio::time::timeout(WHOLE_TIMEOUT, collect(request, limit)).await.map_err(slow)?
 }

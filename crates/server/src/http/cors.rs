@@ -23,6 +23,7 @@ pub fn layer(origins: &[String]) -> Option<CorsLayer> {
                 header::CONTENT_TYPE,
                 header::IF_MATCH,
                 header::IF_NONE_MATCH,
+                name("idempotency-key"),
                 name("last-event-id"),
                 name("x-agent-token"),
                 name("x-tandem-token"),

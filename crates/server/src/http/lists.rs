@@ -1,6 +1,6 @@
 //! What list and delete routes share: filters, cursors, bulk bodies.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use tandem_app::{Bulk, PageRequest};
 use tandem_core::record::Column;
 use utoipa::{IntoParams, ToSchema};
@@ -27,7 +27,15 @@ pub struct Filters {
     /// Only rows of this draft.
     pub draft_id: Option<String>,
     /// Only rows whose ordering time is at least this.
+    #[serde(default, deserialize_with = "whole")]
     pub since_ms: Option<u64>,
+}
+
+/// A number, or nothing: blank is as good as absent, as it is for every other filter.
+fn whole<'de, D: Deserializer<'de>>(de: D) -> Result<Option<u64>, D::Error> {
+    let text = Option::<String>::deserialize(de)?;
+    let given = text.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    given.map(|text| text.parse().map_err(|_| D::Error::custom("`since_ms` must be a whole number"))).transpose()
 }
 
 impl Filters {

@@ -101,6 +101,12 @@ fn a_triage_run_tells_of_its_publish_and_of_what_it_remembers() {
     publish(&client, &draft_id, json!({})).ok();
     settled(&client, &draft_id, "mem", "posted");
     let run_id = text(&crate::support::draft(&client, &draft_id)["triage_run_id"]);
+    let run = client.get(&format!("/context/runs/{run_id}")).ok()["run"].clone();
+    let tasks = run["tasks"].as_array().unwrap();
+    let kinds_of_work: Vec<&str> = tasks.iter().map(|task| task["payload"]["task_kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds_of_work, ["inspection", "research", "validation", "fix_proposal"], "{run}");
+    assert!(tasks.windows(2).all(|pair| pair[1]["depends_on_task_ids"] == json!([pair[0]["id"]])), "{run}");
+    assert_eq!(run["steps"].as_array().unwrap().len(), 4);
     let board = client.get(&format!("/context/runs/{run_id}/blackboard")).ok()["blackboard"].clone();
     let artifacts = board["artifacts"].as_array().unwrap();
     assert!(artifacts.len() >= 4, "{board}");

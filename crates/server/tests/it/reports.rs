@@ -88,6 +88,8 @@ fn every_form_of_a_report_is_taken() {
         .send("POST", "/incident-monitor/report", &[("content-type", "text/plain")], b"{}")
         .unwrap()
         .refused(415, "VALIDATION_FAILED");
+    let packed = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    client.send("POST", "/incident-monitor/report", &packed, b"\x1f\x8b").unwrap().refused(415, "VALIDATION_FAILED");
 }
 
 #[test]

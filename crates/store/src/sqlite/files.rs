@@ -66,7 +66,7 @@ fn create(path: &Path) -> Result<(), OpenError> {
 }
 
 fn inspect(path: &Path, size: u64, journal: u64) -> Result<(), OpenError> {
-    let unreadable = |why: String| OpenError::Unreadable(format!("{}: {why}", path.display()));
+    let unreadable = OpenError::Unreadable;
     let mut header = [0; 100];
     let mut file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
     file.read_exact(&mut header).map_err(|_| unreadable(format!("{size} bytes are no database")))?;

@@ -1,7 +1,7 @@
 //! Which numbers and words name a failure, and which keys name an id. This is where "HTTP 404" and "HTTP 500" stay
 //! apart while "404 rows" and "500 rows" meet.
 
-use super::Scan;
+use super::{Scan, quantity};
 
 /// Error codes made of a prefix and digits: the prefix and how many digits it takes.
 const COMPACT: [(&str, usize, usize); 33] = [
@@ -147,6 +147,16 @@ const VOLATILE_KEYS: [&[u8]; 32] = [
     b"deploymentid",
 ];
 
+/// Words after a number that leave it a code: "got 404 for /x", where "got 404 rows" counts.
+const AFTER_CODE: [&str; 24] = [
+    "for", "from", "on", "in", "at", "by", "to", "as", "via", "with", "when", "while", "after", "during", "and", "but",
+    "because", "instead", "calling", "error", "response", "status", "reply", "page",
+];
+
+/// Parts of the names of errors that speak of a request.
+const WEB: [&str; 10] =
+    ["http", "api", "response", "status", "request", "fetch", "axios", "gateway", "upstream", "webhook"];
+
 /// Whether the digits from the scan's position to `end` are a code.
 pub(super) fn keeps(scan: &Scan<'_>, end: usize) -> bool {
     let length = end - scan.at;
@@ -155,9 +165,8 @@ pub(super) fn keeps(scan: &Scan<'_>, end: usize) -> bool {
     if length > 10 || decimal {
         return false;
     }
-    let http = length == 3 && (b'1'..=b'5').contains(&digits[0]);
-    let failing = http && digits[0] >= b'4';
-    if failing && reason_follows(scan, end) {
+    let failing = failing(digits);
+    if failing && (reason_follows(scan, end) || answers(scan, end)) {
         return true;
     }
     let (start, stop) = scan.words[0];
@@ -171,6 +180,8 @@ pub(super) fn keeps(scan: &Scan<'_>, end: usize) -> bool {
     // `HTTP/1.1` is remembered with its version.
     let word = scan.previous().split('/').next().unwrap_or_default();
     let before = scan.text.get(scan.words[1].0..scan.words[1].1).unwrap_or_default();
+    // "returned a 404", "a status of 404".
+    let word = if ["a", "an", "of"].contains(&word) && failing { before } else { word };
     let is = |name: &str| word.eq_ignore_ascii_case(name);
     let ends = |name: &str| tail_is(word, name);
     let exit = |w: &str| ["exit", "exited", "exitcode"].iter().any(|n| tail_is(w, n));
@@ -190,18 +201,62 @@ pub(super) fn keeps(scan: &Scan<'_>, end: usize) -> bool {
         // A level before a process id is written in capitals, and so is MySQL's, with its state in parentheses.
         let level = word.bytes().all(|b| b.is_ascii_uppercase());
         let strict = matches!(between, b" " | b"=" | b" #" | b"(" | b" (");
-        return strict && length <= 5 && (!level || scan.bytes[end..].starts_with(b" ("));
+        let told = matches!(between, b": " | b": (") && failing && !counts(scan, end);
+        return told || (strict && length <= 5 && (!level || scan.bytes[end..].starts_with(b" (")));
+    }
+    if failing && (ends("error") || ends("exception")) && web(word) {
+        return !counts(scan, end);
     }
     let stopped = ["terminated", "ended", "died", "finished"].iter().any(|n| before.eq_ignore_ascii_case(n));
     if is("with") && (exit(before) || stopped) {
         return true;
     }
     if ["returned", "got", "received", "with", "responded", "failed", "answered"].iter().any(|n| is(n)) {
-        // "returned 502" names a failure, "returned 502 rows" counts.
-        return failing
-            && !(scan.byte(end) == Some(b' ') && scan.byte(end + 1).is_some_and(|b| b.is_ascii_lowercase()));
+        return failing && !counts(scan, end);
     }
     false
+}
+
+/// A status with which a server refuses or fails.
+fn failing(digits: &[u8]) -> bool {
+    digits.len() == 3 && matches!(digits[0], b'4' | b'5') && digits.iter().all(u8::is_ascii_digit)
+}
+
+/// `Http404`, `HTTP503`: the status is part of the name.
+pub(super) fn glued_status(run: &str) -> bool {
+    run.len() == 7 && run[..4].eq_ignore_ascii_case("http") && failing(&run.as_bytes()[4..])
+}
+
+/// `Http404Error`, `OAuth2Exception`: the name of a class of errors, with digits that belong to it.
+pub(super) fn class_name(run: &str) -> bool {
+    run.starts_with(|c: char| c.is_ascii_uppercase())
+        && run.len() <= 60
+        && ["Error", "Exception", "Fault", "Failure"].iter().any(|n| run.len() > n.len() && run.ends_with(n))
+}
+
+/// "returned 502" names a failure, "returned 502 rows" and "returned 502 MB" count.
+fn counts(scan: &Scan<'_>, end: usize) -> bool {
+    let next = end + 1;
+    let noun = scan.byte(end) == Some(b' ')
+        && scan.byte(next).is_some_and(|b| b.is_ascii_lowercase())
+        && !AFTER_CODE.contains(&scan.text.get(next..scan.run_end(next)).unwrap_or_default());
+    noun || quantity(scan.bytes, scan.at).is_some()
+}
+
+/// The answer to a request: `GET /x 404`, `call -> 503`, `404 /x`.
+fn answers(scan: &Scan<'_>, end: usize) -> bool {
+    let before = scan.text.get(..scan.at).unwrap_or_default();
+    let bare = before.trim_end_matches([' ', '"', '\'', '(', '[']);
+    let arrow = ["->", "=>", "\u{2192}"].iter().any(|a| bare.ends_with(a));
+    let gap = scan.bytes.get(scan.request_end..scan.at).unwrap_or_default();
+    let asked = scan.request_end > 0 && gap.len() <= 5 && gap.iter().all(|b| b" =:\"'([#,-".contains(b));
+    let leads = bare.is_empty() && scan.bytes[end..].starts_with(b" /");
+    (arrow || asked || leads) && !counts(scan, end)
+}
+
+fn web(word: &str) -> bool {
+    let lower = word.to_ascii_lowercase();
+    WEB.iter().any(|part| lower.contains(part))
 }
 
 fn tail_is(word: &str, name: &str) -> bool {

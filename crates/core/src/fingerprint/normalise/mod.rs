@@ -59,6 +59,7 @@ fn scan(text: &str, segment: bool) -> Scan<'_> {
         words: [(0, 0); 2],
         codes: Vec::new(),
         has_at: !segment && text.contains('@'),
+        request_end: 0,
         segment,
     };
     scan.run();
@@ -76,6 +77,8 @@ struct Scan<'a> {
     words: [(usize, usize); 2],
     codes: Vec<String>,
     has_at: bool,
+    /// Where the target of an HTTP request ended last; its status may follow. 0 before the first one.
+    request_end: usize,
     segment: bool,
 }
 
@@ -312,8 +315,14 @@ impl<'a> Scan<'a> {
     fn mixed(&mut self, end: usize) {
         let start = self.at;
         let run = &self.text[start..end];
-        if !self.segment && (code::compact(run) || code::sqlstate(run)) {
+        if !self.segment && (code::compact(run) || code::sqlstate(run) || code::glued_status(run)) {
             return self.keep(end);
+        }
+        if !self.segment && code::class_name(run) {
+            self.out.push_str(run);
+            self.remember(start, end);
+            self.at = end;
+            return;
         }
         if opaque(run) || self.pod_suffix(run) {
             let hex = run.bytes().all(|b| b.is_ascii_hexdigit());

@@ -71,9 +71,17 @@ impl Scan<'_> {
             self.out.push_str(&segment(host.split(':').next().unwrap_or_default()));
         }
         self.route(path);
+        self.asked(end);
         self.words = [(0, 0); 2];
         self.at = end;
         true
+    }
+
+    /// Remembers where a request's target ends, when a method stands before it.
+    fn asked(&mut self, end: usize) {
+        if METHODS.contains(&self.previous()) {
+            self.request_end = end;
+        }
     }
 
     fn route(&mut self, path: &str) {
@@ -116,6 +124,7 @@ impl Scan<'_> {
                 self.out.push_str(&file_name(last));
             }
         }
+        self.asked(end);
         self.words = [(0, 0); 2];
         self.at = end;
         true

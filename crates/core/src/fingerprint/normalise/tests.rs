@@ -76,6 +76,25 @@ fn what_names_a_failure_stays() {
         "src/orders/service.rs",
         "deadbeef feedface",
         "std::io::Error",
+        "Got 404 for the cart",
+        "received 500 from upstream",
+        "returned a 503",
+        "responded with a status of 404",
+        "The requested URL returned error: 404",
+        "The remote server returned an error: (404) gone",
+        "got a 500 response",
+        "HttpException(404)",
+        "ApiError: 503",
+        "ResponseError 404",
+        "HTTP404",
+        "raise Http404",
+        "Http404Error: no page",
+        "OAuth2Exception",
+        "charge -> 502",
+        "charge => 502",
+        "GET /cart 404",
+        "POST https://pay.example.com/charge 503 in a hurry",
+        "404 /cart",
     ] {
         assert_eq!(normalise(text), text);
     }
@@ -86,7 +105,19 @@ fn what_names_a_failure_stays() {
 
 #[test]
 fn a_count_is_not_a_code() {
-    for text in ["found 404 rows", "returned 500 rows", "port 8080", "attempt 3/5", "line 12", "errors: 3"] {
+    for text in [
+        "found 404 rows",
+        "returned 500 rows",
+        "port 8080",
+        "attempt 3/5",
+        "line 12",
+        "errors: 3",
+        "got 404 rows",
+        "a 500 line file",
+        "ERROR: 404 items were lost",
+        "KeyError: 404",
+        "500 users",
+    ] {
         assert!(normalise(text).contains(NUMBER), "{text}");
         assert!(codes(text).is_empty(), "{text}");
     }

@@ -146,8 +146,11 @@ fn frame_mark(text: &str, start: usize, end: usize) -> bool {
 fn prepare(text: &str) -> std::borrow::Cow<'_, str> {
     let text = prefix::without_colours(text);
     if text.contains('{') && text.lines().any(json_line::possible) {
-        let opened: Vec<String> =
-            text.lines().take(bounds::LINES).map(|l| json_line::open(l).unwrap_or_else(|| l.to_owned())).collect();
+        let opened: Vec<String> = text
+            .lines()
+            .take(bounds::LINES)
+            .map(|l| json_line::open(l).map_or_else(|| l.to_owned(), |record| record.text))
+            .collect();
         return opened.join("\n").into();
     }
     if text.contains("\\n")

@@ -310,3 +310,37 @@ fn a_callers_fingerprint_is_kept_when_plain() {
         assert!(seen.insert(grouping.fingerprint), "{text:?}");
     }
 }
+
+#[test]
+fn equal_messages_with_different_statuses_stay_apart() {
+    for form in [
+        "Got {} for /cart",
+        "The requested URL returned error: {}",
+        "GET https://api.example.com/cart {}",
+        "GET /cart {} 12.5 ms - 153",
+        "charge -> {}",
+        "django.http.Http{}",
+        "Http{}Error: no",
+        "raised HttpException({})",
+        "the shop answered with a status of {}",
+        r#"{"level":"error","msg":"charge failed","status":{}}"#,
+        r#"{"level":50,"msg":"charge failed","res":{"statusCode":{}}}"#,
+        r#"{"statusCode":{},"message":"charge failed"}"#,
+    ] {
+        let (a, b) = (form.replace("{}", "404"), form.replace("{}", "503"));
+        apart(&titled("job broke", &a), &titled("job broke", &b), form);
+        if !form.starts_with('{') {
+            apart(&titled(&a, "it went on"), &titled(&b, "it went on"), form);
+        }
+    }
+    let record = |status: u32, port: u32| {
+        detailed(&format!(r#"{{"level":"error","msg":"charge failed","status":{status},"port":{port}}}"#))
+    };
+    same(&record(503, 8080), &record(503, 9090), "other numbers of a record do not count");
+    same(&record(200, 1), &record(204, 1), "success is no code");
+    apart(
+        &detailed(r#"{"msg":"call failed","code":"ECONNREFUSED"}"#),
+        &detailed(r#"{"msg":"call failed","code":"ETIMEDOUT"}"#),
+        "names of errors",
+    );
+}

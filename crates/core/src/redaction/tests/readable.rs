@@ -24,6 +24,8 @@ fn stays_readable() {
         "key: value keys: a monkey=banana sort_key=created public_key=abc",
         "Unexpected token < in JSON at position 0",
         "SyntaxError: Unexpected token: '<'",
+        "SyntaxError: Unexpected token: punc (})",
+        "curl -u ci https://x/a:b && curl --user-agent shop:2 https://x && sort -u a:b",
         "InvalidToken: Not enough segments",
         "jwt.exceptions.ExpiredTokenError: Signature has expired",
         "    at Token.parse (/app/src/token.js:12:5)",
