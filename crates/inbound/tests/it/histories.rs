@@ -14,6 +14,7 @@ use std::{
     io::Write,
     ops::ControlFlow,
     os::unix::fs::MetadataExt,
+    path::PathBuf,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -133,6 +134,8 @@ struct History {
     body_of: HashMap<u64, usize>,
     /// Bodies that a committed look found in the file of their writer.
     seen: BTreeSet<usize>,
+    /// The directory is not where it belongs.
+    away: bool,
     log: Vec<String>,
 }
 
@@ -141,11 +144,12 @@ impl History {
         let mut dice = Dice::new(seed);
         let scratch = Scratch::new("history");
         let line_bytes = if dice.one_in(4) { 40 } else { 1024 * 1024 };
-        let path = if dice.one_in(3) { "*.log*" } else { CURRENT };
+        let path = if dice.one_in(3) { "logs/*.log*".to_owned() } else { format!("logs/{CURRENT}") };
+        fs::create_dir(scratch.path("logs")).expect("creates");
         let open = if dice.one_in(4) { 1 } else { 64 };
         let spec = SourceSpec {
             root: scratch.root().to_owned(),
-            path: path.to_owned(),
+            path: path.clone(),
             start: StartPosition::Beginning,
             limits: Limits { line_bytes, open, ..Limits::default() },
         };
@@ -154,7 +158,7 @@ impl History {
             scratch,
             tailer,
             sink: Assembler::default(),
-            position: SourcePosition::new(path),
+            position: SourcePosition::new(&path),
             spec,
             now: now_ms(),
             dice,
@@ -165,8 +169,13 @@ impl History {
             gaps: Vec::new(),
             body_of: HashMap::new(),
             seen: BTreeSet::new(),
+            away: false,
             log: Vec::new(),
         }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path("logs").join(name)
     }
 
     fn note(&mut self, what: impl Into<String>) {
@@ -176,14 +185,14 @@ impl History {
     // What happens to files.
 
     fn append(&self, name: &str, bytes: &[u8]) {
-        let mut file = OpenOptions::new().create(true).append(true).open(self.scratch.path(name)).expect("opens");
+        let mut file = OpenOptions::new().create(true).append(true).open(self.path(name)).expect("opens");
         file.write_all(bytes).expect("writes");
         self.touch(name);
     }
 
     /// The clock of the disk is that of the history.
     fn touch(&self, name: &str) {
-        let file = File::open(self.scratch.path(name)).expect("opens");
+        let file = File::open(self.path(name)).expect("opens");
         file.set_modified(UNIX_EPOCH + Duration::from_millis(self.now)).expect("sets the time");
     }
 
@@ -245,14 +254,14 @@ impl History {
 
     fn rename(&mut self, from: &str, to: &str) {
         if let Some(file) = self.disk.remove(from) {
-            fs::rename(self.scratch.path(from), self.scratch.path(to)).expect("renames");
+            fs::rename(self.path(from), self.path(to)).expect("renames");
             self.disk.insert(to.to_owned(), file);
         }
     }
 
     fn remove(&mut self, name: &str) {
         if self.disk.remove(name).is_some() {
-            fs::remove_file(self.scratch.path(name)).expect("removes");
+            fs::remove_file(self.path(name)).expect("removes");
             self.note(format!("remove {name}"));
         }
     }
@@ -285,7 +294,7 @@ impl History {
         }
         self.shift();
         let to = Self::name(1, false);
-        fs::copy(self.scratch.path(CURRENT), self.scratch.path(&to)).expect("copies");
+        fs::copy(self.path(CURRENT), self.path(&to)).expect("copies");
         self.touch(&to);
         self.disk.insert(to, OnDisk { copied: true, ..self.disk[CURRENT].clone() });
         self.note("copy");
@@ -299,7 +308,7 @@ impl History {
 
     fn truncate(&mut self) {
         if self.disk.contains_key(CURRENT) {
-            let file = OpenOptions::new().write(true).open(self.scratch.path(CURRENT)).expect("opens");
+            let file = OpenOptions::new().write(true).open(self.path(CURRENT)).expect("opens");
             file.set_len(0).expect("truncates");
             self.touch(CURRENT);
             self.bodies.push(Body::default());
@@ -319,16 +328,16 @@ impl History {
         if self.disk.contains_key(&to) {
             return;
         }
-        let mut encoder = GzEncoder::new(File::create(self.scratch.path(&to)).expect("creates"), Compression::fast());
-        encoder.write_all(&fs::read(self.scratch.path(&from)).expect("reads")).expect("packs");
+        let mut encoder = GzEncoder::new(File::create(self.path(&to)).expect("creates"), Compression::fast());
+        encoder.write_all(&fs::read(self.path(&from)).expect("reads")).expect("packs");
         let packed = encoder.finish().expect("packs");
-        let time = fs::metadata(self.scratch.path(&from)).and_then(|file| file.modified()).expect("has a time");
+        let time = fs::metadata(self.path(&from)).and_then(|file| file.modified()).expect("has a time");
         packed.set_modified(time).expect("sets the time");
         if self.dice.one_in(8) {
             // Packed, and the original not removed yet.
             self.look(u64::MAX, true);
         }
-        fs::remove_file(self.scratch.path(&from)).expect("removes");
+        fs::remove_file(self.path(&from)).expect("removes");
         let file = self.disk.remove(&from).expect("is there");
         self.disk.insert(to, OnDisk { copied: true, ..file });
         self.note(format!("pack {from}"));
@@ -375,9 +384,13 @@ impl History {
             }
             return;
         }
+        self.tailer.stored();
         self.gaps.extend(gaps);
+        if self.away {
+            return self.commit();
+        }
         for (name, file) in self.disk.iter().filter(|(_, file)| !file.copied) {
-            let inode = fs::metadata(self.scratch.path(name)).expect("is there").ino();
+            let inode = fs::metadata(self.path(name)).expect("is there").ino();
             // Its first line's number must be there, or it cannot be told from what comes after.
             let is_it = |state: &FileState| {
                 let length = state.head.length as usize;
@@ -465,8 +478,34 @@ impl History {
         self.note("restart");
     }
 
+    /// The directory is renamed, or its volume unmounted, and comes back.
+    fn go_away(&mut self) {
+        let (logs, elsewhere) = (self.scratch.path("logs"), self.scratch.path("elsewhere"));
+        fs::rename(&logs, &elsewhere).expect("renames");
+        let mounted = self.dice.one_in(2);
+        if mounted {
+            fs::create_dir(&logs).expect("creates");
+        }
+        self.away = true;
+        self.note(format!("away, mounted {mounted}"));
+        for _ in 0..=self.dice.below(3) {
+            match self.dice.below(4) {
+                0 => self.restart(),
+                1 => self.look(u64::MAX, false),
+                _ => self.look(u64::MAX, true),
+            }
+            self.now += self.dice.below(8_000);
+        }
+        if mounted {
+            fs::remove_dir(&logs).expect("removes");
+        }
+        fs::rename(&elsewhere, &logs).expect("renames");
+        self.away = false;
+        self.note("back");
+    }
+
     fn step(&mut self) {
-        match self.dice.below(22) {
+        match self.dice.below(23) {
             0..=6 => {
                 for _ in 0..=self.dice.below(6) {
                     self.write(CURRENT, true);
@@ -495,6 +534,7 @@ impl History {
                 self.look(bytes, false);
             }
             20 => self.restart(),
+            21 => self.go_away(),
             _ => self.now += self.dice.below(8_000),
         }
     }

@@ -289,7 +289,7 @@ fn what_is_missing_or_no_file_is_shown_and_heals_beside_sources_that_are_read() 
     let outside = Scratch::new("logs-outside");
     fs::write(outside.join("secret.log"), error("outside", 1)).unwrap();
     fs::create_dir(workspace.path("directory.log")).unwrap();
-    std::os::unix::fs::symlink(outside.join("secret.log"), workspace.path("link.log")).unwrap();
+    std::os::unix::fs::symlink(outside.join("secret.log"), workspace.path("way-out.log")).unwrap();
     workspace.append("good.log", error("good", 1));
     let sources = json!([
         source("good", json!({})),
@@ -298,11 +298,19 @@ fn what_is_missing_or_no_file_is_shown_and_heals_beside_sources_that_are_read() 
         source("link", json!({})),
     ]);
     let (_server, client) = started(&launch("logs-ill"), &workspace, sources);
+    // A link that leads out is refused when it is configured, and not followed when it is made later.
+    let escape = bodies::config(workspace.config(json!([source("way-out", json!({}))])));
+    let refused = client.patch("/config/incident-monitor", json!({ "incident_monitor": escape }));
+    refused.refused(400, "INCIDENT_MONITOR_CONFIG_INVALID");
+    fs::rename(workspace.path("way-out.log"), workspace.path("link.log")).unwrap();
     counted(&client, 1);
     well(&client, "good");
     ill(&client, "gone", "not_found");
     ill(&client, "directory", "not_a_file");
-    until("the link is refused", SOON, || (row(&client, "link")["healthy"] == false).then_some(()));
+    ill(&client, "link", "outside_root");
+    client
+        .ask("/incident-monitor/log-sources/shop/link/reset-offset")
+        .refused(400, "INCIDENT_MONITOR_LOG_SOURCE_RESET_FAILED");
     let status = client.get("/incident-monitor/status").ok();
     assert!(status["status"]["log_watcher"]["last_error"].is_string());
     let findings = status["status"]["source_readiness"].to_string();
