@@ -27,7 +27,7 @@ const HELP: &str = "\
 cargo xtask bench [NAME…] [--repeat N] [--seconds N] [--rows N]
 
 NAME       any of: reports_distinct reports_same idle_latency webhooks trackers audit_append audit_verify size scale
-           log_parse run_reports governed assess
+           log_parse log_tail run_reports governed assess
            (all of them without a name)
 --repeat   measurements of each figure; the median is shown (3)
 --seconds  length of one measurement (4)

@@ -1,10 +1,20 @@
-//! A log file from its first byte: what reading it into failures costs, beside `grep -cF` over the same file.
+//! A log file from its first byte: what reading it into failures costs, beside `grep -cF` over the same file; and what the
+//! whole server needs until each failure is counted on its incident, beside rsyslog's `imfile`, which writes the same
+//! lines into another file.
 //!
 //! Everything is counted in processor time as well, because a machine that has other work to do stretches the clock and
 //! not the work.
 
-use std::{collections::HashMap, ops::ControlFlow, path::Path, process::Command, time::Instant};
+use std::{
+    collections::HashMap,
+    io::Read as _,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
 
+use serde_json::json;
 use tandem_core::{
     config::{LogFormat, StartPosition},
     source::file::{FileState, SourcePosition},
@@ -16,8 +26,10 @@ use tandem_inbound::{
 };
 
 use crate::{
-    Fault, Plan, logs,
-    process::scratch,
+    Fault, Plan,
+    http::{self, Connection},
+    logs,
+    process::{Process, scratch},
     table::{Table, median, number},
 };
 
@@ -133,6 +145,137 @@ pub fn parse(plan: &Plan, table: &mut Table) -> Result<(), Fault> {
         format!("grep -cF {} ({}), ratio {:.2}", number(peer), number(median(peer_clock)), ours / peer),
         "≥ 300 MB/s",
     );
+    std::fs::remove_dir_all(&root)?;
+    Ok(())
+}
+
+/// How often is looked how far it is.
+const LOOK: Duration = Duration::from_millis(20);
+/// Nothing here takes longer on any machine.
+const LONGEST: Duration = Duration::from_secs(1_800);
+
+/// One run through the whole server: seconds, seconds of its processor, and MiB above idle at most.
+async fn through(plan: &Plan, root: &Path, failures: u64) -> Result<(f64, f64, f64), Fault> {
+    let size = std::fs::metadata(root.join("app.log"))?.len();
+    let server = Process::server(plan, &scratch(plan, "log-tail")).await?;
+    let mut connection = Connection::open(server.address).await?;
+    let config = |sources: serde_json::Value| {
+        let config = json!({ "incident_monitor": { "enabled": true, "repo": "acme/shop", "monitored_projects": [{
+            "project_id": "shop", "name": "Shop", "repo": "acme/shop", "workspace_root": root,
+            "auto_create_new_issues": false, "log_sources": sources,
+        }]}});
+        http::send("PATCH", "/config/incident-monitor", &config.to_string())
+    };
+    connection.json(&config(json!([]))).await?;
+    let status = http::get("/incident-monitor/status");
+    connection.json(&status).await?;
+    let idle = server.resident_mib()?;
+    let mut most = idle;
+    let source = json!([{ "source_id": "app", "path": "app.log", "start_position": "beginning" }]);
+    let (begun, before) = (Instant::now(), server.cpu_seconds()?);
+    connection.json(&config(source)).await?;
+    loop {
+        let shown = connection.json(&status).await?;
+        most = most.max(server.resident_mib()?);
+        let row = &shown["status"]["log_watcher"]["sources"][0];
+        if row["offset"] == size && row["total_submitted"] == failures {
+            break;
+        }
+        if begun.elapsed() > LONGEST {
+            return Err(format!("not read to its end: {row}").into());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let took = (begun.elapsed().as_secs_f64(), server.cpu_seconds()? - before, most - idle);
+    server.stop()?;
+    Ok(took)
+}
+
+/// A process that is ended whatever happens.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The same lines through rsyslog into a file, in seconds. `None` where it is not installed.
+fn imfile(plan: &Plan, path: &Path, failures: u64) -> Result<Option<f64>, Fault> {
+    let directory = scratch(plan, "imfile");
+    std::fs::create_dir_all(&directory)?;
+    let directory = directory.canonicalize()?;
+    let (out, config) = (directory.join("out.log"), directory.join("rsyslog.conf"));
+    let words = format!(
+        "global(workDirectory=\"{}\")\nmodule(load=\"imfile\")\n\
+         template(name=\"raw\" type=\"string\" string=\"%msg%\\n\")\n\
+         input(type=\"imfile\" File=\"{}\" Tag=\"bench\")\n\
+         if $msg contains '{}' then action(type=\"omfile\" file=\"{}\" template=\"raw\")\n",
+        directory.display(),
+        path.display(),
+        logs::MARK,
+        out.display(),
+    );
+    std::fs::write(&config, words)?;
+    let program = ["/usr/sbin/rsyslogd", "/usr/bin/rsyslogd"].iter().map(PathBuf::from).find(|path| path.exists());
+    let Some(program) = program else { return Ok(None) };
+    let mut command = Command::new(program);
+    command.arg("-n").arg("-f").arg(&config).arg("-i").arg(directory.join("pid"));
+    let begun = Instant::now();
+    let mut process = Ended(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+    let (mut seen, mut file, mut buffer) = (0, None, vec![0; 1 << 20]);
+    while seen < failures {
+        if let Some(status) = process.0.try_wait()? {
+            return Err(format!("rsyslogd ended: {status}").into());
+        }
+        if begun.elapsed() > LONGEST {
+            return Err(format!("rsyslogd wrote {seen} of {failures} lines").into());
+        }
+        let Some(file) = file.as_mut() else {
+            file = std::fs::File::open(&out).ok();
+            std::thread::sleep(LOOK);
+            continue;
+        };
+        let read = file.read(&mut buffer)?;
+        seen += buffer[..read].iter().filter(|byte| **byte == b'\n').count() as u64;
+        if read == 0 {
+            std::thread::sleep(LOOK);
+        }
+    }
+    Ok(Some(begun.elapsed().as_secs_f64()))
+}
+
+pub async fn tail(plan: &Plan, table: &mut Table) -> Result<(), Fault> {
+    let root = scratch(plan, "log-tail-root");
+    std::fs::create_dir_all(&root)?;
+    let root = root.canonicalize()?;
+    let path = root.join("app.log");
+    let failures = logs::write(&path, plan.mib << 20)?;
+    let size = std::fs::metadata(&path)?.len() as f64 / 1e6;
+    let (mut rates, mut processor, mut memory, mut peers) = <(Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
+    for _ in 0..plan.repeat {
+        let (took, used, above) = through(plan, &root, failures).await?;
+        rates.push(size / took);
+        processor.push(size / used);
+        memory.push(above);
+        peers.extend(imfile(plan, &path, failures)?.map(|took| size / took));
+    }
+    let (rate, memory) = (median(rates), median(memory));
+    let peer = if peers.is_empty() {
+        "rsyslog is not installed".to_owned()
+    } else {
+        let peer = median(peers);
+        format!("rsyslog imfile {} MB/s, ratio {:.1}", number(peer), rate / peer)
+    };
+    table.add(
+        &format!("log_tail, {} MiB, {failures} failures into {} incidents", plan.mib, logs::FAULTS),
+        format!("{} MB/s by the clock, {} a processor second", number(rate), number(median(processor))),
+        peer,
+        "",
+    );
+    let above = format!("{} MiB above idle at most", number(memory));
+    table.add("log_tail: memory", above, String::new(), "< 64 MiB");
     std::fs::remove_dir_all(&root)?;
     Ok(())
 }

@@ -13,13 +13,14 @@ mod webhooks;
 
 use crate::{Fault, Plan, table::Table};
 
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 14] = [
     "reports_distinct",
     "reports_same",
     "idle_latency",
     "webhooks",
     "trackers",
     "log_parse",
+    "log_tail",
     "audit_append",
     "audit_verify",
     "size",
@@ -39,6 +40,7 @@ pub async fn run(name: &str, plan: &Plan, table: &mut Table) -> Result<(), Fault
         "audit_append" => audit::append(plan, table).await,
         "audit_verify" => audit::verify(plan, table).await,
         "log_parse" => logs::parse(plan, table),
+        "log_tail" => logs::tail(plan, table).await,
         "run_reports" => runs::run(plan, table).await,
         "governed" => governed::run(plan, table).await,
         "assess" => assess::run(plan, table).await,

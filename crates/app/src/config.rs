@@ -1,11 +1,11 @@
 //! The configuration of a tenant: one stored object, replaced whole.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::{Value, json};
 use tandem_core::{
     actor::OpContext,
-    config::{self, Config, StoredConfig},
+    config::{self, Config, Project, Rule, StoredConfig, Violation},
     error::{Code, Failure},
     record::{Commit, Expect, Put},
     tenant::TenantKey,
@@ -67,7 +67,12 @@ impl App {
                 .with("detail", error.to_string())
         })?;
         let known = self.servers_known(&ctx.tenant.key()).await?;
-        if let Err(violations) = config::validate(&mut wanted, Some(&known)) {
+        let judged = config::validate(&mut wanted, Some(&known));
+        let judged = match judged {
+            Ok(()) => self.sources_inside(&ctx.tenant.key(), &wanted).await?,
+            refused => refused,
+        };
+        if let Err(violations) = judged {
             let detail: Vec<String> = violations.iter().map(|v| format!("{}: {}", v.path, v.message)).collect();
             return Err(Failure::of(Code::ConfigInvalid).with("detail", detail.join("; ")).with(
                 "violations",
@@ -75,6 +80,34 @@ impl App {
             ));
         }
         self.config_write(ctx, if_match, UPDATED, |_| Ok(wanted.clone())).await
+    }
+
+    /// Whether links lead a log source out of its workspace. Only of what is new: a link that is made later shows in the
+    /// source's health, and does not block every later change.
+    async fn sources_inside(&self, tenant: &TenantKey, wanted: &Config) -> Result<Result<(), Vec<Violation>>, Failure> {
+        let snapshot = self.snapshot(tenant).await?;
+        let places = |config: &Config| -> BTreeSet<(String, String)> {
+            let of = |project: &Project| {
+                let root = project.workspace_root.clone();
+                project.log_sources.iter().map(move |source| (root.clone(), source.path.clone())).collect::<Vec<_>>()
+            };
+            config.monitored_projects.iter().flat_map(of).collect()
+        };
+        let before = places(&snapshot.config);
+        let mut found = Vec::new();
+        for (p, project) in wanted.monitored_projects.iter().enumerate() {
+            for (s, source) in project.log_sources.iter().enumerate() {
+                let place = (project.workspace_root.clone(), source.path.clone());
+                if !before.contains(&place) && self.ports.logs.leads_out(&place.0, &place.1).await {
+                    found.push(Violation {
+                        path: format!("monitored_projects[{p}].log_sources[{s}].path"),
+                        code: Rule::PathOutsideWorkspace,
+                        message: "a link leads out of workspace_root".into(),
+                    });
+                }
+            }
+        }
+        Ok(if found.is_empty() { Ok(()) } else { Err(found) })
     }
 
     /// Names that a configuration may use for MCP servers: the registered ones, and those that the stored configuration

@@ -136,7 +136,8 @@ impl App {
         let state = decide_again(async || {
             let snapshot = self.snapshot(&tenant).await?;
             let (project, source) = configured(&snapshot.config, project_id, source_id)?;
-            if !tandem_core::config::source_path_allowed(&project.workspace_root, &source.path) {
+            let (root, path) = (&project.workspace_root, &source.path);
+            if !tandem_core::config::source_path_allowed(root, path) || self.ports.logs.leads_out(root, path).await {
                 let why = "`path` does not lie inside `workspace_root`";
                 return Err(Failure::of(Code::LogSourceResetFailed)
                     .with("project_id", project_id)

@@ -241,6 +241,9 @@ pub trait Tools: Send + Sync {
 pub trait LogFiles: Send + Sync {
     /// A reader for one source. Opens nothing yet: what is wrong with the source, each read says anew.
     fn reader(&self, spec: SourceSpec) -> Box<dyn LogReader>;
+    /// Whether a link on the way leads out of the root, as far as the path is there. What cannot be told now is not said
+    /// to lead out: each read judges again.
+    fn leads_out<'a>(&'a self, root: &'a str, path: &'a str) -> BoxFuture<'a, bool>;
     /// The failure that stands at exactly this place, read again. `None` when something else stands there. `position` tells
     /// which file that is by now.
     fn at<'a>(

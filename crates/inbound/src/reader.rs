@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     ops::ControlFlow,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -23,7 +23,7 @@ use tandem_core::{
 use crate::{
     Line,
     parse::{Assembler, FormatSpec, Found, Level, Notation},
-    tail::{self, Limits, Progress, Sink, Tailer, Verdict},
+    tail::{self, Block, Lag, Limits, Progress, Sink, Tailer, Verdict},
 };
 
 /// A call ends after this, however large its budget is.
@@ -36,6 +36,8 @@ const MOST_AGAIN: usize = 16 << 20;
 pub struct Reader {
     tailer: Tailer,
     lines: Lines,
+    /// What was read last is thrown away.
+    anew: bool,
 }
 
 impl Reader {
@@ -44,15 +46,16 @@ impl Reader {
     /// # Errors
     /// The path cannot be understood.
     pub fn open(spec: &SourceSpec, start: StartPosition) -> Result<Self, LogError> {
-        let tailer = Tailer::open(tail::SourceSpec {
-            root: PathBuf::from(&spec.root),
-            path: spec.path.clone(),
-            start,
-            limits: Limits::default(),
-        })
-        .map_err(failed)?;
+        let tailer = Tailer::open(followed(spec, start)).map_err(failed)?;
         let format = FormatSpec::new(spec.format, Level::minimum(spec.minimum_level));
-        Ok(Self { tailer, lines: Lines::new(format) })
+        Ok(Self { tailer, lines: Lines::new(format), anew: false })
+    }
+
+    /// Starts over at the position of the next call: what the last one gave back was not stored. Without this it was.
+    pub fn rewind(&mut self) {
+        self.tailer.rewind();
+        self.lines.bodies.clear();
+        self.anew = true;
     }
 
     /// Reads on, and moves `position` to what may be stored together with what was found. Blocks for as long as the
@@ -62,6 +65,9 @@ impl Reader {
     /// The source cannot be read at all. One unreadable file of several is told in the batch.
     pub fn read(&mut self, position: &mut SourcePosition, budget: Budget, now_ms: u64) -> Result<Batch, LogError> {
         self.lines.begin(budget.candidates, now_ms);
+        if !std::mem::take(&mut self.anew) {
+            self.tailer.stored();
+        }
         let bound = tail::Budget { bytes: budget.bytes.max(1), deadline: Some(Instant::now() + LONGEST_CALL) };
         let mut progress = self.tailer.read(position, now_ms, &bound, &mut self.lines).map_err(failed)?;
         // Only after all that is there was looked at: the next line of a stack may have come long ago.
@@ -94,15 +100,34 @@ impl Reader {
             oldest_unread_ms: progress.oldest_unread_ms.map(|waited| now_ms.saturating_sub(waited)),
             newest_data_ms: progress.newest_data_at_ms,
             more: progress.more,
+            ended: progress.ended,
             due_ms,
         })
     }
 }
 
+fn followed(spec: &SourceSpec, start: StartPosition) -> tail::SourceSpec {
+    tail::SourceSpec { root: PathBuf::from(&spec.root), path: spec.path.clone(), start, limits: Limits::default() }
+}
+
+/// What is there to be read behind the position. Reads nothing.
+///
+/// # Errors
+/// As of reading.
+pub fn lag(spec: &SourceSpec, start: StartPosition, position: &SourcePosition, now_ms: u64) -> Result<Lag, LogError> {
+    tail::lag(&followed(spec, start), position, now_ms).map_err(failed)
+}
+
+/// Whether a link on the way to what `path` means leads out of the root, as far as that is there. Of a pattern only the
+/// directories before its first wildcard count: what it matches is judged file by file.
+pub fn leads_out(root: &str, path: &str) -> bool {
+    tail::leads_out(Path::new(root), path)
+}
+
 fn both(first: Progress, second: Progress) -> Progress {
-    let Progress { bytes_read, mut gaps, .. } = first;
+    let Progress { bytes_read, mut gaps, ended, .. } = first;
     gaps.extend(second.gaps);
-    Progress { bytes_read: bytes_read + second.bytes_read, gaps, ..second }
+    Progress { bytes_read: bytes_read + second.bytes_read, gaps, ended: ended || second.ended, ..second }
 }
 
 fn failed(error: tail::TailError) -> LogError {
@@ -229,6 +254,11 @@ impl Sink for Lines {
         self.body(file);
     }
 
+    fn remember(&mut self, file: &FileState, block: Block<'_>) {
+        let body = self.body(file);
+        block.lines().for_each(|line| body.assembler.remember(&line));
+    }
+
     fn line(&mut self, file: &FileState, line: Line<'_>) -> ControlFlow<()> {
         let body = self.bodies.get_mut(&file.generation);
         match body {
@@ -343,6 +373,43 @@ mod tests {
         assert!(found[0].submission.detail.as_deref().is_some_and(|text| text.contains("ValueError: bad")));
         let size = fs::metadata(scratch.path("app.log")).expect("is there").len();
         assert_eq!(position.files[0].offset, size);
+    }
+
+    #[test]
+    fn a_restart_shows_the_lines_before_the_failure_all_the_same() {
+        let scratch = Scratch::new();
+        append(&scratch, "INFO one\nINFO two\n");
+        let mut position = SourcePosition::new("app.log");
+        reader(&scratch).read(&mut position, WIDE, 1_000).expect("reads");
+        append(&scratch, "INFO three\n{\"level\":\"error\",\"msg\":\"disk full\"}\n");
+        let batch = reader(&scratch).read(&mut position, WIDE, 2_000).expect("reads");
+        assert_eq!(batch.found[0].submission.context, ["INFO one", "INFO two", "INFO three"]);
+        assert_eq!(batch.bytes_read, 47, "what is shown again is not read again");
+    }
+
+    #[test]
+    fn a_step_that_was_not_stored_is_made_again_even_where_its_files_are_gone() {
+        let scratch = Scratch::new();
+        let mut position = SourcePosition::new("app.log");
+        append(&scratch, "INFO fine\n");
+        let mut reader = reader(&scratch);
+        reader.read(&mut position, WIDE, 1_000).expect("reads");
+        append(&scratch, "{\"level\":\"error\",\"msg\":\"disk full\"}\nERROR last words\n");
+        fs::remove_file(scratch.path("app.log")).expect("removes");
+        let stored = position.clone();
+        // Three times the whole of it, to its end, and three times it cannot be stored.
+        for _ in 0..3 {
+            let (mut found, mut ended) = (Vec::new(), false);
+            for now_ms in [2_000, 10_000] {
+                let batch = reader.read(&mut position, WIDE, now_ms).expect("reads");
+                assert!(batch.gaps.is_empty(), "{:?}", batch.gaps);
+                found.extend(titles(&batch));
+                ended |= batch.ended;
+            }
+            assert_eq!((found.len(), ended), (2, true), "{found:?}");
+            position = stored.clone();
+            reader.rewind();
+        }
     }
 
     #[test]

@@ -36,6 +36,8 @@ struct Disk {
     moods: BTreeMap<String, Mood>,
     gaps: Vec<Gap>,
     reads: u64,
+    readers: u64,
+    anew: u64,
 }
 
 /// All the files there are, by path.
@@ -65,6 +67,16 @@ impl FakeLogs {
         self.disk().gaps.push(gap);
     }
 
+    /// How many readers were made.
+    pub fn readers(&self) -> u64 {
+        self.disk().readers
+    }
+
+    /// How many reads were told that the one before them was not stored.
+    pub fn anew(&self) -> u64 {
+        self.disk().anew
+    }
+
     /// How many reads there were.
     pub fn reads(&self) -> u64 {
         self.disk().reads
@@ -73,7 +85,12 @@ impl FakeLogs {
 
 impl LogFiles for FakeLogs {
     fn reader(&self, spec: SourceSpec) -> Box<dyn LogReader> {
+        self.disk().readers += 1;
         Box::new(FakeReader { logs: self.clone(), spec })
+    }
+
+    fn leads_out<'a>(&'a self, _: &'a str, path: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(path.contains("outside")))
     }
 
     fn at<'a>(
@@ -100,6 +117,7 @@ impl LogReader for FakeReader {
     fn read(self: Box<Self>, order: ReadOrder) -> BoxFuture<'static, Reading> {
         let mut disk = self.logs.disk();
         disk.reads += 1;
+        disk.anew += u64::from(order.anew);
         let mood = disk.moods.get(&self.spec.path).cloned().unwrap_or_default();
         drop(disk);
         match mood {

@@ -106,6 +106,12 @@ pub struct FileState {
     /// The text is read from a gzip file.
     #[serde(default)]
     pub compressed: bool,
+    /// The directory that it was found in last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<FileId>,
+    /// Since when that directory has been away (unmounted, renamed), and the file with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away_since_ms: Option<u64>,
 }
 
 impl FileState {
@@ -130,6 +136,27 @@ impl FileState {
 
     pub fn has_head(&self, head: &[u8]) -> bool {
         head.get(..self.head.length as usize).is_some_and(|head| self.head.is_of(head))
+    }
+
+    /// Takes note of where the file is. `found`: in which directory, if it was found; `seen`: the directories that were
+    /// looked at. A file that is gone with its directory is away, and not gone.
+    pub fn located(&mut self, found: Option<Option<FileId>>, seen: &[FileId], now_ms: u64) {
+        let was_away = self.away_since_ms;
+        let gone = |directory: FileId| !seen.iter().any(|seen| seen.is(&directory));
+        self.away_since_ms = match found {
+            None if self.directory.is_some_and(gone) => was_away.or(Some(now_ms)),
+            Some(_) | None => None,
+        };
+        self.directory = found.flatten().or(self.directory);
+        // What ended while it was away may have gone on since its directory is back.
+        let ended_there = was_away.is_some_and(|since| self.caught_up_at_ms >= since);
+        self.finished &= self.away_since_ms.is_some() || self.compressed || !ended_there;
+    }
+
+    /// Whether another file system's number stands for the same file: a volume that is mounted again may have another
+    /// device. Only where the time of birth is known, because inodes are few.
+    pub fn is_remounted(&self, id: &FileId) -> bool {
+        self.id.inode == id.inode && self.id.born_ns.is_some() && self.id.born_ns == id.born_ns
     }
 
     /// Whether the samples are enough to know the body again where the file system says that it is another file. Where
@@ -282,6 +309,33 @@ mod tests {
         assert_eq!(state(0, Some(4)), (4, false));
         assert_eq!(state(0, Some(10)), (10, true));
         assert_eq!(state(6, Some(4)), (6, false));
+    }
+
+    #[test]
+    fn a_file_is_away_while_its_directory_is() {
+        let id = |inode| FileId { device: 1, inode, born_ns: Some(inode) };
+        let mut file = FileState::default();
+        // One whose directory nobody has noted is simply gone.
+        file.located(None, &[], 5);
+        assert_eq!(file.away_since_ms, None);
+        file.located(Some(Some(id(7))), &[id(7)], 10);
+        for now_ms in [20, 30] {
+            file.located(None, &[id(8)], now_ms);
+            assert_eq!((file.away_since_ms, file.directory), (Some(20), Some(id(7))));
+        }
+        (file.finished, file.caught_up_at_ms) = (true, 25);
+        file.located(None, &[], 40);
+        assert!(file.finished);
+        // Its directory is back; whether it is there itself or not, it may have been written to.
+        for found in [None, Some(Some(id(7)))] {
+            let mut file = file.clone();
+            file.located(found, &[id(7)], 50);
+            assert_eq!((file.finished, file.away_since_ms), (false, None));
+        }
+        // What had ended before stays ended.
+        file.caught_up_at_ms = 15;
+        file.located(Some(Some(id(7))), &[id(7)], 50);
+        assert!(file.finished);
     }
 
     #[test]

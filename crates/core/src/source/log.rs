@@ -45,6 +45,8 @@ pub struct ReadOrder {
     pub start: StartPosition,
     pub budget: Budget,
     pub now_ms: u64,
+    /// What the last read gave back was not stored: everything starts over at `position`.
+    pub anew: bool,
 }
 
 /// Where in which file a failure stands.
@@ -94,6 +96,9 @@ pub struct Batch {
     pub newest_data_ms: Option<u64>,
     /// The budget ended the read; the next one finds more.
     pub more: bool,
+    /// A file was read to its end and nothing more of it is expected. Until this is stored only the reader's open
+    /// descriptor may have its text.
+    pub ended: bool,
     /// When something that is held back (a stack that may go on) is due to be decided without more data.
     pub due_ms: Option<u64>,
 }

@@ -189,6 +189,12 @@ impl SourceState {
         ill
     }
 
+    /// What a step found to be there, before it is known to be stored.
+    pub fn left(&mut self, lag_bytes: u64, oldest_unread_ms: Option<u64>) {
+        self.lag_bytes = lag_bytes;
+        self.oldest_unread_ms = oldest_unread_ms.or(self.oldest_unread_ms);
+    }
+
     /// A step that failed. Returns whether this is news: the source was well, or ill in another way.
     pub fn fail(&mut self, error: &LogError, now_ms: u64) -> bool {
         let since_ms = match &self.error {

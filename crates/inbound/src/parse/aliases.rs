@@ -10,6 +10,8 @@ use super::level::Scale;
 pub enum Slot {
     Message,
     Event,
+    /// What an error calls its kind: the event of a record that names none.
+    ErrorKind,
     Component,
     Process,
     ErrorType,
@@ -29,6 +31,8 @@ pub enum Slot {
     RiskCategory,
     BlastRadius,
     Correlations,
+    /// One more of them.
+    Correlation,
     Run,
     Session,
     Request,
@@ -77,6 +81,22 @@ pub fn slot(path: &str) -> Option<(Slot, u8)> {
     })
 }
 
+/// A second slot that the same field fills, and its rank there.
+pub fn also(path: &str) -> Option<(Slot, u8)> {
+    let (path, later) = match path.split_once('.') {
+        Some((parent, rest)) if AROUND.contains(&parent) => (rest, 40),
+        _ => (path, 0),
+    };
+    let (slot, rank) = match path {
+        "service" => (Slot::Process, 2),
+        "service.name" | "service_name" | "serviceName" => (Slot::Process, 3),
+        "error.kind" => (Slot::ErrorKind, 0),
+        "exception.type" => (Slot::ErrorKind, 1),
+        _ => return None,
+    };
+    Some((slot, rank + later))
+}
+
 /// Whether the name alone says that something failed. The gate in front of the parser knows these words.
 pub fn evident(path: &str) -> bool {
     ["err", "Err", "xception", "stack", "Stack", "traceback", "backtrace"].iter().any(|word| path.contains(word))
@@ -92,8 +112,10 @@ fn plain(path: &str) -> Option<(Slot, u8)> {
         }
 
         "event" => (Slot::Event, 0),
-        "event.name" | "event_name" | "eventName" | "event_type" | "eventType" => (Slot::Event, 1),
-        "event.action" | "error.code" | "err.code" | "error_code" | "errorCode" => (Slot::Event, 2),
+        "event.name" => (Slot::Event, 1),
+        "event_name" | "eventName" | "event_type" | "eventType" => (Slot::Event, 2),
+        "event.action" => (Slot::Event, 3),
+        "error.code" | "err.code" | "error_code" | "errorCode" => (Slot::ErrorKind, 2),
 
         "component" => (Slot::Component, 0),
         "service" | "service.name" | "service_name" | "serviceName" => (Slot::Component, 1),
@@ -106,7 +128,7 @@ fn plain(path: &str) -> Option<(Slot, u8)> {
         | "Properties.SourceContext" => (Slot::Component, 2),
         "target" => (Slot::Component, 3),
         "module" => (Slot::Component, 4),
-        "channel" | "context" | "category" | "Category" | "app" | "application" => (Slot::Component, 5),
+        "channel" | "context" | "Category" | "app" | "application" => (Slot::Component, 5),
 
         "process" => (Slot::Process, 0),
         "process.name" | "SYSLOG_IDENTIFIER" | "_SYSTEMD_UNIT" | "processName" => (Slot::Process, 1),
@@ -176,37 +198,67 @@ fn plain(path: &str) -> Option<(Slot, u8)> {
         "fingerprint" | "error.fingerprint" => (Slot::Fingerprint, 0),
 
         "actor" => (Slot::Actor, 0),
-        "actor_id" | "actorID" | "actorId" | "principal" | "principal_id" => (Slot::Actor, 1),
-        "agent" | "agent_id" | "agentID" | "agentId" => (Slot::Actor, 2),
-        "user_id" | "userID" | "userId" => (Slot::Actor, 3),
+        "actor_id" => (Slot::Actor, 1),
+        "actorID" | "actorId" => (Slot::Actor, 2),
+        "principal" => (Slot::Actor, 3),
+        "principal_id" => (Slot::Actor, 4),
+        "agent" => (Slot::Actor, 5),
+        "agent_id" => (Slot::Actor, 6),
+        "agentID" | "agentId" => (Slot::Actor, 7),
+        "user_id" => (Slot::Actor, 8),
+        "userID" | "userId" => (Slot::Actor, 9),
         "model" => (Slot::Model, 0),
-        "model_id" | "modelID" | "modelId" | "model.name" | "llm.model" => (Slot::Model, 1),
+        "model_id" => (Slot::Model, 1),
+        "modelID" | "modelId" => (Slot::Model, 2),
+        "model.name" => (Slot::Model, 3),
+        "llm.model" => (Slot::Model, 4),
         "tool" => (Slot::Tool, 0),
-        "tool_name" | "toolName" | "mcp_tool" | "mcpTool" | "action.tool" => (Slot::Tool, 1),
+        "tool_name" => (Slot::Tool, 1),
+        "toolName" => (Slot::Tool, 2),
+        "mcp_tool" => (Slot::Tool, 3),
+        "mcpTool" => (Slot::Tool, 4),
+        "action.tool" => (Slot::Tool, 5),
         "action" => (Slot::Action, 0),
-        "operation" | "tool_action" | "toolAction" | "intent" => (Slot::Action, 1),
+        "operation" => (Slot::Action, 1),
+        "tool_action" => (Slot::Action, 2),
+        "toolAction" => (Slot::Action, 3),
+        "intent" => (Slot::Action, 4),
         "policy" => (Slot::Policy, 0),
-        "policy_id" | "policyID" | "policyId" | "policy.name" => (Slot::Policy, 1),
-        "approval_policy" | "approvalPolicy" | "approval.policy" => (Slot::Policy, 2),
-        "approval_state" | "approvalState" => (Slot::ApprovalState, 0),
-        "approval_status" | "approvalStatus" | "approval.status" => (Slot::ApprovalState, 1),
+        "policy_id" => (Slot::Policy, 1),
+        "policyID" | "policyId" => (Slot::Policy, 2),
+        "policy.name" => (Slot::Policy, 3),
+        "approval_policy" => (Slot::Policy, 4),
+        "approvalPolicy" => (Slot::Policy, 5),
+        "approval.policy" => (Slot::Policy, 6),
+        "approval_state" => (Slot::ApprovalState, 0),
+        "approvalState" => (Slot::ApprovalState, 1),
+        "approval_status" => (Slot::ApprovalState, 2),
+        "approvalStatus" => (Slot::ApprovalState, 3),
+        "approval.status" => (Slot::ApprovalState, 4),
         "risk_level" | "riskLevel" => (Slot::RiskLevel, 0),
         "risk.level" | "risk" => (Slot::RiskLevel, 1),
-        "risk_category" | "riskCategory" => (Slot::RiskCategory, 0),
-        "risk_type" | "riskType" | "risk.category" => (Slot::RiskCategory, 1),
-        "blast_radius" | "blastRadius" | "blast.radius" => (Slot::BlastRadius, 0),
-        "impact" | "scope" => (Slot::BlastRadius, 1),
-        "external_correlation_ids"
-        | "externalCorrelationIds"
-        | "external_ids"
-        | "externalIds"
-        | "external.correlation_ids"
-        | "external.correlationIds" => (Slot::Correlations, 0),
-        "external_correlation_id"
-        | "externalCorrelationId"
-        | "external_id"
-        | "externalId"
-        | "external.correlation_id" => (Slot::Correlations, 1),
+        "risk_category" => (Slot::RiskCategory, 0),
+        "riskCategory" => (Slot::RiskCategory, 1),
+        "risk_type" => (Slot::RiskCategory, 2),
+        "riskType" => (Slot::RiskCategory, 3),
+        "risk.category" => (Slot::RiskCategory, 4),
+        "category" => (Slot::RiskCategory, 5),
+        "blast_radius" => (Slot::BlastRadius, 0),
+        "blastRadius" => (Slot::BlastRadius, 1),
+        "blast.radius" => (Slot::BlastRadius, 2),
+        "impact" => (Slot::BlastRadius, 3),
+        "scope" => (Slot::BlastRadius, 4),
+        "external_correlation_ids" => (Slot::Correlations, 0),
+        "externalCorrelationIds" => (Slot::Correlations, 1),
+        "external_ids" => (Slot::Correlations, 2),
+        "externalIds" => (Slot::Correlations, 3),
+        "external.correlation_ids" => (Slot::Correlations, 4),
+        "external.correlationIds" => (Slot::Correlations, 5),
+        "external_correlation_id" => (Slot::Correlation, 0),
+        "externalCorrelationId" => (Slot::Correlation, 1),
+        "external_id" => (Slot::Correlation, 2),
+        "externalId" => (Slot::Correlation, 3),
+        "external.correlation_id" => (Slot::Correlation, 4),
 
         "run_id" | "runId" | "runID" => (Slot::Run, 0),
         "session_id" | "sessionId" | "sessionID" => (Slot::Session, 0),
@@ -231,6 +283,9 @@ mod tests {
         assert_eq!(slot("message"), Some((Slot::Message, 0)));
         assert_eq!(slot("fields.message"), Some((Slot::Message, 40)));
         assert_eq!(slot("fields.fields.message"), None);
+        assert_eq!(slot("category"), Some((Slot::RiskCategory, 5)));
+        assert_eq!(also("fields.service.name"), Some((Slot::Process, 43)));
+        assert_eq!(also("message"), None);
         assert_eq!(level("log.level").map(|l| l.1), Some(2));
         assert_eq!(level("lvl").map(|l| l.1), Some(3));
         assert_eq!(level("user.level"), None);

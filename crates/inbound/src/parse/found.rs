@@ -73,6 +73,7 @@ impl Found {
             // Structlog calls its message the event.
             message = event.take();
         }
+        let event = event.or_else(|| record.take(Slot::ErrorKind));
         let error_type = record.take(Slot::ErrorType);
         let mut error = record.take(Slot::ErrorMessage);
         let mut stack = record.take(Slot::Stack);

@@ -1,6 +1,6 @@
 //! The fields of one record, whatever its notation: what each is for, and whether together they are a failure.
 
-use tandem_core::signal::SafetyContext;
+use tandem_core::{signal::SafetyContext, text::truncate};
 
 use super::{
     aliases::{self, SLOTS, Slot},
@@ -13,6 +13,9 @@ use super::{
 const LONG: usize = 32 * 1024;
 /// Longest name, identifier or other field that is kept.
 const SHORT: usize = 240;
+/// Longest name of who acted, with what; longest word for a state.
+const WHO: usize = 160;
+const STATE: usize = 120;
 /// How many other fields are kept for the reader.
 const FIELDS: usize = 24;
 /// The longest fingerprint of a caller; what is longer is hashed at intake anyway.
@@ -90,6 +93,7 @@ impl Record {
             }
             Slot::Message
             | Slot::Event
+            | Slot::ErrorKind
             | Slot::Component
             | Slot::Process
             | Slot::ErrorType
@@ -107,10 +111,14 @@ impl Record {
             | Slot::RiskCategory
             | Slot::BlastRadius
             | Slot::Correlations
+            | Slot::Correlation
             | Slot::Run
             | Slot::Session
             | Slot::Request
             | Slot::Stream => self.place(path, slot, rank, value),
+        }
+        if let Some((slot, rank)) = aliases::also(path) {
+            self.place(path, slot, rank, value);
         }
     }
 
@@ -190,17 +198,19 @@ impl Record {
 
     /// Who acted with what.
     pub fn safety(&mut self) -> SafetyContext {
-        let ids = self.take(Slot::Correlations).unwrap_or_default();
-        let ids = ids.split(['\n', ',']).map(str::trim).filter(|id| !id.is_empty());
+        let (ids, one) = (self.take(Slot::Correlations), self.take(Slot::Correlation));
+        let ids = ids.as_deref().unwrap_or_default().split(['\n', ',']).chain(one.as_deref());
+        let ids = ids.map(str::trim).filter(|id| !id.is_empty());
+        let mut bounded = |slot, most| self.take(slot).map(|text| truncate(&text, most));
         SafetyContext {
-            actor: self.take(Slot::Actor),
-            model: self.take(Slot::Model),
-            tool_name: self.take(Slot::Tool),
-            action: self.take(Slot::Action),
-            policy: self.take(Slot::Policy),
-            approval_state: self.take(Slot::ApprovalState),
-            risk_category: self.take(Slot::RiskCategory),
-            blast_radius: self.take(Slot::BlastRadius),
+            actor: bounded(Slot::Actor, WHO),
+            model: bounded(Slot::Model, WHO),
+            tool_name: bounded(Slot::Tool, WHO),
+            action: bounded(Slot::Action, WHO),
+            policy: bounded(Slot::Policy, WHO),
+            approval_state: bounded(Slot::ApprovalState, STATE),
+            risk_category: bounded(Slot::RiskCategory, STATE),
+            blast_radius: bounded(Slot::BlastRadius, SHORT),
             external_correlation_ids: ids.take(CORRELATIONS).map(str::to_owned).collect(),
         }
     }

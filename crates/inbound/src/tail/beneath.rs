@@ -1,10 +1,19 @@
 //! Opening files beneath a workspace root, and nowhere else.
 //!
 //! The kernel resolves the path from the root's descriptor and refuses every step that would leave it, so nothing can be
-//! exchanged between a check and the opening. Links are followed where they stay inside. Where the kernel cannot do
-//! that, links are not followed at all. What was opened must be a regular file; it is asked through its descriptor.
+//! exchanged between a check and the opening. Where the kernel cannot do that, or met a link that names its target from
+//! `/`, the same is done by hand: each component is opened from the one before it without following links, and where a
+//! link leads is walked from the root again. So links are followed where they stay inside, however they say so. What was
+//! opened must be a regular file; it is asked through its descriptor.
 
-use std::{fs::File, io, os::fd::OwnedFd, path::Path};
+use std::{
+    collections::VecDeque,
+    ffi::OsStr,
+    fs::File,
+    io,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+};
 
 use rustix::{
     fs::{AtFlags, Dir, FileType, Mode, OFlags},
@@ -26,7 +35,12 @@ pub(super) struct Stat {
 /// The workspace root, open.
 pub(super) struct Root {
     fd: OwnedFd,
+    /// As it is configured.
+    path: PathBuf,
 }
+
+/// Links followed in one path, as the kernel has it.
+const LINKS: usize = 40;
 
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -40,12 +54,13 @@ impl Root {
             };
             TailError::new(fault, format!("the workspace root cannot be opened: {error}"))
         };
-        Ok(Self { fd: rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(failed)? })
+        let fd = rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(failed)?;
+        Ok(Self { fd, path: path.to_owned() })
     }
 
     /// A regular file below the root.
     pub fn file(&self, path: &str) -> io::Result<(File, Stat)> {
-        let file = File::from(resolve(&self.fd, path, FILE)?);
+        let file = File::from(self.resolve(path, FILE)?);
         let stat = stat(&file)?;
         if stat.kind != FileType::RegularFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, NotAFile));
@@ -53,11 +68,77 @@ impl Root {
         Ok((file, stat))
     }
 
+    /// Whether a link on the way to a path leads out of the root, as far as the path is there.
+    pub fn leads_out(&self, path: &str) -> bool {
+        self.resolve(path, FILE).is_err_and(|error| fault(&error) == Fault::OutsideRoot)
+    }
+
     /// The entries of a directory below the root: name, inode, type as far as the directory knows it.
     pub fn list(&self, path: &str) -> io::Result<Directory> {
-        let fd = if path.is_empty() { self.fd.try_clone()? } else { resolve(&self.fd, path, DIRECTORY)? };
+        let fd = if path.is_empty() { self.fd.try_clone()? } else { self.resolve(path, DIRECTORY)? };
         Ok(Directory { entries: Dir::read_from(&fd)?, fd })
     }
+
+    fn resolve(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        match by_kernel(&self.fd, path, flags) {
+            Some(result) => result,
+            None => self.by_hand(path, flags),
+        }
+    }
+
+    /// Component by component. Where a link leads takes the link's place in what is still to be walked.
+    fn by_hand(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        let mut below: Vec<OwnedFd> = Vec::new();
+        let mut rest = components(path.as_bytes());
+        if path.starts_with('/') {
+            return Err(Errno::XDEV.into());
+        }
+        let mut links = 0;
+        while let Some(part) = rest.pop_front() {
+            if part == b".." {
+                // Above the root there is nothing.
+                below.pop().ok_or(Errno::XDEV)?;
+                continue;
+            }
+            let at = below.last().unwrap_or(&self.fd);
+            let flags = if rest.is_empty() { flags } else { DIRECTORY };
+            let error = match rustix::fs::openat(at, &part[..], flags | OFlags::NOFOLLOW, Mode::empty()) {
+                Ok(opened) => {
+                    below.push(opened);
+                    continue;
+                }
+                Err(error @ (Errno::LOOP | Errno::NOTDIR)) => error,
+                Err(error) => return Err(error.into()),
+            };
+            let Ok(target) = rustix::fs::readlinkat(at, &part[..], Vec::new()) else { return Err(error.into()) };
+            links += 1;
+            if links > LINKS {
+                return Err(Errno::LOOP.into());
+            }
+            let mut target = target.to_bytes();
+            let inside;
+            if target.starts_with(b"/") {
+                inside = self.inside(Path::new(OsStr::from_bytes(target))).ok_or(Errno::XDEV)?;
+                target = inside.as_os_str().as_bytes();
+                below.clear();
+            }
+            let mut walk = components(target);
+            walk.append(&mut rest);
+            rest = walk;
+        }
+        below.pop().map_or_else(|| self.fd.try_clone(), Ok)
+    }
+
+    /// A path from `/` as one from the root: by the root's configured name, or by the one without links.
+    fn inside(&self, target: &Path) -> Option<PathBuf> {
+        let below = |root: &Path| target.strip_prefix(root).ok().map(Path::to_path_buf);
+        below(&self.path).or_else(|| below(&self.path.canonicalize().ok()?))
+    }
+}
+
+fn components(path: &[u8]) -> VecDeque<Vec<u8>> {
+    let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
+    parts.map(<[u8]>::to_vec).collect()
 }
 
 pub(super) struct Directory {
@@ -69,6 +150,11 @@ impl Directory {
     /// Of the entry itself, not of what it may link to.
     pub fn stat(&self, name: &str) -> io::Result<Stat> {
         stat_at(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Which directory it is.
+    pub fn id(&self) -> io::Result<FileId> {
+        Ok(stat_at(&self.fd, "", AtFlags::EMPTY_PATH)?.id)
     }
 }
 
@@ -141,39 +227,28 @@ fn milliseconds(seconds: i64, nanoseconds: i64) -> u64 {
 #[cfg(target_os = "linux")]
 const TRIES: usize = 8;
 
+/// `None`: the kernel has no answer, or one that is too strict.
 #[cfg(target_os = "linux")]
-fn resolve(root: &OwnedFd, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+fn by_kernel(root: &OwnedFd, path: &str, flags: OFlags) -> Option<io::Result<OwnedFd>> {
     use rustix::fs::ResolveFlags;
     for _ in 0..TRIES {
         let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(root, path, flags, Mode::empty(), how) {
             Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(Errno::NOSYS | Errno::OPNOTSUPP) => break,
-            // A container's filter may forbid the call as a whole; the steps below say the same of a file's own rights.
-            Err(Errno::PERM) => break,
-            result => return Ok(result?),
+            Err(Errno::NOSYS | Errno::OPNOTSUPP) => return None,
+            // A link from `/` is outside to it, wherever it leads.
+            Err(Errno::XDEV) => return None,
+            // A container's filter may forbid the call as a whole; the steps by hand say the same of a file's own rights.
+            Err(Errno::PERM) => return None,
+            result => return Some(result.map_err(io::Error::from)),
         }
     }
-    step_by_step(root, path, flags)
+    None
 }
 
 #[cfg(not(target_os = "linux"))]
-fn resolve(root: &OwnedFd, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
-    step_by_step(root, path, flags)
-}
-
-/// Component by component, without following any link.
-fn step_by_step(root: &OwnedFd, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
-    let mut at = root.try_clone()?;
-    let mut parts = path.split('/').filter(|part| !part.is_empty() && *part != ".").peekable();
-    while let Some(part) = parts.next() {
-        if part == ".." {
-            return Err(Errno::XDEV.into());
-        }
-        let flags = if parts.peek().is_some() { DIRECTORY } else { flags };
-        at = rustix::fs::openat(&at, part, flags | OFlags::NOFOLLOW, Mode::empty())?;
-    }
-    Ok(at)
+fn by_kernel(_: &OwnedFd, _: &str, _: OFlags) -> Option<io::Result<OwnedFd>> {
+    None
 }
 
 #[cfg(test)]
@@ -200,6 +275,11 @@ mod tests {
         symlink(outside.join("secret.log"), inside.join("logs/absolute.log")).expect("links");
         symlink(&outside, inside.join("away")).expect("links");
         symlink("loop", inside.join("loop")).expect("links");
+        symlink(inside.join("logs/app.log"), inside.join("logs/inside.log")).expect("links");
+        symlink(inside.join("logs"), inside.join("here")).expect("links");
+        symlink(inside.join("logs/../../outside/secret.log"), inside.join("around.log")).expect("links");
+        symlink(scratch.path("root-and-more/x.log"), inside.join("beside.log")).expect("links");
+        symlink("here/../logs/current.log", inside.join("chain.log")).expect("links");
         rustix::fs::mknodat(rustix::fs::CWD, inside.join("pipe"), FileType::Fifo, Mode::RUSR, 0).expect("makes a pipe");
         let root = Root::open(&inside).expect("opens");
         for (path, expected) in [
@@ -208,6 +288,12 @@ mod tests {
             ("logs/up.log", Err(Fault::OutsideRoot)),
             ("logs/absolute.log", Err(Fault::OutsideRoot)),
             ("away/secret.log", Err(Fault::OutsideRoot)),
+            ("logs/inside.log", Ok(())),
+            ("here/app.log", Ok(())),
+            ("chain.log", Ok(())),
+            ("here", Err(Fault::NotAFile)),
+            ("around.log", Err(Fault::OutsideRoot)),
+            ("beside.log", Err(Fault::OutsideRoot)),
             ("../outside/secret.log", Err(Fault::OutsideRoot)),
             ("/etc/passwd", Err(Fault::OutsideRoot)),
             ("loop", Err(Fault::OutsideRoot)),
@@ -216,13 +302,23 @@ mod tests {
             ("pipe", Err(Fault::NotAFile)),
         ] {
             assert_eq!(opened(&root, path), expected, "{path}");
+            // Without the kernel's help it is the same.
+            let by_hand = root.by_hand(path, FILE).and_then(|fd| stat(&File::from(fd)));
+            let by_hand = by_hand
+                .map_err(|error| fault(&error))
+                .and_then(|stat| (stat.kind == FileType::RegularFile).then_some(()).ok_or(Fault::NotAFile));
+            assert_eq!(by_hand, expected, "{path} by hand");
         }
-        // Without the kernel's help links are refused, wherever they lead.
-        let plain = |path| step_by_step(&root.fd, path, FILE).map(|_| ()).map_err(|error| fault(&error));
-        assert_eq!(plain("logs/app.log"), Ok(()));
-        for path in ["logs/current.log", "logs/up.log", "away/secret.log", "../outside/secret.log"] {
-            assert!(plain(path).is_err(), "{path}");
+        assert!(root.leads_out("away/none/none.log") && root.leads_out("logs/up.log"));
+        assert!(!root.leads_out("here/none.log") && !root.leads_out("none/away/x.log") && !root.leads_out("pipe"));
+        // The root may be known by a name with links in it.
+        symlink(&inside, scratch.path("alias")).expect("links");
+        let alias = Root::open(&scratch.path("alias")).expect("opens");
+        for path in ["logs/inside.log", "here/app.log"] {
+            assert_eq!(opened(&alias, path), Ok(()), "{path} below a link");
         }
+        symlink(scratch.path("alias/logs/app.log"), inside.join("aliased.log")).expect("links");
+        assert_eq!(opened(&alias, "aliased.log"), Ok(()));
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! 2. A body whose file is gone or holds other text is looked for by content: a copy, or a gzip file, beside it. It goes
 //!    on there. Not found: its rest is a gap.
 //! 3. Text that replaced a body in the file of that path is a new body.
-//! 4. Files that nothing explains are new when the pattern means them. A rotated name beside a file that was rotated
+//! 4. A body whose directory is away (unmounted, renamed) is waited for, for some days. It goes on when it is back.
+//! 5. Files that nothing explains are new when the pattern means them. A rotated name beside a file that was rotated
 //!    since is a generation that came and went between two looks, and is read before the current one. Another rotated
 //!    name may be a copy in the making, and is left alone.
 //!
@@ -18,6 +19,7 @@ use std::{
     io,
 };
 
+use memchr::{memchr, memrchr};
 use tandem_core::{
     config::StartPosition,
     source::{
@@ -29,6 +31,7 @@ use tandem_core::{
 use super::{
     Limits, Progress, Sink, Tailer, Trouble,
     beneath::{Root, Stat, fault},
+    lines::Block,
     scan::{Found, Scan, directory_of, scan},
     tailer::{Live, tell},
     text::Text,
@@ -36,6 +39,12 @@ use super::{
 
 /// Clocks of file systems and this process need not agree exactly.
 const CLOCKS_MS: u64 = 2_000;
+
+/// How long a body is known whose directory is away, and how many of them.
+const AWAY_MS: u64 = 7 * 24 * 3_600_000;
+const AWAY: usize = 512;
+/// What is shown of the text before the place where reading goes on.
+const REMEMBERED: usize = 8 * 1_024;
 
 /// How often names that change are looked at again.
 const LOOKS: usize = 8;
@@ -57,6 +66,9 @@ struct Fresh {
     id: FileId,
     stat: Stat,
     name: String,
+    /// It can be opened again by that path.
+    here: bool,
+    directory: Option<FileId>,
     text: Option<Text>,
     begin: Begin,
 }
@@ -96,6 +108,7 @@ impl Tailer {
 
         let mut lost = Vec::new();
         let mut replaced = Vec::new();
+        let mut stayed: Vec<FileId> = Vec::new();
         for (index, file) in position.files.iter_mut().enumerate() {
             let places = matching.places(&file.id);
             // What could not be looked at is not gone. What is open of it is read on.
@@ -104,9 +117,11 @@ impl Tailer {
             }
             let here = places.iter().any(|&at| found[at].path == file.path);
             let at = places.iter().copied().find(|&at| found[at].path == file.path).or(places.first().copied());
+            file.located(at.map(|at| found[at].directory), &looked.directories, now_ms);
             match self.meet(root, file, at.map(|at| &found[at]), here, now_ms, sink, progress) {
                 Fate::Stays => {
                     matching.claim(&places);
+                    stayed.push(file.id);
                     if !here {
                         matching.moved(file);
                     }
@@ -122,7 +137,7 @@ impl Tailer {
                     // In another place than its own it may be a copy of something: that is judged below.
                     if here || (places.is_empty() && !file.finished) {
                         matching.claim(&places);
-                        replaced.push((file.path.clone(), text, places.is_empty()));
+                        replaced.push((file.path.clone(), file.directory, text, places.is_empty()));
                     }
                 }
             }
@@ -132,6 +147,8 @@ impl Tailer {
             let file = &mut position.files[index];
             !self.adopt(root, file, was_replaced, &found, &mut matching, now_ms, sink, progress)
         });
+        let mut away = 0;
+        lost.retain(|&(index, _)| !self.wait_for(&mut position.files[index], &mut away, now_ms, sink));
         let unfinished = |&&(index, _): &&(usize, bool)| !position.files[index].finished;
         matching.lost = lost.iter().filter(unfinished).map(|&(index, _)| position.files[index].generation).collect();
         let mut fresh = self.newcomers(root, position, &found, &matching, progress);
@@ -147,8 +164,13 @@ impl Tailer {
             self.lose(file, was_replaced, now_ms, sink, progress);
             dropped.insert(file.generation);
         }
-        for (path, mut text, deleted) in replaced {
+        for (path, directory, mut text, deleted) in replaced {
             let Ok(stat) = text.stat() else { continue };
+            if stayed.iter().any(|id| id.is(&stat.id)) {
+                // Bodies that were replaced while their directory was away; what the file holds now is known already.
+                continue;
+            }
+            stayed.push(stat.id);
             if deleted && let Ok(head) = text.head() {
                 // What is still open is as good as a packed copy of it, and complete.
                 fresh.retain_mut(|new| head.is_empty() || !new.begins_with(&head));
@@ -156,7 +178,8 @@ impl Tailer {
             let (id, name) = (stat.id, path.clone());
             let compressed = text.is_packed();
             let begin = Begin::Start;
-            fresh.push(Fresh { path, compressed, id, stat, name, text: Some(text), begin });
+            let (here, text) = (!deleted, Some(text));
+            fresh.push(Fresh { path, compressed, id, stat, name, here, directory, text, begin });
         }
         position.files.retain(|file| !dropped.contains(&file.generation));
         for new in fresh {
@@ -165,6 +188,18 @@ impl Tailer {
         if position.started_at_ms == 0 {
             position.started_at_ms = now_ms.max(1);
         }
+    }
+
+    /// Step 4: whether a file that is gone is waited for, because its directory is gone, too, and not for too long.
+    fn wait_for(&mut self, file: &mut FileState, away: &mut usize, now_ms: u64, sink: &mut impl Sink) -> bool {
+        let waits = file.away_since_ms.is_some_and(|since| now_ms.saturating_sub(since) < AWAY_MS) && *away < AWAY;
+        *away += usize::from(waits);
+        if waits && self.live.remove(&file.generation).is_some() {
+            // What it has to say so far is not held back for days.
+            sink.end(file);
+            file.settle(None);
+        }
+        waits
     }
 
     /// Step 1 for one body.
@@ -178,8 +213,8 @@ impl Tailer {
         sink: &mut impl Sink,
         progress: &mut Progress,
     ) -> Fate {
-        let crowded = self.open_texts() >= self.spec.limits.open;
         let mut live = self.live.remove(&file.generation);
+        let crowded = self.open_texts() >= self.spec.limits.open;
         let kept = self.kept.remove(&file.generation);
         // It may be that of a copy that was adopted meanwhile.
         let kept = kept.filter(|text| text.stat().is_ok_and(|stat| stat.id.is(&file.id)));
@@ -256,8 +291,9 @@ impl Tailer {
         }
         (live.size, live.here) = (stat.size, here);
         live.name = name;
-        // A file that cannot be found by its name any more must stay open.
-        live.text = (!crowded || !here).then_some(text);
+        // A file that cannot be found by its name any more must stay open; so must one that is half unpacked.
+        let needed = !here || (file.compressed && file.read.at > 0 && !live.unpacked);
+        live.text = (!crowded || needed).then_some(text);
         self.live.insert(file.generation, live);
         Fate::Stays
     }
@@ -276,8 +312,9 @@ impl Tailer {
         if file.read.at != file.offset || file.read.inside != file.inside {
             file.read = text.mark(file.offset, file.inside)?;
         }
-        sink.start(file);
-        Ok(Live::new(None, name, here, size, file.read.at, now_ms))
+        start(text, file, sink);
+        let caught_up_at_ms = file.caught_up_at_ms;
+        Ok(Live { caught_up_at_ms, ..Live::new(None, name, here, size, file.read.at, now_ms) })
     }
 
     /// Step 2: goes on in a copy of the text, if there is one.
@@ -302,7 +339,10 @@ impl Tailer {
         for at in order {
             let candidate = &found[at];
             // A current file that merely begins alike is a new one, unless there is a lot that is alike.
-            let enough = candidate.base.is_some() || candidate.is_packed() || file.head.length as usize == HEAD_BYTES;
+            let enough = candidate.base.is_some()
+                || candidate.is_packed()
+                || file.head.length as usize == HEAD_BYTES
+                || file.is_remounted(&candidate.stat.id);
             let near = directory_of(&candidate.path) == directory_of(&file.path);
             if !enough || !near {
                 continue;
@@ -340,6 +380,7 @@ impl Tailer {
                 progress.gaps.push(Gap { path, generation, reason, from, to, at_ms: now_ms });
             }
             (file.id, file.size, file.mtime_ms) = (stat.id, stat.size, stat.mtime_ms);
+            (file.directory, file.away_since_ms) = (candidate.directory, None);
             file.compressed = candidate.is_packed();
             matching.claimed[at] = true;
             adopted = true;
@@ -370,7 +411,7 @@ impl Tailer {
         }
     }
 
-    /// Step 4, and the first look.
+    /// Step 5, and the first look.
     fn newcomers(
         &self,
         root: &Root,
@@ -426,11 +467,13 @@ impl Tailer {
             let known = matches!(begin, Begin::Known);
             let path = base.filter(|_| missed || known).unwrap_or(&candidate.path).clone();
             let new = Fresh {
+                here: candidate.path == path,
                 path,
                 compressed: candidate.is_packed(),
                 id: candidate.stat.id,
                 stat: candidate.stat,
                 name: candidate.path.clone(),
+                directory: candidate.directory,
                 text,
                 begin,
             };
@@ -457,6 +500,7 @@ impl Tailer {
             mtime_ms: new.stat.mtime_ms,
             caught_up_at_ms: now_ms,
             compressed: new.compressed,
+            directory: new.directory,
             ..FileState::default()
         };
         let mut text = new.text;
@@ -475,9 +519,11 @@ impl Tailer {
         }
         (file.offset, file.inside) = (file.read.at, file.read.inside);
         file.finished |= matches!(new.begin, Begin::Known);
+        if let Some(text) = text.as_mut().filter(|_| !file.finished) {
+            start(text, &file, sink);
+        }
         if !file.finished && text.is_some() {
-            let here = new.name == file.path;
-            sink.start(&file);
+            let here = new.here;
             let crowded = here && self.open_texts() >= self.spec.limits.open;
             let text = text.filter(|_| !crowded);
             let live = Live::new(text, &new.name, here, file.size, file.read.at, now_ms);
@@ -565,6 +611,20 @@ fn settled<'a>(root: &'a Root, pattern: &Pattern, files: &[FileState], limits: &
         looked = again;
     }
     None
+}
+
+/// Announces the lines of a body, and shows those just before the place where they begin.
+fn start(text: &mut Text, file: &FileState, sink: &mut impl Sink) {
+    sink.start(file);
+    let at = file.read.at;
+    let length = usize::try_from(at).unwrap_or(usize::MAX).min(REMEMBERED);
+    // Only for the reader's eyes: what cannot be had is left out.
+    let Ok(Some(before)) = text.before(at, length) else { return };
+    let whole = memrchr(b'\n', &before).map_or(0, |newline| newline + 1);
+    let from = if length as u64 == at { Some(0) } else { memchr(b'\n', &before[..whole]).map(|newline| newline + 1) };
+    if let Some(from) = from.filter(|&from| from < whole) {
+        sink.remember(file, Block { start: at - length as u64 + from as u64, bytes: &before[from..whole] });
+    }
 }
 
 /// Takes the samples of a new body, and sets where reading begins.

@@ -31,13 +31,6 @@ impl<'a> Block<'a> {
             line
         })
     }
-
-    /// The line that holds the byte at `at`, an index into `bytes`.
-    pub fn line_at(self, at: usize) -> Line<'a> {
-        let from = memrchr(b'\n', &self.bytes[..at]).map_or(0, |newline| newline + 1);
-        let end = memchr(b'\n', &self.bytes[at..]).map_or(self.bytes.len(), |newline| at + newline + 1);
-        whole(self.start + from as u64, &self.bytes[from..end])
-    }
 }
 
 /// A line with its line break, without holes before it.

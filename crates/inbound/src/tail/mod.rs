@@ -20,6 +20,7 @@
 
 mod beneath;
 mod follow;
+mod lag;
 mod lines;
 mod scan;
 mod slice;
@@ -38,7 +39,13 @@ use tandem_core::{
     source::file::{Fault, FileState, Gap},
 };
 
-pub use self::{lines::Block, slice::slice, tailer::Tailer};
+pub use self::{
+    lag::{Lag, lag},
+    lines::Block,
+    scan::leads_out,
+    slice::slice,
+    tailer::Tailer,
+};
 pub use crate::line::Line;
 
 /// What to follow.
@@ -117,6 +124,11 @@ pub trait Sink {
     /// Lines of this body follow, from its `offset` on. A body that was started before is started anew.
     fn start(&mut self, file: &FileState);
 
+    /// Lines from just before the place where reading goes on. They were handed out, or passed over, in another life.
+    fn remember(&mut self, file: &FileState, block: Block<'_>) {
+        let _ = (file, block);
+    }
+
     /// Whole lines, each ending in a newline and within the limit. `Break(offset)`: enough; lines from that offset on are
     /// handed out next time.
     fn block(&mut self, file: &FileState, block: Block<'_>) -> ControlFlow<u64> {
@@ -186,6 +198,8 @@ pub struct Progress {
     pub newest_data_at_ms: Option<u64>,
     /// There is more to read at once.
     pub more: bool,
+    /// A body ended. Say [`Tailer::stored`] once that is stored.
+    pub ended: bool,
     /// When a last line without newline may be taken, or a file that is over ends, though nothing changes.
     pub due_at_ms: Option<u64>,
     /// Files that are followed, rotated ones included.

@@ -2,11 +2,14 @@
 //!
 //! Bounded in directories, entries and files. Names that are no UTF-8 cannot be configured or shown, and are passed over.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::Path,
+};
 
 use rustix::fs::FileType;
 use tandem_core::source::{
-    file::{Fault, FileState},
+    file::{Fault, FileId, FileState},
     pattern::{self, Part, Pattern, part_matches},
 };
 
@@ -27,6 +30,8 @@ pub(super) struct Found {
     pub member: bool,
     /// The path that its name is a rotated name of, if that one is there, or was.
     pub base: Option<String>,
+    /// The directory that it is in.
+    pub directory: Option<FileId>,
 }
 
 impl Found {
@@ -44,6 +49,8 @@ pub(super) struct Scan<'a> {
     entries: usize,
     pub found: Vec<Found>,
     pub trouble: Vec<Trouble>,
+    /// The directories that were looked at.
+    pub directories: Vec<FileId>,
     /// Something could not be looked at, or was too much: a file that was not found may be there all the same.
     pub incomplete: bool,
 }
@@ -71,6 +78,7 @@ pub(super) fn scan<'a>(root: &'a Root, pattern: &Pattern, files: &[FileState], l
         entries: limits.entries,
         found: Vec::new(),
         trouble: Vec::new(),
+        directories: Vec::new(),
         incomplete: false,
     };
     let (last, directories) = pattern.parts().split_last().expect("a pattern has a part");
@@ -85,6 +93,17 @@ pub(super) fn scan<'a>(root: &'a Root, pattern: &Pattern, files: &[FileState], l
         scan.trouble(pattern_text(pattern), Fault::NotFound, "no such file");
     }
     scan
+}
+
+/// Whether a link on the way to what a pattern means leads out of the root. Where the root is not there, nothing does.
+pub fn leads_out(root: &Path, path: &str) -> bool {
+    let Ok(pattern) = Pattern::new(&root.to_string_lossy(), path) else { return true };
+    let fixed = pattern.parts().iter().map_while(|part| match part {
+        Part::Name(name) => Some(name.as_str()),
+        Part::Wild(_) | Part::Any => None,
+    });
+    let fixed = fixed.collect::<Vec<_>>().join("/");
+    !fixed.is_empty() && Root::open(root).is_ok_and(|root| root.leads_out(&fixed))
 }
 
 fn pattern_text(pattern: &Pattern) -> String {
@@ -167,6 +186,8 @@ impl Scan<'_> {
                 return self.trouble(at, fault(&error), error);
             }
         };
+        let id = directory.id().ok();
+        self.directories.extend(id);
         while let Some(entry) = directory.entries.next() {
             let Some(left) = self.entries.checked_sub(1) else {
                 self.incomplete = true;
@@ -185,12 +206,12 @@ impl Scan<'_> {
             let rotated = || pattern::rotated_from(name, |base| part_matches(last, base)).is_some();
             if member || self.inodes.contains(&entry.ino()) || rotated() {
                 let stat = directory.stat(name);
-                self.add(join(at, name), member, stat);
+                self.add(join(at, name), member, id, stat);
             }
         }
     }
 
-    fn add(&mut self, path: String, member: bool, stat: std::io::Result<Stat>) {
+    fn add(&mut self, path: String, member: bool, directory: Option<FileId>, stat: std::io::Result<Stat>) {
         let mut stat = match stat {
             Ok(stat) => stat,
             // Gone since it was listed, or out of reach.
@@ -204,7 +225,7 @@ impl Scan<'_> {
             }
         }
         if stat.kind == FileType::RegularFile {
-            self.found.push(Found { path, stat, member, base: None });
+            self.found.push(Found { path, stat, member, base: None, directory });
         } else if self.exact.as_ref() == Some(&path) {
             self.trouble(path, Fault::NotAFile, "not a regular file");
         }

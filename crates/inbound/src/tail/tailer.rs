@@ -32,6 +32,8 @@ pub struct Tailer {
     pub(super) live: HashMap<u64, Live>,
     /// Open texts of bodies that start anew: a deleted file can be read again only through its descriptor.
     pub(super) kept: HashMap<u64, Text>,
+    /// Texts of bodies that ended, until it is known that their end is stored.
+    ended: HashMap<u64, Text>,
     /// The files as the last call left them: one that comes back otherwise is started anew.
     left: Vec<FileState>,
     looked: Option<Instant>,
@@ -52,6 +54,8 @@ pub(super) struct Live {
     /// How far its bytes were looked at; the last line may not be handed out yet.
     pub seen_to: u64,
     pub changed_at_ms: u64,
+    /// When everything that was there had last been read.
+    pub caught_up_at_ms: u64,
     /// The last line up to here was offered and refused.
     pub offered_to: u64,
     /// Packed text was unpacked to its end.
@@ -63,7 +67,18 @@ pub(super) struct Live {
 impl Live {
     pub fn new(text: Option<Text>, name: &str, here: bool, size: u64, seen_to: u64, now_ms: u64) -> Self {
         let name = name.to_owned();
-        Self { text, name, here, size, seen_to, changed_at_ms: now_ms, offered_to: 0, unpacked: false, skip: false }
+        Self {
+            text,
+            name,
+            here,
+            size,
+            seen_to,
+            changed_at_ms: now_ms,
+            caught_up_at_ms: now_ms,
+            offered_to: 0,
+            unpacked: false,
+            skip: false,
+        }
     }
 
     fn is_pending(&self, packed: bool) -> bool {
@@ -82,6 +97,7 @@ impl Tailer {
             pattern,
             live: HashMap::new(),
             kept: HashMap::new(),
+            ended: HashMap::new(),
             left: Vec::new(),
             looked: None,
             more: false,
@@ -117,7 +133,13 @@ impl Tailer {
         let full = self.pump(&root, position, now_ms, budget, sink, &mut progress);
         self.end_what_is_over(&root, position, now_ms, sink, &mut progress);
         for file in &mut position.files {
+            // What cannot be read now was handed out in another life, if at all, and may have been held then.
+            let Some(live) = self.live.get(&file.generation) else { continue };
             file.settle(sink.held_from(file));
+            // Looking at what has not changed changes nothing that would have to be stored.
+            if !self.left.contains(file) {
+                file.caught_up_at_ms = live.caught_up_at_ms;
+            }
         }
         // Without a look nobody knows what else there is.
         self.sum_up(position, now_ms, full || !looks, &mut progress);
@@ -131,6 +153,12 @@ impl Tailer {
         self.left.clear();
     }
 
+    /// Says that what the calls so far have left is stored. Until then the texts of bodies that ended stay open: a deleted
+    /// file can be read again through nothing else.
+    pub fn stored(&mut self) {
+        self.ended.clear();
+    }
+
     /// Drops what is remembered of bodies that are not as they were left: they start at their `offset` again.
     fn forget_what_differs(&mut self, position: &SourcePosition) {
         let left: HashMap<u64, &FileState> = self.left.iter().map(|file| (file.generation, file)).collect();
@@ -139,8 +167,9 @@ impl Tailer {
         let before = self.live.len();
         let anew = self.live.extract_if(|generation, _| !kept.contains(generation));
         let texts = anew.filter_map(|(generation, live)| Some((generation, live.text?)));
-        self.kept =
-            texts.filter(|(generation, _)| position.files.iter().any(|f| f.generation == *generation)).collect();
+        let unfinished = |generation: &u64| position.files.iter().any(|f| f.generation == *generation && !f.finished);
+        let ended = self.ended.extract_if(|generation, _| unfinished(generation) && !kept.contains(generation));
+        self.kept = texts.filter(|(generation, _)| unfinished(generation)).chain(ended).collect();
         if self.live.len() < before || kept.len() != position.files.len() {
             self.looked = None;
         }
@@ -182,16 +211,22 @@ impl Tailer {
         }
     }
 
-    /// The files that have something to read. Of one path, the oldest body first.
+    /// The files that have something to read. Of one path, the oldest body first; of packed files, the first.
     fn pending(&self, position: &SourcePosition) -> Vec<usize> {
         let mut paths: Vec<&str> = Vec::new();
         let mut pending = Vec::new();
+        let mut unpacking = false;
         for (index, file) in position.files.iter().enumerate().filter(|(_, file)| !file.finished) {
             let Some(live) = self.live.get(&file.generation) else { continue };
-            if live.is_pending(file.compressed) && !paths.contains(&file.path.as_str()) {
-                paths.push(&file.path);
-                pending.push(index);
+            if !live.is_pending(file.compressed) || paths.contains(&file.path.as_str()) {
+                continue;
             }
+            // Packed files one after the other: each that is begun takes memory, and beginning again takes all the work.
+            if file.compressed && std::mem::replace(&mut unpacking, true) {
+                continue;
+            }
+            paths.push(&file.path);
+            pending.push(index);
         }
         pending
     }
@@ -254,8 +289,11 @@ impl Tailer {
             give_up(file, GapReason::CompressedTooLarge, now_ms, progress);
             live.unpacked = true;
         }
+        text.passed(file.read.at);
         live.text = Some(text);
-        let crowded = live.here && self.open_texts() > self.spec.limits.open;
+        // One that is being unpacked stays open, or all of it would be unpacked again.
+        let idle = !file.compressed || live.unpacked;
+        let crowded = idle && live.here && self.open_texts() > self.spec.limits.open;
         if let Some(live) = self.live.get_mut(&position.files[index].generation).filter(|_| crowded) {
             live.text = None;
         }
@@ -282,7 +320,7 @@ impl Tailer {
             if live.is_pending(file.compressed) || live.skip && !live.unpacked {
                 continue;
             }
-            file.caught_up_at_ms = now_ms;
+            live.caught_up_at_ms = now_ms;
             let quiet = quiet_for(live, now_ms);
             let over = if file.compressed { live.unpacked } else { !live.here && quiet >= limits.rotate_wait_ms };
             let offer = !over && !file.compressed && quiet >= limits.quiet_ms && live.offered_to != live.seen_to;
@@ -315,8 +353,11 @@ impl Tailer {
             }
             if over {
                 sink.end(file);
-                file.finished = true;
-                self.live.remove(&file.generation);
+                file.settle(None);
+                (file.finished, file.caught_up_at_ms) = (true, now_ms);
+                progress.ended = true;
+                let live = self.live.remove(&file.generation);
+                self.ended.extend(live.and_then(|live| Some((file.generation, live.text?))));
             }
         }
     }
@@ -340,7 +381,8 @@ impl Tailer {
                 progress.lag_bytes += lag;
             }
             if lag > 0 {
-                let age = now_ms.saturating_sub(file.caught_up_at_ms);
+                let caught_up = live.map_or(file.caught_up_at_ms, |live| live.caught_up_at_ms);
+                let age = now_ms.saturating_sub(caught_up);
                 progress.oldest_unread_ms = Some(progress.oldest_unread_ms.unwrap_or(0).max(age));
             }
             if let Some(live) = live.filter(|live| !live.is_pending(file.compressed)) {

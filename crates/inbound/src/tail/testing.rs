@@ -11,7 +11,7 @@ use std::{
 
 use tandem_core::source::file::FileState;
 
-use super::{Line, Sink, Verdict};
+use super::{Block, Line, Sink, Verdict};
 
 /// A directory that is removed again.
 pub(crate) struct Scratch(PathBuf);
@@ -65,6 +65,8 @@ pub(crate) struct Collect {
     pub unfinished: Vec<Vec<u8>>,
     pub started: Vec<u64>,
     pub ended: Vec<u64>,
+    /// What was shown again: its place and its bytes.
+    pub remembered: Vec<(u64, Vec<u8>)>,
     pub take_unfinished: bool,
     /// Stop after so many lines.
     pub stop_after: Option<usize>,
@@ -98,6 +100,10 @@ impl Collect {
 impl Sink for Collect {
     fn start(&mut self, file: &FileState) {
         self.started.push(file.generation);
+    }
+
+    fn remember(&mut self, _: &FileState, block: Block<'_>) {
+        self.remembered.push((block.start, block.bytes.to_vec()));
     }
 
     fn line(&mut self, file: &FileState, line: Line<'_>) -> ControlFlow<()> {

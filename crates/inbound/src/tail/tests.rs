@@ -11,7 +11,7 @@ use tandem_core::{
 };
 
 use super::{
-    Budget, Limits, Progress, SourceSpec, Tailer, slice,
+    Budget, Lag, Limits, Progress, SourceSpec, Tailer, lag, slice,
     testing::{Collect, Scratch, now_ms},
 };
 
@@ -469,6 +469,133 @@ fn a_packed_file_is_bounded_and_a_damaged_one_is_a_gap() {
 }
 
 #[test]
+fn a_packed_file_is_unpacked_once_however_often_it_is_read_on() {
+    let limits = Limits { open: 1, ..Limits::default() };
+    let mut world = World::with("*.gz", StartPosition::Beginning, limits);
+    let text: String = (0..100_000).map(|n| format!("{n:09} {}\n", "x".repeat(n % 60))).collect();
+    for name in ["a", "b", "c"] {
+        world.append(name, &text);
+        world.gzip(name);
+    }
+    let mut calls = 0;
+    loop {
+        // The receiver has enough in the middle of what was read, too.
+        world.sink.stop_after = (calls % 3 == 0).then_some(7);
+        calls += 1;
+        if !world.read_budget(Budget::bytes(100_000)).more {
+            break;
+        }
+    }
+    let unpacked = super::text::UNPACKED.get();
+    assert_eq!(world.sink.lines.len(), 300_000);
+    assert!(calls > 40, "{calls}");
+    assert!(unpacked < 4 * text.len() as u64, "{unpacked} bytes unpacked for 3 times {}", text.len());
+}
+
+#[test]
+fn a_directory_that_goes_away_and_comes_back_is_known_again() {
+    for (restart, replaced) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut world = World::new("logs/app.log");
+        let logs = world.scratch.path("logs");
+        fs::create_dir(&logs).expect("creates");
+        world.append("logs/app.log.1", "before our time\n");
+        world.append("logs/app.log", "a\n");
+        assert_eq!(world.lines(), ["a"]);
+        world.append("logs/app.log", "b\n");
+        fs::rename(&logs, world.scratch.path("away")).expect("renames");
+        if replaced {
+            // As where a volume was mounted.
+            fs::create_dir(&logs).expect("creates");
+        }
+        if restart {
+            world.restart();
+        }
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            let progress = world.read();
+            assert!(progress.gaps.is_empty(), "{:?}", progress.gaps);
+            assert_eq!(progress.trouble.first().map(|trouble| trouble.fault), Some(Fault::NotFound));
+            seen.extend(world.sink.drain());
+            world.later(20_000);
+        }
+        // What is open is read on.
+        assert_eq!(seen.len(), usize::from(!restart));
+        if replaced {
+            fs::remove_dir(&logs).expect("removes");
+        }
+        fs::rename(world.scratch.path("away"), &logs).expect("renames");
+        world.append("logs/app.log", "c\n");
+        seen.extend(world.lines());
+        assert_eq!(seen, ["b", "c"], "restart {restart} replaced {replaced}");
+        assert!(world.settle().is_empty());
+        assert!(world.position.files.iter().all(|file| file.away_since_ms.is_none()));
+    }
+}
+
+#[test]
+fn a_directory_that_stays_away_is_a_gap_in_the_end() {
+    let mut world = World::new("logs/app.log");
+    fs::create_dir(world.scratch.path("logs")).expect("creates");
+    world.append("logs/app.log", "a\n");
+    assert_eq!(world.lines(), ["a"]);
+    world.append("logs/app.log", "b\n");
+    fs::rename(world.scratch.path("logs"), world.scratch.path("away")).expect("renames");
+    world.restart();
+    assert!(world.read().gaps.is_empty());
+    world.later(6 * 24 * 3_600_000);
+    assert!(world.read().gaps.is_empty());
+    world.later(2 * 24 * 3_600_000);
+    let gap = &world.read().gaps[0];
+    assert_eq!((gap.reason, gap.from), (GapReason::Gone, 2));
+    assert!(world.position.files.is_empty());
+}
+
+#[test]
+fn looking_at_what_rests_changes_nothing() {
+    let mut world = World::new("*.log");
+    world.append("a.log", "a\n");
+    world.append("b.log", "b\nhalf");
+    world.settle();
+    let before = world.position.clone();
+    for _ in 0..5 {
+        world.later(60_000);
+        world.read();
+        assert_eq!(world.position, before);
+    }
+    // The age of what comes then is counted from the last look.
+    world.append("a.log", "more\n".repeat(200_000));
+    world.later(300);
+    assert_eq!(world.read_budget(Budget::bytes(1)).oldest_unread_ms, Some(300));
+}
+
+#[test]
+fn a_link_from_the_top_is_followed_where_it_stays_inside() {
+    let mut world = World::new("current.log");
+    world.append("one.log", "1\n");
+    std::os::unix::fs::symlink(world.scratch.path("one.log"), world.scratch.path("current.log")).expect("links");
+    let progress = world.read();
+    assert_eq!((world.sink.drain(), progress.trouble.len()), (vec!["1".to_owned()], 0));
+}
+
+#[test]
+fn the_text_before_the_place_is_shown_when_reading_goes_on() {
+    let mut world = World::new("app.log");
+    world.append("app.log", "a\nb\n");
+    assert_eq!(world.lines(), ["a", "b"]);
+    assert!(world.sink.remembered.is_empty());
+    world.restart();
+    world.append("app.log", "c\n");
+    assert_eq!(world.lines(), ["c"]);
+    assert_eq!(world.sink.remembered, [(0, b"a\nb\n".to_vec())]);
+    let long = format!("{}\nlast\n", "x".repeat(20_000));
+    world.append("app.log", &long);
+    world.read();
+    world.restart();
+    world.read();
+    assert_eq!(world.sink.remembered[1], (6 + long.len() as u64 - 5, b"last\n".to_vec()));
+}
+
+#[test]
 fn a_step_reads_about_its_budget_and_is_fair() {
     let mut world = World::new("*.log");
     let line = format!("{}\n", "x".repeat(99));
@@ -499,6 +626,29 @@ fn lag_has_an_age() {
     let behind = world.read_budget(Budget::bytes(1));
     assert_eq!((behind.oldest_unread_ms, behind.more), (Some(700), true));
     assert!(behind.lag_bytes > 0 && behind.lag_bytes < 600_000);
+}
+
+#[test]
+fn lag_grows_while_nobody_reads() {
+    let mut world = World::new("app.log");
+    world.append("app.log.1", "before our time\n");
+    world.append("app.log", "a\n");
+    let of = |world: &World| lag(&world.spec, &world.position, world.now).expect("the root is there");
+    world.read();
+    assert_eq!(of(&world), Lag::default());
+    world.append("app.log", "bb\n");
+    world.later(700);
+    assert_eq!(of(&world), Lag { bytes: 3, oldest_unread_ms: Some(700) });
+    world.rename("app.log.1", "app.log.2");
+    world.rename("app.log", "app.log.1");
+    world.append("app.log", "ccc\n");
+    assert_eq!(of(&world).bytes, 7);
+    world.gzip("app.log.2");
+    world.read();
+    assert_eq!(of(&world).bytes, 0);
+    // One that starts at the end is behind nothing before it has begun.
+    let spec = SourceSpec { start: StartPosition::End, ..world.spec.clone() };
+    assert_eq!(lag(&spec, &SourcePosition::new("app.log"), 1), Ok(Lag::default()));
 }
 
 #[test]

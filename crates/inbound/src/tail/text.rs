@@ -1,4 +1,7 @@
 //! The text of one file: plain, read at any place, or packed with gzip, read forwards.
+//!
+//! Packed text can only be unpacked from its beginning. What was unpacked last is kept, so that going back a little, as
+//! whoever reads lines does all the time, costs nothing, and a packed file is unpacked once however often it is read on.
 
 use std::{
     fs::File,
@@ -12,9 +15,19 @@ use tandem_core::source::file::{BEFORE_BYTES, HEAD_BYTES, Mark, Sample};
 
 use super::beneath::{self, Stat};
 
+/// Unpacked bytes that are kept behind the place of a decoder: more than a piece that was not handed out, a line that is
+/// not at its end, and the bytes before them.
+const KEPT: usize = 1_536 * 1024;
+
 pub(super) enum Text {
     Plain(File),
     Packed(Packed),
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// Bytes that this thread has unpacked.
+    pub(super) static UNPACKED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 /// A gzip file, and a decoder somewhere in it.
@@ -23,6 +36,8 @@ pub(super) struct Packed {
     decoder: MultiGzDecoder<BufReader<Cursor>>,
     /// The place of the decoder, in unpacked bytes.
     at: u64,
+    /// The bytes before that place.
+    kept: Vec<u8>,
     /// A decoder that failed says so again; what it would say by itself is not defined.
     failed: Option<io::ErrorKind>,
 }
@@ -47,7 +62,7 @@ impl Text {
             return Self::Plain(file);
         }
         let file = Arc::new(file);
-        Self::Packed(Packed { decoder: decoder(&file), file, at: 0, failed: None })
+        Self::Packed(Packed { decoder: decoder(&file), file, at: 0, kept: Vec::new(), failed: None })
     }
 
     pub fn stat(&self) -> io::Result<Stat> {
@@ -61,15 +76,28 @@ impl Text {
         matches!(self, Self::Packed(_))
     }
 
-    /// Fills the buffer from this place on; less only at the end. Packed text that was passed is unpacked anew.
+    /// Says that nothing from before this place, but the bytes that identify it, is likely to be read again.
+    pub fn passed(&mut self, at: u64) {
+        if let Self::Packed(packed) = self {
+            packed.keep_from(at.saturating_sub(BEFORE_BYTES as u64));
+        }
+    }
+
+    /// Fills the buffer from this place on; less only at the end. Packed text that was passed long ago is unpacked anew.
     pub fn read_at(&mut self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(file) => fill(buffer, |buffer, done| file.read_at(buffer, at + done)),
             Self::Packed(packed) => {
-                if !packed.seek(at)? {
-                    return Ok(0);
+                let known = packed.again(at, buffer);
+                if known == buffer.len() || !packed.seek(at + known as u64)? {
+                    return Ok(known);
                 }
-                packed.read(buffer)
+                match packed.read(&mut buffer[known..]) {
+                    Ok(read) => Ok(known + read),
+                    // It comes again when it is asked for what follows.
+                    Err(_) if known > 0 => Ok(known),
+                    Err(error) => Err(error),
+                }
             }
         }
     }
@@ -109,11 +137,29 @@ impl Text {
 }
 
 impl Packed {
+    /// Copies what is kept from this place on; how much that is.
+    fn again(&self, at: u64, buffer: &mut [u8]) -> usize {
+        let back = self.at.checked_sub(at).and_then(|back| usize::try_from(back).ok());
+        let Some(from) = back.and_then(|back| self.kept.len().checked_sub(back)) else { return 0 };
+        let known = &self.kept[from..];
+        let length = known.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&known[..length]);
+        length
+    }
+
+    /// Lets go of what is kept from before a place.
+    fn keep_from(&mut self, at: u64) {
+        let back = usize::try_from(self.at.saturating_sub(at)).unwrap_or(usize::MAX).min(self.kept.len());
+        self.kept.drain(..self.kept.len() - back);
+        self.kept.shrink_to(2 * back);
+    }
+
     /// Brings the decoder to a place. `false` when the text ends before it.
     fn seek(&mut self, at: u64) -> io::Result<bool> {
         if at < self.at {
             self.decoder = decoder(&self.file);
             self.at = 0;
+            self.kept.clear();
             self.failed = None;
         }
         let mut scratch = [0; 16 * 1024];
@@ -139,6 +185,13 @@ impl Packed {
         self.failed = failed;
         let read = read?;
         self.at += read as u64;
+        #[cfg(test)]
+        UNPACKED.with(|unpacked| unpacked.set(unpacked.get() + read as u64));
+        // Seldom, so that what is kept is not moved with every read.
+        if self.kept.len() + read > 2 * KEPT {
+            self.kept.drain(..self.kept.len().saturating_sub(KEPT));
+        }
+        self.kept.extend_from_slice(&buffer[..read]);
         Ok(read)
     }
 }

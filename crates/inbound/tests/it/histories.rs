@@ -14,6 +14,7 @@ use std::{
     io::Write,
     ops::ControlFlow,
     os::unix::fs::MetadataExt,
+    path::PathBuf,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -79,7 +80,10 @@ impl Assembler {
 
 impl Sink for Assembler {
     fn start(&mut self, file: &FileState) {
-        self.pending.remove(&file.generation);
+        // What lies before the place was told already, perhaps in an earlier round of the same look.
+        if let Some(pending) = self.pending.get_mut(&file.generation) {
+            pending.retain(|(start, _)| *start < file.offset);
+        }
         self.ended.remove(&file.generation);
     }
 
@@ -133,6 +137,11 @@ struct History {
     body_of: HashMap<u64, usize>,
     /// Bodies that a committed look found in the file of their writer.
     seen: BTreeSet<usize>,
+    /// Where bodies ended as far as is committed: what is written behind that, and gone before it is committed that
+    /// somebody looked, is lost without a word.
+    over: HashMap<usize, u64>,
+    /// The directory is not where it belongs.
+    away: bool,
     log: Vec<String>,
 }
 
@@ -141,11 +150,12 @@ impl History {
         let mut dice = Dice::new(seed);
         let scratch = Scratch::new("history");
         let line_bytes = if dice.one_in(4) { 40 } else { 1024 * 1024 };
-        let path = if dice.one_in(3) { "*.log*" } else { CURRENT };
+        let path = if dice.one_in(3) { "logs/*.log*".to_owned() } else { format!("logs/{CURRENT}") };
+        fs::create_dir(scratch.path("logs")).expect("creates");
         let open = if dice.one_in(4) { 1 } else { 64 };
         let spec = SourceSpec {
             root: scratch.root().to_owned(),
-            path: path.to_owned(),
+            path: path.clone(),
             start: StartPosition::Beginning,
             limits: Limits { line_bytes, open, ..Limits::default() },
         };
@@ -154,7 +164,7 @@ impl History {
             scratch,
             tailer,
             sink: Assembler::default(),
-            position: SourcePosition::new(path),
+            position: SourcePosition::new(&path),
             spec,
             now: now_ms(),
             dice,
@@ -165,8 +175,14 @@ impl History {
             gaps: Vec::new(),
             body_of: HashMap::new(),
             seen: BTreeSet::new(),
+            over: HashMap::new(),
+            away: false,
             log: Vec::new(),
         }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path("logs").join(name)
     }
 
     fn note(&mut self, what: impl Into<String>) {
@@ -176,14 +192,14 @@ impl History {
     // What happens to files.
 
     fn append(&self, name: &str, bytes: &[u8]) {
-        let mut file = OpenOptions::new().create(true).append(true).open(self.scratch.path(name)).expect("opens");
+        let mut file = OpenOptions::new().create(true).append(true).open(self.path(name)).expect("opens");
         file.write_all(bytes).expect("writes");
         self.touch(name);
     }
 
     /// The clock of the disk is that of the history.
     fn touch(&self, name: &str) {
-        let file = File::open(self.scratch.path(name)).expect("opens");
+        let file = File::open(self.path(name)).expect("opens");
         file.set_modified(UNIX_EPOCH + Duration::from_millis(self.now)).expect("sets the time");
     }
 
@@ -245,14 +261,14 @@ impl History {
 
     fn rename(&mut self, from: &str, to: &str) {
         if let Some(file) = self.disk.remove(from) {
-            fs::rename(self.scratch.path(from), self.scratch.path(to)).expect("renames");
+            fs::rename(self.path(from), self.path(to)).expect("renames");
             self.disk.insert(to.to_owned(), file);
         }
     }
 
     fn remove(&mut self, name: &str) {
         if self.disk.remove(name).is_some() {
-            fs::remove_file(self.scratch.path(name)).expect("removes");
+            fs::remove_file(self.path(name)).expect("removes");
             self.note(format!("remove {name}"));
         }
     }
@@ -285,7 +301,7 @@ impl History {
         }
         self.shift();
         let to = Self::name(1, false);
-        fs::copy(self.scratch.path(CURRENT), self.scratch.path(&to)).expect("copies");
+        fs::copy(self.path(CURRENT), self.path(&to)).expect("copies");
         self.touch(&to);
         self.disk.insert(to, OnDisk { copied: true, ..self.disk[CURRENT].clone() });
         self.note("copy");
@@ -299,7 +315,7 @@ impl History {
 
     fn truncate(&mut self) {
         if self.disk.contains_key(CURRENT) {
-            let file = OpenOptions::new().write(true).open(self.scratch.path(CURRENT)).expect("opens");
+            let file = OpenOptions::new().write(true).open(self.path(CURRENT)).expect("opens");
             file.set_len(0).expect("truncates");
             self.touch(CURRENT);
             self.bodies.push(Body::default());
@@ -319,16 +335,16 @@ impl History {
         if self.disk.contains_key(&to) {
             return;
         }
-        let mut encoder = GzEncoder::new(File::create(self.scratch.path(&to)).expect("creates"), Compression::fast());
-        encoder.write_all(&fs::read(self.scratch.path(&from)).expect("reads")).expect("packs");
+        let mut encoder = GzEncoder::new(File::create(self.path(&to)).expect("creates"), Compression::fast());
+        encoder.write_all(&fs::read(self.path(&from)).expect("reads")).expect("packs");
         let packed = encoder.finish().expect("packs");
-        let time = fs::metadata(self.scratch.path(&from)).and_then(|file| file.modified()).expect("has a time");
+        let time = fs::metadata(self.path(&from)).and_then(|file| file.modified()).expect("has a time");
         packed.set_modified(time).expect("sets the time");
         if self.dice.one_in(8) {
             // Packed, and the original not removed yet.
             self.look(u64::MAX, true);
         }
-        fs::remove_file(self.scratch.path(&from)).expect("removes");
+        fs::remove_file(self.path(&from)).expect("removes");
         let file = self.disk.remove(&from).expect("is there");
         self.disk.insert(to, OnDisk { copied: true, ..file });
         self.note(format!("pack {from}"));
@@ -375,9 +391,13 @@ impl History {
             }
             return;
         }
+        self.tailer.stored();
         self.gaps.extend(gaps);
+        if self.away {
+            return self.commit();
+        }
         for (name, file) in self.disk.iter().filter(|(_, file)| !file.copied) {
-            let inode = fs::metadata(self.scratch.path(name)).expect("is there").ino();
+            let inode = fs::metadata(self.path(name)).expect("is there").ino();
             // Its first line's number must be there, or it cannot be told from what comes after.
             let is_it = |state: &FileState| {
                 let length = state.head.length as usize;
@@ -418,6 +438,9 @@ impl History {
                 && let Some(body) = self.bodies.iter().position(|body| has_head(&body))
             {
                 self.body_of.insert(file.generation, body);
+            }
+            if let Some(&body) = self.body_of.get(&file.generation).filter(|_| file.finished) {
+                self.over.insert(body, file.read.at);
             }
         }
     }
@@ -465,8 +488,34 @@ impl History {
         self.note("restart");
     }
 
+    /// The directory is renamed, or its volume unmounted, and comes back.
+    fn go_away(&mut self) {
+        let (logs, elsewhere) = (self.scratch.path("logs"), self.scratch.path("elsewhere"));
+        fs::rename(&logs, &elsewhere).expect("renames");
+        let mounted = self.dice.one_in(2);
+        if mounted {
+            fs::create_dir(&logs).expect("creates");
+        }
+        self.away = true;
+        self.note(format!("away, mounted {mounted}"));
+        for _ in 0..=self.dice.below(3) {
+            match self.dice.below(4) {
+                0 => self.restart(),
+                1 => self.look(u64::MAX, false),
+                _ => self.look(u64::MAX, true),
+            }
+            self.now += self.dice.below(8_000);
+        }
+        if mounted {
+            fs::remove_dir(&logs).expect("removes");
+        }
+        fs::rename(&elsewhere, &logs).expect("renames");
+        self.away = false;
+        self.note("back");
+    }
+
     fn step(&mut self) {
-        match self.dice.below(22) {
+        match self.dice.below(23) {
             0..=6 => {
                 for _ in 0..=self.dice.below(6) {
                     self.write(CURRENT, true);
@@ -495,6 +544,7 @@ impl History {
                 self.look(bytes, false);
             }
             20 => self.restart(),
+            21 => self.go_away(),
             _ => self.now += self.dice.below(8_000),
         }
     }
@@ -521,7 +571,8 @@ impl History {
                         .iter()
                         .any(|gap| self.body_of.get(&gap.generation) == Some(&b) && gap.from <= start as u64)
                 };
-                if !self.told.contains_key(&(b, l)) && self.seen.contains(&b) && !explained() {
+                let late = self.over.get(&b).is_some_and(|&end| end <= start as u64);
+                if !self.told.contains_key(&(b, l)) && self.seen.contains(&b) && !late && !explained() {
                     panic!("line {l} of body {b} at {start} is lost, and no gap says so");
                 }
             }

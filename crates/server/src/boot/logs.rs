@@ -27,6 +27,9 @@ use tokio::sync::Notify;
 /// Directories that one source has watched; what is beyond is polled.
 const DIRECTORIES: usize = 64;
 
+/// The longest look at where a path leads.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Whom to wake for which directory. Without inotify nobody is, and polling finds what is new.
 struct Bell {
     watch: Mutex<Option<Watch>>,
@@ -100,6 +103,15 @@ impl LogFiles for Logs {
         Box::new(Source { spec, open: None, ringing: Ringing { bell: Arc::clone(&self.bell), key, notify } })
     }
 
+    fn leads_out<'a>(&'a self, root: &'a str, path: &'a str) -> BoxFuture<'a, bool> {
+        let (root, path) = (root.to_owned(), path.to_owned());
+        Box::pin(async move {
+            let looked = tokio::task::spawn_blocking(move || reader::leads_out(&root, &path));
+            // A disk that does not answer keeps nobody from configuring.
+            matches!(tokio::time::timeout(LOOK, looked).await, Ok(Ok(true)))
+        })
+    }
+
     fn at<'a>(
         &'a self,
         spec: &'a SourceSpec,
@@ -148,6 +160,9 @@ impl Source {
         };
         // Before reading: what is written from now on rings.
         self.ringing.bell.follow(self.ringing.key, &directories(&self.spec, position));
+        if order.anew {
+            reader.rewind();
+        }
         reader.read(position, order.budget, order.now_ms)
     }
 }

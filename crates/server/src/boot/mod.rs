@@ -3,6 +3,8 @@
 //! The listener comes first: from then on every request gets an answer, 503 until the store is open. What cannot work
 //! (a taken port, a held directory, a newer schema) ends the process with the reason; it never starts empty.
 
+#[cfg(test)]
+mod gate;
 mod listen;
 pub mod logs;
 pub mod outbound;

@@ -19,7 +19,7 @@ use tandem_core::{
     actor::{ActorRef, OpContext},
     config::Config,
     incident::{INCIDENTS, Incident},
-    ports::{Clock, Query, Store},
+    ports::{Clock, Query, Store, StoreError},
     source::{
         file::{Gap, GapReason},
         log::LogErrorCode,
@@ -34,7 +34,11 @@ use tandem_testkit::{
     logs::{FakeLogs, Mood},
 };
 
-use super::{outbound::Drivers, system::SystemIds};
+use super::{
+    gate::{Door, Gate},
+    outbound::Drivers,
+    system::SystemIds,
+};
 
 #[derive(Clone)]
 struct Watch(Arc<AtomicU64>);
@@ -48,6 +52,7 @@ impl Clock for Watch {
 /// A store, files, and any number of engines over them.
 struct Lab {
     store: Arc<SqliteStore>,
+    gate: Arc<Gate>,
     logs: FakeLogs,
     watch: Watch,
     _scratch: Scratch,
@@ -60,15 +65,16 @@ fn local() -> TenantKey {
 impl Lab {
     fn new(name: &str) -> Self {
         let scratch = Scratch::new(name);
-        let store = open_sqlite(&scratch.path().join("tandem.db")).expect("the store opens");
+        let store = Arc::new(open_sqlite(&scratch.path().join("tandem.db")).expect("the store opens"));
+        let gate = Arc::new(Gate::new(Arc::clone(&store) as _));
         let watch = Watch(Arc::new(AtomicU64::new(1_700_000_000_000)));
-        Self { store: Arc::new(store), logs: FakeLogs::default(), watch, _scratch: scratch }
+        Self { store, gate, logs: FakeLogs::default(), watch, _scratch: scratch }
     }
 
     fn engine(&self) -> Arc<App> {
         App::new(
             Ports {
-                store: Arc::clone(&self.store) as _,
+                store: Arc::clone(&self.gate) as _,
                 clock: Arc::new(self.watch.clone()),
                 ids: Arc::new(SystemIds),
                 secrets: Arc::new(EnvSecrets),
@@ -337,6 +343,80 @@ async fn a_read_that_hangs_is_shown_and_waited_for() {
 }
 
 #[tokio::test]
+async fn a_stop_while_a_commit_waits_leaves_the_position_where_it_was() {
+    let lab = Lab::new("tail-stop");
+    let app = lab.engine();
+    lab.configure(&app, json!([source("a", json!({}))])).await;
+    lab.logs.append("a.log", "INFO fine\n");
+    let mut tail = claimed(&app, "a").await;
+    read_on(&app, &mut tail).await;
+    // Read and not stored yet, because there was nothing in it.
+    lab.logs.append("a.log", "INFO fine\n");
+    read_on(&app, &mut tail).await;
+    lab.logs.append("a.log", "ERROR boom\n");
+    lab.gate.set(Door::Shut);
+    tokio::select! {
+        next = app.tail_step(&mut tail) => panic!("nothing can be stored: {next:?}"),
+        () = lab.gate.knocked() => {}
+    }
+    lab.gate.set(Door::Open);
+    app.tail_leave(tail).await;
+    assert_eq!(lab.total().await, 0);
+    let mut next = claimed(&app, "a").await;
+    read_on(&app, &mut next).await;
+    assert_eq!(lab.total().await, 1);
+}
+
+#[tokio::test]
+async fn a_step_that_cannot_be_stored_is_made_again_by_the_same_reader() {
+    let lab = Lab::new("tail-store");
+    let app = lab.engine();
+    lab.configure(&app, json!([source("a", json!({}))])).await;
+    let mut tail = claimed(&app, "a").await;
+    lab.logs.append("a.log", "INFO fine\n");
+    read_on(&app, &mut tail).await;
+    lab.logs.append("a.log", "ERROR boom\n");
+    lab.gate.set(Door::Refuses(StoreError::Unavailable("the disk is full".into())));
+    // What cannot be stored is still to be read.
+    for lag_bytes in [11, 21] {
+        assert!(matches!(app.tail_step(&mut tail).await, Next::BackOff(_)));
+        let shown = row(&app, "a").await;
+        assert_eq!((shown.last_error_code, shown.lag_bytes), (Some(LogErrorCode::StoreUnavailable), lag_bytes));
+        lab.logs.append("a.log", "INFO fine\n");
+    }
+    lab.gate.set(Door::Open);
+    read_on(&app, &mut tail).await;
+    assert_eq!((lab.total().await, lab.logs.readers(), lab.logs.anew()), (1, 1, 2));
+    assert!(row(&app, "a").await.healthy);
+}
+
+#[tokio::test]
+async fn a_read_that_takes_long_keeps_its_lease() {
+    let lab = Lab::new("tail-slow");
+    let (one, two) = (lab.engine(), lab.engine());
+    lab.configure(&one, json!([source("a", json!({}))])).await;
+    let mut tail = claimed(&one, "a").await;
+    (tail.beat, tail.stall) = (Duration::from_millis(1), Duration::from_secs(60));
+    lab.logs.mood("a.log", Mood::Hangs);
+    let lane = format!("tail/{}/shop/a", local().as_str());
+    let watching = async {
+        for _ in 0..5 {
+            lab.pass(50_000);
+            // Two commits later one was made after the time had passed.
+            let wanted = lab.gate.passed() + 2;
+            while lab.gate.passed() < wanted {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        two.tail_claim(&lane).await.expect("it answers").is_none()
+    };
+    tokio::select! {
+        next = one.tail_step(&mut tail) => panic!("the read hangs: {next:?}"),
+        kept = watching => assert!(kept, "it was taken away"),
+    }
+}
+
+#[tokio::test]
 async fn the_configuration_is_obeyed_at_the_next_step() {
     let lab = Lab::new("tail-config");
     let app = lab.engine();
@@ -369,6 +449,23 @@ async fn the_configuration_is_obeyed_at_the_next_step() {
     let rows = lab.store.count(&tandem_core::source::state::LOG_SOURCES, &local(), Vec::new()).await;
     assert_eq!(rows, Ok(0));
     assert_eq!(lab.total().await, 3);
+}
+
+#[tokio::test]
+async fn a_link_that_leads_out_is_refused_when_it_is_configured_and_blocks_nothing_else() {
+    let lab = Lab::new("tail-links");
+    let app = lab.engine();
+    let configured = async |path: &str, name: &str| {
+        let config = json!({ "enabled": true, "monitored_projects": [{
+            "project_id": "shop", "name": name, "repo": "acme/shop", "workspace_root": "/srv/shop",
+            "log_sources": [{ "source_id": "a", "path": path }],
+        }] });
+        app.config_replace(&lab.ctx(), config, None).await.map(|_| ())
+    };
+    let refused = configured("outside.log", "Shop").await.expect_err("it leads out");
+    assert_eq!(refused.code.word(), "INCIDENT_MONITOR_CONFIG_INVALID");
+    configured("a.log", "Shop").await.expect("it does not");
+    assert!(app.log_source_reset(&lab.ctx(), "shop", "a").await.is_ok());
 }
 
 #[tokio::test]

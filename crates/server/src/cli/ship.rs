@@ -27,7 +27,7 @@ use tandem_core::{
     },
 };
 use tandem_inbound::{
-    reader::Reader,
+    reader::{self, Reader},
     supervise::{Outcome, Supervised},
     tail::watch::Watch,
 };
@@ -234,8 +234,7 @@ impl Follower {
         }
         while let Err(error) = self.spool.store(&self.saved) {
             self.told.trouble = Some(format!("the position cannot be stored: {error}"));
-            self.tell(false);
-            tokio::time::sleep(POLL).await;
+            self.rest(POLL).await;
         }
     }
 
@@ -291,7 +290,7 @@ impl Follower {
                 Some(asked) => {
                     failures += 1;
                     let ms = restart::delay_ms(failures).min(LONGEST_WAIT_MS).max(asked);
-                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                    self.rest(Duration::from_millis(ms)).await;
                 }
                 None => {
                     failures = 0;
@@ -300,6 +299,29 @@ impl Follower {
             }
         }
         self.remember();
+    }
+
+    /// Waits, and says meanwhile how the logs grow that nobody reads.
+    async fn rest(&mut self, long: Duration) {
+        let until = Instant::now() + long;
+        loop {
+            self.measure().await;
+            self.tell(false);
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(TELL)).await;
+        }
+    }
+
+    /// What is there to be read by now.
+    async fn measure(&mut self) {
+        let (spec, start, position) = (self.spec(), self.source.start_position, self.saved.position.clone());
+        let looked = move || reader::lag(&spec, start, &position, SystemClock.now_ms());
+        if let Ok(Ok(lag)) = tokio::task::spawn_blocking(looked).await {
+            (self.told.lag_bytes, self.told.oldest_unread_ms) = (lag.bytes, lag.oldest_unread_ms);
+        }
     }
 
     /// Otherwise a restart would send it all again: harmless, as long as the server remembers the keys.

@@ -230,7 +230,9 @@ fn scribble(workspace: &Workspace, seed: u64, rotate: bool, stop: &AtomicBool) -
 fn a_server_killed_while_it_reads_counts_every_line_once() {
     let mut seed = Seed::from_env("IT_LOG_KILL_SEED");
     let workspace = Workspace::new("logs-kill");
-    let (mut server, _client) = started(&launch("logs-kill"), &workspace, json!([source("app", json!({}))]));
+    let (mut server, client) = started(&launch("logs-kill"), &workspace, json!([source("app", json!({}))]));
+    // What was rotated before the first look is not the source's business.
+    until("it was looked at", SOON, || row(&client, "app")["last_poll_at_ms"].as_u64());
     let stop = AtomicBool::new(false);
     let scribe_seed = seed.next_u64();
     let written = std::thread::scope(|scope| {
@@ -289,7 +291,7 @@ fn what_is_missing_or_no_file_is_shown_and_heals_beside_sources_that_are_read() 
     let outside = Scratch::new("logs-outside");
     fs::write(outside.join("secret.log"), error("outside", 1)).unwrap();
     fs::create_dir(workspace.path("directory.log")).unwrap();
-    std::os::unix::fs::symlink(outside.join("secret.log"), workspace.path("link.log")).unwrap();
+    std::os::unix::fs::symlink(outside.join("secret.log"), workspace.path("way-out.log")).unwrap();
     workspace.append("good.log", error("good", 1));
     let sources = json!([
         source("good", json!({})),
@@ -298,11 +300,19 @@ fn what_is_missing_or_no_file_is_shown_and_heals_beside_sources_that_are_read() 
         source("link", json!({})),
     ]);
     let (_server, client) = started(&launch("logs-ill"), &workspace, sources);
+    // A link that leads out is refused when it is configured, and not followed when it is made later.
+    let escape = bodies::config(workspace.config(json!([source("way-out", json!({}))])));
+    let refused = client.patch("/config/incident-monitor", json!({ "incident_monitor": escape }));
+    refused.refused(400, "INCIDENT_MONITOR_CONFIG_INVALID");
+    fs::rename(workspace.path("way-out.log"), workspace.path("link.log")).unwrap();
     counted(&client, 1);
     well(&client, "good");
     ill(&client, "gone", "not_found");
     ill(&client, "directory", "not_a_file");
-    until("the link is refused", SOON, || (row(&client, "link")["healthy"] == false).then_some(()));
+    ill(&client, "link", "outside_root");
+    client
+        .ask("/incident-monitor/log-sources/shop/link/reset-offset")
+        .refused(400, "INCIDENT_MONITOR_LOG_SOURCE_RESET_FAILED");
     let status = client.get("/incident-monitor/status").ok();
     assert!(status["status"]["log_watcher"]["last_error"].is_string());
     let findings = status["status"]["source_readiness"].to_string();

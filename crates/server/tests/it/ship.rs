@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::Write,
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -24,6 +24,10 @@ struct Edge {
 
 impl Edge {
     fn new(name: &str, server: &Server, key: &str) -> Self {
+        Self::of(name, &server.address.to_string(), key)
+    }
+
+    fn of(name: &str, address: &str, key: &str) -> Self {
         let scratch = Scratch::new(name);
         fs::create_dir_all(scratch.join("logs")).expect("creates");
         fs::write(scratch.join("key"), format!("{key}\n")).expect("writes");
@@ -33,7 +37,7 @@ impl Edge {
             scratch.join("logs").display()
         );
         fs::write(scratch.join("sources.toml"), config).expect("writes");
-        let server = format!("http://{}", server.address);
+        let server = format!("http://{address}");
         Self { scratch, server }
     }
 
@@ -125,6 +129,36 @@ fn another_hosts_failures_are_counted_once_through_outages_of_both_sides() {
     shipper.wait().expect("ends");
     assert!(edge.once().status.success());
     assert_eq!(counted(&admin), 200);
+}
+
+#[test]
+fn while_the_server_is_away_the_lag_grows_with_the_logs() {
+    // Nobody listens there.
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let edge = Edge::of("ship-away", &address.to_string(), "tim_intake_nobody");
+    edge.log(0..1);
+    let mut shipper = edge.command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+    let mut said = BufReader::new(shipper.stdout.take().expect("it speaks")).lines();
+    let mut behind = |wanted: u64| {
+        loop {
+            let line = said.next().expect("it goes on").expect("it speaks");
+            let words: Vec<&str> = line.split(' ').collect();
+            let at = words.iter().position(|word| *word == "bytes").expect("it says how far it is behind");
+            let bytes: u64 = words[at - 1].parse().expect("a number");
+            if line.contains("1 waiting") && line.contains("trouble: the server") && bytes >= wanted {
+                return;
+            }
+        }
+    };
+    behind(0);
+    let before = fs::metadata(edge.path("logs/app.log")).expect("is there").len();
+    for round in 1..3 {
+        edge.log(round * 10..round * 10 + 10);
+        let size = fs::metadata(edge.path("logs/app.log")).expect("is there").len();
+        behind(size - before);
+    }
+    shipper.kill().expect("kills");
+    shipper.wait().expect("ends");
 }
 
 #[test]

@@ -33,6 +33,9 @@ fn lease_ms(exclusive: bool) -> u64 {
 const SAVE_MS: u64 = 5_000;
 const SAVE_BYTES: u64 = 16 << 20;
 
+/// How often engines that share a store tell each other by the row that a source is attended to, though nothing changes.
+const HEARD_MS: u64 = 60_000;
+
 /// Bytes and failures that one step of a source that is behind may take at least: its commits are what it waits for.
 const CATCHING_UP: (u64, u64) = (4 << 20, 200);
 

@@ -23,7 +23,7 @@ use tandem_core::{
     tenant::TenantKey,
 };
 
-use super::{CATCHING_UP, SAVE_BYTES, SAVE_MS, STALL, lease_ms, spec, wanted};
+use super::{CATCHING_UP, HEARD_MS, SAVE_BYTES, SAVE_MS, STALL, lease_ms, spec, wanted};
 use crate::{App, DECISIONS, config::Snapshot, store_failure};
 
 /// What to do after a step.
@@ -45,19 +45,19 @@ pub struct Tail {
     claim: Claim,
     lease_until_ms: u64,
     held: Option<Held>,
+    hand: Option<Hand>,
     /// Steps that ended without being stored, in a row.
     lost: u64,
     /// How long a read may take before its source is ill.
     pub stall: Duration,
+    /// How often the lease is renewed while a read takes its time.
+    pub beat: Duration,
 }
 
-/// What is kept between steps. Dropping it costs nothing but reading again.
+/// What is known of the row between steps. Dropping it costs nothing but reading again.
 struct Held {
-    spec: SourceSpec,
     row: SourceRow,
     version: u64,
-    reader: Option<Box<dyn LogReader>>,
-    reading: Option<BoxFuture<'static, Reading>>,
     /// The last read left something unread: the next one may take more, so that whoever is behind catches up.
     behind: bool,
     /// When the row was last written, and the bytes that were read since.
@@ -66,7 +66,31 @@ struct Held {
     unsaved: bool,
 }
 
+impl Held {
+    fn new(row: SourceRow, version: u64, now_ms: u64) -> Self {
+        Self { row, version, behind: false, saved_at_ms: now_ms, unsaved_bytes: 0, unsaved: false }
+    }
+}
+
+/// Who reads. It outlives steps that were not stored, because the text of a file that was deleted meanwhile is behind its
+/// open descriptor and nowhere else.
+struct Hand {
+    spec: SourceSpec,
+    reader: Option<Box<dyn LogReader>>,
+    reading: Option<BoxFuture<'static, Reading>>,
+    /// What was read last, or is being read, belongs to a step that is not stored: it is read again.
+    anew: bool,
+}
+
 impl Tail {
+    /// Lets go of a step. Whatever of it was not stored is read again.
+    fn lose(&mut self) -> Option<Held> {
+        if let Some(hand) = &mut self.hand {
+            hand.anew = true;
+        }
+        self.held.take()
+    }
+
     /// The id of the source's row.
     pub fn id(&self) -> &str {
         &self.claim.job.subject
@@ -93,8 +117,10 @@ impl App {
             claim,
             lease_until_ms: until,
             held: None,
+            hand: None,
             lost: 0,
             stall: STALL,
+            beat: Duration::from_millis(lease_ms(self.store().exclusive()) / 3),
         }))
     }
 
@@ -108,7 +134,7 @@ impl App {
             }
             Ok(Err(failure)) => failure,
             Err(_) => {
-                tail.held = None;
+                (tail.held, tail.hand) = (None, None);
                 let error = LogError::new(LogErrorCode::Panicked, "reading the source ended abnormally");
                 match self.tail_failed(tail, error).await {
                     Ok(next) => return next,
@@ -117,7 +143,7 @@ impl App {
             }
         };
         tail.lost += 1;
-        let held = tail.held.take();
+        let held = tail.lose();
         if failure.code == Code::Conflict {
             // Somebody changed the row, or the lease is lost. What was read is read again by whoever may.
             return match self.tail_renew(tail, None).await {
@@ -147,6 +173,8 @@ impl App {
             return Ok(Next::Gone);
         };
         tail.held = Some(held);
+        let spec = spec(project, source);
+        tail.hand.get_or_insert_with(|| Hand { spec, reader: None, reading: None, anew: false });
         let exclusive = self.store().exclusive();
         if tail.lease_until_ms.saturating_sub(self.now_ms()) < lease_ms(exclusive) / 3 * 2 {
             // Engines that share a store tell each other by the row that the source is attended to.
@@ -156,24 +184,15 @@ impl App {
             }
             tail.held = held;
         }
-        let Some(reading) = self.tail_read(tail, source).await else {
+        let Some(reading) = self.tail_read(tail, source).await? else {
             let error = LogError::new(LogErrorCode::Stalled, "a read does not come back; no other is begun");
             return self.tail_failed(tail, error).await;
         };
-        let Reading { reader, position, result } = reading;
-        let Some(held) = &mut tail.held else { return Err(Failure::of(Code::Internal)) };
-        held.reader = reader;
-        match result {
-            Ok(batch) => {
-                let position = position.unwrap_or_else(|| held.row.state.position.clone());
-                self.tail_take_in(tail, &snapshot, project, source, position, batch).await
-            }
-            Err(error) => {
-                if let Some(position) = position {
-                    held.row.state.position = position;
-                }
-                self.tail_failed(tail, error).await
-            }
+        let Reading { position, result, .. } = reading;
+        match (result, position) {
+            (Ok(batch), Some(position)) => self.tail_take_in(tail, &snapshot, project, source, position, batch).await,
+            (Ok(_), None) => Err(Failure::of(Code::Internal)),
+            (Err(error), _) => self.tail_failed(tail, error).await,
         }
     }
 
@@ -182,16 +201,11 @@ impl App {
         let wanted = spec(project, source);
         let stored = self.load::<SourceRow>(&tail.tenant, tail.id()).await?;
         let Some(stored) = stored else { return Ok(None) };
-        if let Some(mut held) = tail.held.take()
-            && held.version == stored.version
-            && held.row.state.is_of(&wanted)
-        {
-            if held.spec != wanted {
-                // The same files, understood differently from here on.
-                held.spec = wanted;
-                (held.reader, held.reading) = (None, None);
-            }
-            return Ok(Some(held));
+        // Other files, or the same ones understood differently from here on.
+        tail.hand.take_if(|hand| hand.spec != wanted);
+        match tail.held.take() {
+            Some(held) if held.version == stored.version && held.row.state.is_of(&wanted) => return Ok(Some(held)),
+            _ => drop(tail.lose()),
         }
         let (mut row, mut version) = (stored.value, stored.version);
         if !row.state.is_of(&wanted) {
@@ -212,41 +226,58 @@ impl App {
             self.store().commit(commit).await.map_err(store_failure)?;
             version += 1;
         }
-        Ok(Some(Held {
-            spec: wanted,
-            row,
-            version,
-            reader: None,
-            reading: None,
-            behind: false,
-            saved_at_ms: self.now_ms(),
-            unsaved_bytes: 0,
-            unsaved: false,
-        }))
+        Ok(Some(Held::new(row, version, self.now_ms())))
     }
 
-    /// The read in progress, or a new one. `None` when it does not come back in time; it goes on, and is waited for
-    /// again by the next step.
-    async fn tail_read(&self, tail: &mut Tail, source: &LogSource) -> Option<Reading> {
-        let held = tail.held.as_mut()?;
-        let reading = held.reading.get_or_insert_with(|| {
-            let reader = held.reader.take().unwrap_or_else(|| self.ports.logs.reader(held.spec.clone()));
-            let (bytes, candidates) = if held.behind { CATCHING_UP } else { (0, 0) };
-            reader.read(ReadOrder {
-                position: held.row.state.position.clone(),
-                start: source.start_position,
-                budget: Budget {
-                    bytes: source.max_bytes_per_poll.max(bytes),
-                    candidates: usize::try_from(source.max_candidates_per_poll.max(candidates)).unwrap_or(usize::MAX),
-                },
-                now_ms: self.ports.clock.now_ms(),
-            })
-        });
-        let back = tokio::time::timeout(tail.stall, reading).await.ok();
-        if back.is_some() {
-            held.reading = None;
+    /// The read in progress, or a new one. The lease is kept for as long as it takes. `None` when it does not come back in
+    /// time; it goes on, and is waited for again by the next step.
+    async fn tail_read(&self, tail: &mut Tail, source: &LogSource) -> Result<Option<Reading>, Failure> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let mut reading = match self.tail_reading(tail, source) {
+                Some(reading) => reading,
+                None => return Err(Failure::of(Code::Internal)),
+            };
+            let beat = tail.beat.min(tail.stall.saturating_sub(waited));
+            let back = tokio::time::timeout(beat, &mut reading).await;
+            let Some(hand) = &mut tail.hand else { return Err(Failure::of(Code::Internal)) };
+            match back {
+                Ok(mut back) => {
+                    hand.reader = back.reader.take();
+                    if !hand.anew {
+                        return Ok(Some(back));
+                    }
+                }
+                Err(_) => {
+                    hand.reading = Some(reading);
+                    waited += beat;
+                    if waited >= tail.stall {
+                        return Ok(None);
+                    }
+                    self.tail_renew(tail, None).await?;
+                }
+            }
         }
-        back
+    }
+
+    fn tail_reading(&self, tail: &mut Tail, source: &LogSource) -> Option<BoxFuture<'static, Reading>> {
+        let (held, hand) = (tail.held.as_ref()?, tail.hand.as_mut()?);
+        // A read that belongs to a step that was lost is waited for, too: it has the reader.
+        if let Some(reading) = hand.reading.take() {
+            return Some(reading);
+        }
+        let reader = hand.reader.take().unwrap_or_else(|| self.ports.logs.reader(hand.spec.clone()));
+        let (bytes, candidates) = if held.behind { CATCHING_UP } else { (0, 0) };
+        Some(reader.read(ReadOrder {
+            position: held.row.state.position.clone(),
+            start: source.start_position,
+            budget: Budget {
+                bytes: source.max_bytes_per_poll.max(bytes),
+                candidates: usize::try_from(source.max_candidates_per_poll.max(candidates)).unwrap_or(usize::MAX),
+            },
+            now_ms: self.ports.clock.now_ms(),
+            anew: std::mem::take(&mut hand.anew),
+        }))
     }
 
     async fn tail_take_in(
@@ -277,6 +308,8 @@ impl App {
             fingerprints: signals.iter().map(|signal| signal.grouping.fingerprint.clone()).collect(),
         };
         let Some(held) = &mut tail.held else { return Err(Failure::of(Code::Internal)) };
+        // For as long as this is not stored, it is still to be read.
+        held.row.state.left(batch.lag_bytes + batch.bytes_read, batch.oldest_unread_ms);
         let before = &held.row.state;
         let first = before.position.started_at_ms == 0;
         let (moved, error) = (position != before.position, before.error.clone());
@@ -294,14 +327,14 @@ impl App {
         held.unsaved_bytes += batch.bytes_read;
         let due = held.unsaved
             && (ctx.now_ms.saturating_sub(held.saved_at_ms) >= SAVE_MS || held.unsaved_bytes >= SAVE_BYTES);
-        if !signals.is_empty() || !batch.gaps.is_empty() || healed.is_some() || ill || first || due {
+        let news = !signals.is_empty() || !batch.gaps.is_empty() || healed.is_some() || ill;
+        if news || first || due || batch.ended {
             let mut commit = Commit::new(&ctx);
             for (event, payload) in self.tail_news(&row, &batch, ill, healed.map(|error| json!(error))) {
                 commit = commit.audit(self.event_id(), event, payload);
             }
             commit.writes.extend(signals.into_iter().map(|signal| Write::Signal(Box::new(signal))));
-            held.row = row;
-            self.tail_store(tail, commit).await?;
+            self.tail_store(tail, row, commit).await?;
         } else {
             held.row = row;
         }
@@ -375,16 +408,16 @@ impl App {
         Ok(crate::report::judged(config, accepted))
     }
 
-    /// Writes the row with whatever else the commit holds, under the lease.
-    async fn tail_store(&self, tail: &mut Tail, commit: Commit) -> Result<(), Failure> {
+    /// Writes the row with whatever else the commit holds, under the lease. Until it is known to be stored, what is held is
+    /// the row as it was: a step that is given up meanwhile must not leave a position behind without what was found.
+    async fn tail_store(&self, tail: &mut Tail, row: SourceRow, commit: Commit) -> Result<(), Failure> {
         let now_ms = commit.ctx.now_ms;
         let until = now_ms + lease_ms(self.store().exclusive());
         let keep = tail.keep(until);
         let Some(held) = &mut tail.held else { return Err(Failure::of(Code::Internal)) };
-        let commit = commit.put(Put::update(&held.row, held.version)).write(keep);
+        let commit = commit.put(Put::update(&row, held.version)).write(keep);
         self.store().commit(commit).await.map_err(store_failure)?;
-        held.version += 1;
-        (held.saved_at_ms, held.unsaved_bytes, held.unsaved) = (now_ms, 0, false);
+        *held = Held { behind: held.behind, ..Held::new(row, held.version + 1, now_ms) };
         tail.lease_until_ms = until;
         Ok(())
     }
@@ -395,7 +428,8 @@ impl App {
         let exclusive = self.store().exclusive();
         let until = ctx.now_ms + lease_ms(exclusive);
         let mut commit = Commit::new(&ctx).write(tail.keep(until));
-        let held = held.filter(|held| !exclusive || held.unsaved);
+        let unheard = |held: &Held| !exclusive && ctx.now_ms.saturating_sub(held.saved_at_ms) >= HEARD_MS;
+        let held = held.filter(|held| held.unsaved || unheard(held));
         if let Some(held) = &held {
             commit = commit.put(Put::update(&held.row, held.version));
         }
@@ -413,31 +447,16 @@ impl App {
         let ctx = self.worker_ctx("tail", &tail.tenant);
         if tail.held.is_none() {
             let Some(stored) = self.load::<SourceRow>(&tail.tenant, tail.id()).await? else { return Ok(Next::Gone) };
-            tail.held = Some(Held {
-                spec: SourceSpec {
-                    root: stored.value.state.root.clone(),
-                    path: stored.value.state.position.path.clone(),
-                    format: Default::default(),
-                    minimum_level: Default::default(),
-                },
-                version: stored.version,
-                row: stored.value,
-                reader: None,
-                reading: None,
-                behind: false,
-                saved_at_ms: 0,
-                unsaved_bytes: 0,
-                unsaved: false,
-            });
+            tail.held = Some(Held::new(stored.value, stored.version, 0));
+        }
+        if let Some(hand) = tail.hand.as_mut().filter(|_| error.code != LogErrorCode::Stalled) {
+            // What was read and is not taken in is read again.
+            hand.anew = true;
         }
         let Some(held) = &mut tail.held else { return Err(Failure::of(Code::Internal)) };
         let before = held.row.state.consecutive_errors;
         let news = held.row.state.fail(&error, ctx.now_ms);
         let errors = held.row.state.consecutive_errors;
-        if error.code != LogErrorCode::Stalled {
-            // Positions that were read and not committed are read again.
-            held.reader = None;
-        }
         if news || before == 0 || ctx.now_ms.saturating_sub(held.saved_at_ms) >= 10 * SAVE_MS {
             let mut commit = Commit::new(&ctx);
             if news {
@@ -450,7 +469,8 @@ impl App {
                 });
                 commit = commit.audit(self.event_id(), "incident_monitor.log_source.failing", payload);
             }
-            self.tail_store(tail, commit).await?;
+            let row = held.row.clone();
+            self.tail_store(tail, row, commit).await?;
         }
         let Some(held) = &tail.held else { return Err(Failure::of(Code::Internal)) };
         self.hub.note(&tail.tenant, &held.row.id, held.version, &held.row.state);
@@ -512,7 +532,7 @@ impl App {
 
     /// Waits until the source may have more, a call changed something, or the time is over.
     pub async fn tail_rest(&self, tail: &mut Tail, rest: Duration) {
-        let reader = tail.held.as_mut().and_then(|held| held.reader.as_mut());
+        let reader = tail.hand.as_ref().and_then(|hand| hand.reader.as_ref());
         let mut grown =
             reader.map_or_else(|| Box::pin(std::future::pending()) as BoxFuture<'static, ()>, |r| r.changed());
         // What a busy log writes in a moment is read together.

@@ -1,6 +1,7 @@
 //! Lines to failures, on logs as programs write them.
 
 mod cuts;
+mod fields;
 mod files;
 mod grouping;
 mod logs;
