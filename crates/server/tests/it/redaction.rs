@@ -196,8 +196,12 @@ fn what_is_taken_out_at_the_border_is_told_by_its_rules_and_digest() {
     let mut hook = bodies::webhook("hook", &hooks.url("/in"));
     hook["require_approval"] = json!(false);
     // What came in while redaction was off still holds its secrets when it is sent.
-    let (_server, admin) =
-        configured("boundary", json!({ "destinations": [hook], "safety_defaults": { "redact_secrets": false } }));
+    let (_server, admin) = configured(
+        "boundary",
+        json!({
+            "destinations": [hook], "default_destination_ids": ["hook"], "safety_defaults": { "redact_secrets": false },
+        }),
+    );
     let seen = || admin.get("/audit/data-boundary/monitoring").ok();
     assert_eq!(seen()["totals"]["events"], json!(0));
     let report = bodies::merged(bodies::report("border"), json!({ "detail": canary(1), "excerpt": [canary(4)] }));
