@@ -40,7 +40,8 @@ impl Table {
                 let found = self.0.iter().filter(fits).map(|(_, row)| row.clone()).collect();
                 loaded.fill(ask, found);
             }
-            match step(decision, &ctx(), &loaded, 7) {
+            // Ids come from the seed.
+            match step(decision, &ctx(), &loaded, 7 + self.0.len() as u128) {
                 Step::Ask(more) => asks = more,
                 Step::Corrupt(why) => panic!("{why}"),
                 Step::Settled(settled) => break settled,

@@ -275,3 +275,13 @@ fn words_that_name_no_probe_select_nothing_in_silence() {
     assert_eq!(mixed.ignored, ["nope"]);
     assert_eq!(ask(None, &["nope"]).unwrap_err(), Unknown(vec!["nope".into()]));
 }
+
+#[test]
+fn reports_keep_what_our_suggestions_are_about() {
+    let probes = ProbeId::ALL.iter().map(|id| id.word());
+    let mut ours: Vec<&str> = probes.chain(crate::metrics::MetricId::ALL.iter().map(|id| id.word())).collect();
+    let mut kept = tandem_core::signal::accept::GOVERNANCE_SUBJECTS.to_vec();
+    ours.sort_unstable();
+    kept.sort_unstable();
+    assert_eq!(ours, kept);
+}

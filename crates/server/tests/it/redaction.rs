@@ -189,3 +189,36 @@ fn what_is_no_secret_stays_readable() {
     assert_eq!(incident["detail"], json!(plain));
     drafted(&client, bodies::report("unaffected"));
 }
+
+#[test]
+fn what_is_taken_out_at_the_border_is_told_by_its_rules_and_digest() {
+    let hooks = Receiver::new();
+    let mut hook = bodies::webhook("hook", &hooks.url("/in"));
+    hook["require_approval"] = json!(false);
+    // What came in while redaction was off still holds its secrets when it is sent.
+    let (_server, admin) = configured(
+        "boundary",
+        json!({
+            "destinations": [hook], "default_destination_ids": ["hook"], "safety_defaults": { "redact_secrets": false },
+        }),
+    );
+    let seen = || admin.get("/audit/data-boundary/monitoring").ok();
+    assert_eq!(seen()["totals"]["events"], json!(0));
+    let report = bodies::merged(bodies::report("border"), json!({ "detail": canary(1), "excerpt": [canary(4)] }));
+    let id = drafted(&admin, report);
+    publish(&admin, &id, json!({ "destination_id": "hook" })).ok();
+    settled(&admin, &id, "hook", "posted");
+    let told = seen();
+    assert_eq!(told["counts"]["by_event_type"], json!({ "data_boundary.redacted": 1 }), "{told}");
+    assert_eq!(
+        (&told["counts"]["by_action"], &told["counts"]["by_provider"]),
+        (&json!({ "redact": 1 }), &json!({ "webhook": 1 }))
+    );
+    let event = &told["recent"][0];
+    assert!(event["total_findings"].as_u64() >= Some(2), "{event}");
+    let sent = hooks.everything().into_iter().next().expect("it came");
+    let digest = tandem_core::text::sha256_hex(&String::from_utf8_lossy(&sent.body));
+    assert_eq!(event["payload_hash"], json!(format!("sha256:{digest}")));
+    absent("what was sent", &sent.body);
+    absent("the log", audit::export(&admin).join("\n").as_bytes());
+}
