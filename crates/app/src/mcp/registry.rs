@@ -113,6 +113,8 @@ impl App {
         let mut after = self.mcp_server(&tenant, name).await?.value;
         let before = after.clone();
         patch.apply(&mut after, ctx.now_ms).map_err(refused)?;
+        // What is refused takes nothing away.
+        self.mcp_command_known(&after)?;
         self.mcp_taken(ctx, name, loss(&before, &after)).await?;
         decide_again(async || {
             let found = self.mcp_server(&tenant, name).await?;

@@ -503,11 +503,14 @@ fn a_sweep_that_is_killed_again_and_again_does_each_thing_once() {
     let mut seed = Seed::from_env("IT_GOVERNED_SEED");
     let mut server = launch("governed-kill-sweeps").start();
     let ann = human(&server, "ann");
-    let end = now_ms() + 6_000;
     let ids: Vec<String> = (0..TOGETHER).map(|n| format!("ends-{n}")).collect();
     for id in &ids {
         ann.post("/automations/v2", json!({ "automation_id": id, "name": id })).ok();
         ann.post(&format!("/automations/v2/{id}/run_now"), json!({})).ok();
+    }
+    // Far enough for a busy machine to say it of all of them.
+    let end = now_ms() + 10_000;
+    for id in &ids {
         ann.post(&format!("/automations/v2/{id}/extend"), json!({ "expires_at_ms": end })).ok();
         let asked = json!({
             "request_type": "external_post", "target_resource": { "type": "automation", "id": id },

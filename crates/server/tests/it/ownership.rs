@@ -75,7 +75,7 @@ fn a_person_changes_their_own_and_sees_what_is_shared() {
     assert!(!automations(&ben, "/automations/v2").contains(&"hers".to_owned()));
     assert!(automations(&ann, "/automations/v2").contains(&"hers".to_owned()));
     assert!(listed(&ben, "/automations/v2/runs", "runs", "run_id").is_empty());
-    assert_eq!(listed(&ann, "/automations/v2/runs", "runs", "run_id"), [run.clone()]);
+    assert_eq!(listed(&ann, "/automations/v2/runs", "runs", "run_id"), std::slice::from_ref(&run));
     ben.get("/automations/v2/hers/governance").ok();
     // A grant lets an agent see what it may change.
     let parameters = json!({ "grantedToAgentID": "bot", "reason": null });

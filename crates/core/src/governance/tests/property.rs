@@ -149,30 +149,30 @@ fn tries() -> impl Strategy<Value = Try> {
                 agent, creates: declares < 40, modifies: (20..60).contains(&declares), ancestors, parent
             }
         ),
-        2 => (agent.clone(), id.clone(), any::<bool>(), any::<bool>())
+        2 => (agent.clone(), id, any::<bool>(), any::<bool>())
             .prop_map(|(agent, id, creates, modifies)| Try::Patch { agent, id, creates, modifies }),
         4 => (agent.clone(), 0..3_u8, 0..7_u8).prop_map(|(agent, about, kind)| Try::Ask { agent, about, kind }),
         2 => (agent.clone(), 0..40_u8).prop_map(|(agent, request)| Try::Decide { agent, request }),
         1 => (agent.clone(), 0..40_u8).prop_map(|(agent, request)| Try::Cancel { agent, request }),
-        1 => (agent.clone(), id.clone()).prop_map(|(agent, id)| Try::Grant { agent, id }),
-        1 => (agent.clone(), id.clone()).prop_map(|(agent, id)| Try::Extend { agent, id }),
-        1 => (agent.clone(), id.clone()).prop_map(|(agent, id)| Try::Resume { agent, id }),
-        1 => (agent.clone(), id.clone()).prop_map(|(agent, id)| Try::Delete { agent, id }),
-        6 => (agent.clone(), id.clone(), 0..4_u8).prop_map(|(agent, id, dollars)| Try::Run { agent, id, dollars }),
-        1 => (agent.clone(), id.clone()).prop_map(|(agent, id)| Try::Retire { agent, id }),
-        1 => (agent.clone(), id.clone()).prop_map(|(agent, id)| Try::Restore { agent, id }),
-        1 => (agent.clone(), id.clone()).prop_map(|(agent, id)| Try::Revoke { agent, id }),
+        1 => (agent.clone(), id).prop_map(|(agent, id)| Try::Grant { agent, id }),
+        1 => (agent.clone(), id).prop_map(|(agent, id)| Try::Extend { agent, id }),
+        1 => (agent.clone(), id).prop_map(|(agent, id)| Try::Resume { agent, id }),
+        1 => (agent.clone(), id).prop_map(|(agent, id)| Try::Delete { agent, id }),
+        6 => (agent.clone(), id, 0..4_u8).prop_map(|(agent, id, dollars)| Try::Run { agent, id, dollars }),
+        1 => (agent.clone(), id).prop_map(|(agent, id)| Try::Retire { agent, id }),
+        1 => (agent.clone(), id).prop_map(|(agent, id)| Try::Restore { agent, id }),
+        1 => (agent.clone(), id).prop_map(|(agent, id)| Try::Revoke { agent, id }),
         1 => agent.clone().prop_map(|agent| Try::Limits { agent }),
         1 => (agent.clone(), 0..3_u8).prop_map(|(agent, about)| Try::Register { agent, about }),
         1 => (agent.clone(), 0..3_u8, any::<bool>()).prop_map(|(agent, about, on)| Try::Switch { agent, about, on }),
         1 => (agent.clone(), 0..40_u8).prop_map(|(agent, request)| Try::Delegate { agent, request }),
         3 => (agent.clone(), 0..40_u8, any::<bool>())
             .prop_map(|(agent, request, right)| Try::Consume { agent, request, right }),
-        6 => (agent.clone(), id.clone(), any::<u8>())
+        6 => (agent.clone(), id, any::<u8>())
             .prop_map(|(agent, id, operation)| Try::Operate { agent, id, operation }),
         6 => (0..40_u8).prop_map(|request| Try::Approve { request }),
-        3 => (id.clone(), 0..3_u8, any::<bool>()).prop_map(|(id, agent, back)| Try::Entrust { id, agent, back }),
-        1 => (id.clone(), proptest::option::weighted(0.2, 0..3_u8)).prop_map(|(id, agent)| Try::Stop { id, agent }),
+        3 => (id, 0..3_u8, any::<bool>()).prop_map(|(id, agent, back)| Try::Entrust { id, agent, back }),
+        1 => (id, proptest::option::weighted(0.2, 0..3_u8)).prop_map(|(id, agent)| Try::Stop { id, agent }),
         2 => (1..30_u8).prop_map(|hours| Try::Wait { hours }),
     ]
 }
