@@ -8,6 +8,7 @@ use tandem_core::{
     destination::Destination,
     draft::{self, Draft},
     error::{Code, Failure},
+    incident::Amendment,
     publish::{
         Action, Delivery, DeliveryState, ExternalAction, Mode,
         plan::{self, Inputs, Plan, Start, Step},
@@ -175,7 +176,10 @@ impl App {
                 draft::transition(&mut draft, draft::Event::ApprovalDemanded, ctx.now_ms)
                     .map_err(|_| Failure::of(Code::Conflict))?;
                 let payload = facts(Action::ApprovalRequired.word(), None);
-                let commit = attempted.put(Put::update(&draft, version)).audit(self.event_id(), COMPLETED, payload);
+                let mut commit = attempted.put(Put::update(&draft, version)).audit(self.event_id(), COMPLETED, payload);
+                if let Some(incident_id) = draft.incident_id.clone() {
+                    commit = commit.write(Write::Amend { incident_id, amendment: Amendment::ApprovalDemanded });
+                }
                 self.store().commit(commit).await.map_err(store_failure)?;
                 Ok((Decided::ApprovalDemanded(Box::new(draft)), Vec::new()))
             }

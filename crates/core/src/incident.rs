@@ -232,6 +232,8 @@ pub enum Amendment {
         timed_out: bool,
         why: String,
     },
+    /// A publish was asked for, and a person must approve first.
+    ApprovalDemanded,
     Judged {
         approved: bool,
     },
@@ -268,6 +270,7 @@ pub fn amend(incident: &mut Incident, amendment: &Amendment, now_ms: u64) {
             incident.status = if *timed_out { IncidentStatus::TriageTimedOut } else { IncidentStatus::TriageFailed };
             incident.last_error = Some(why.clone());
         }
+        Amendment::ApprovalDemanded => incident.status = IncidentStatus::ApprovalRequired,
         Amendment::Judged { approved } => {
             incident.status = if *approved { IncidentStatus::Approved } else { IncidentStatus::Denied };
         }

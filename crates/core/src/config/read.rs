@@ -30,6 +30,7 @@ pub fn read(body: Value) -> Result<Config, ReadError> {
             if endless && !map.contains_key("triage_timeout_ms") {
                 map.insert("triage_timeout_ms".to_owned(), Value::Null);
             }
+            shapes(&map)?;
             Value::Object(map)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
@@ -38,6 +39,40 @@ pub fn read(body: Value) -> Result<Config, ReadError> {
     };
     serde_path_to_error::deserialize(body)
         .map_err(|error| ReadError { path: error.path().to_string(), message: error.into_inner().to_string() })
+}
+
+const OBJECTS: [&str; 4] = ["safety_defaults", "recurrence", "reassessment", "data_readiness"];
+const LISTS: [&str; 4] = ["destinations", "routes", "monitored_projects", "log_sources"];
+
+/// Rows and settings are objects. Left to itself, serde also reads a struct from an array, field by field in our order,
+/// and no caller may depend on that.
+fn shapes(map: &Map<String, Value>) -> Result<(), ReadError> {
+    let under = |place: String| {
+        move |mut error: ReadError| {
+            error.path = if error.path == "." { place.clone() } else { format!("{place}.{}", error.path) };
+            error
+        }
+    };
+    for key in OBJECTS {
+        if let Some(found) = map.get(key) {
+            row(found).map_err(under(key.to_owned()))?;
+        }
+    }
+    for key in LISTS {
+        // What is no list at all is told apart where it is read.
+        for (i, found) in map.get(key).and_then(Value::as_array).into_iter().flatten().enumerate() {
+            row(found).map_err(under(format!("{key}[{i}]")))?;
+        }
+    }
+    Ok(())
+}
+
+fn row(found: &Value) -> Result<(), ReadError> {
+    match found {
+        Value::Object(map) => shapes(map),
+        Value::Array(_) => Err(ReadError { path: ".".to_owned(), message: "expected an object".to_owned() }),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+    }
 }
 
 /// Snake case, without nulls; where both casings are given the snake-case one wins.
@@ -173,6 +208,13 @@ mod tests {
             (json!("x"), "."),
             (json!({"enabled": "yes"}), "enabled"),
             (json!({"destinations": {}}), "destinations"),
+            (json!({"destinations": [["d", "D"]]}), "destinations[0]"),
+            (json!({"safetyDefaults": [true, true]}), "safety_defaults"),
+            (
+                json!({"monitored_projects": [{"project_id": "p", "name": "P", "repo": "a/b", "workspace_root": "/",
+                "log_sources": [["s", "x"]]}]}),
+                "monitored_projects[0].log_sources[0]",
+            ),
             (json!({"destinations": [{"destination_id": "d", "name": "D", "kind": "fax"}]}), "destinations[0].kind"),
             (json!({"destinations": [{"destination_id": "d", "name": "D", "config": []}]}), "destinations[0].config"),
             (json!({"destinations": [{"name": "D"}]}), "destinations[0]"),

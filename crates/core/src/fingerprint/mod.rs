@@ -10,8 +10,9 @@
 //!    application frames gives the place. The message joins only when type and place say too little: no application
 //!    function is known, or the language has one type for every panic (Go, Rust).
 //! 3. Without a trace the *error line* and the title decide together: the line that repeats the title, else the first
-//!    line that reads like an error, log prefix stripped. Two reports that share an error line but not a title stay
-//!    apart, because a line such as `exit code 1` says nothing by itself.
+//!    line that reads like an error, log prefix stripped. Of a JSON record that is its message, with the status and
+//!    error codes that stand in fields of their own. Two reports that share an error line but not a title stay apart,
+//!    because a line such as `exit code 1` says nothing by itself.
 //! 4. Without an error line the title decides, then the first line of text, then event, component and process.
 //!
 //! Repository, event and component take part always. Everything is normalised first ([`normalise`]), so ids, numbers,

@@ -1,6 +1,9 @@
 //! What a caller sends. Unknown fields are ignored, `null` means absent, both casings are read.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use utoipa::ToSchema;
 
 use super::context::{Classification, SafetyContext, SourceRouting};
@@ -12,8 +15,7 @@ pub fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(de
 }
 
 /// A failure report. Every field is optional; which of them an untrusted caller may set is decided at intake.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(from = "Flat")]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Submission {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project_id: Option<String>,
@@ -141,6 +143,24 @@ struct Flat {
     retention_profile: Option<String>,
 }
 
+/// From an object only. Left to itself, serde also reads a struct from an array, field by field in our order, and no
+/// caller may depend on that.
+impl<'de> Deserialize<'de> for Submission {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        struct Report;
+        impl<'de> Visitor<'de> for Report {
+            type Value = Flat;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Flat, A::Error> {
+                Flat::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        de.deserialize_map(Report).map(Self::from)
+    }
+}
+
 impl From<Flat> for Submission {
     fn from(flat: Flat) -> Self {
         Self {
@@ -205,6 +225,14 @@ mod tests {
         assert_eq!(event(serde_json::json!({ "event_type": "a.b" })).as_deref(), Some("a.b"));
         assert_eq!(event(serde_json::json!({ "eventType": "a.b" })).as_deref(), Some("a.b"));
         assert_eq!(event(serde_json::json!({ "event": "c", "event_type": "a.b" })).as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn a_report_is_an_object() {
+        for body in [serde_json::json!([]), serde_json::json!(["p", "/w"]), serde_json::json!("x")] {
+            let refused = serde_json::from_value::<Submission>(body.clone()).expect_err("no object");
+            assert!(refused.to_string().contains("expected an object"), "{body}: {refused}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub mod token;
 mod witness;
 mod workers;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 
 use tandem_app::{App, Ports};
 use tandem_core::{config, governance::Base};
@@ -171,7 +171,12 @@ async fn bind(settings: &Settings) -> Result<TcpListener, Fault> {
         .collect();
     // `localhost` may name both families; clients try 127.0.0.1 first.
     addresses.sort_by_key(SocketAddr::is_ipv6);
-    TcpListener::bind(addresses.as_slice())
-        .await
-        .map_err(|error| Fault(format!("cannot listen on {host}:{port}: {error}")))
+    TcpListener::bind(addresses.as_slice()).await.map_err(|error| {
+        let hint = match error.kind() {
+            ErrorKind::AddrInUse => "; stop what listens there, or pass another --port",
+            ErrorKind::PermissionDenied => "; ports below 1024 are for privileged users, pass another --port",
+            _ => "",
+        };
+        Fault(format!("cannot listen on {host}:{port}: {error}{hint}"))
+    })
 }

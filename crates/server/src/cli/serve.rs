@@ -2,11 +2,12 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::builder::FalseyValueParser;
-
 use super::Fault;
 use crate::{
-    boot::{self, settings::Settings},
+    boot::{
+        self,
+        settings::{Settings, truthy},
+    },
     telemetry::log,
 };
 
@@ -28,7 +29,7 @@ pub struct Args {
     #[arg(long, env = "TANDEM_API_TOKEN_FILE")]
     pub api_token_file: Option<PathBuf>,
     /// Let every local process in without a token. Refused unless the server listens on loopback only.
-    #[arg(long, env = "TANDEM_UNSAFE_NO_API_TOKEN", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "TANDEM_UNSAFE_NO_API_TOKEN", value_parser = switch)]
     pub unsafe_no_api_token: bool,
     /// File of the commands that MCP servers may be started with [default: mcp-commands.json in the state directory].
     #[arg(long, env = "TANDEM_MCP_COMMANDS")]
@@ -51,6 +52,15 @@ pub struct Args {
     pub log_format: log::Format,
 }
 
+/// A switch that opens something is never thrown by a word that nobody knows.
+fn switch(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        word if truthy(word) => Ok(true),
+        _ => Err("must be 1, true, yes or on; or 0, false, no or off".to_owned()),
+    }
+}
+
 pub fn run(args: Args) -> Result<ExitCode, Fault> {
     let _flush = log::install(args.log_format);
     let settings = Settings::resolve(args, &|name| std::env::var(name).ok())?;
@@ -59,4 +69,22 @@ pub fn run(args: Args) -> Result<ExitCode, Fault> {
     // Work that ignores its cancellation must not keep the process beyond its deadline.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     done.map(|()| ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::switch;
+
+    #[test]
+    fn only_known_words_throw_a_switch() {
+        for on in ["1", "true", "YES", " on "] {
+            assert_eq!(switch(on), Ok(true), "{on}");
+        }
+        for off in ["", "0", "false", "No", "off"] {
+            assert_eq!(switch(off), Ok(false), "{off}");
+        }
+        for unknown in ["maybe", "2", "disable", "-"] {
+            assert!(switch(unknown).is_err(), "{unknown}");
+        }
+    }
 }

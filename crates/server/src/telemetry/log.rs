@@ -66,7 +66,10 @@ pub fn install(format: Format) -> Flush {
         .ok();
     let lines = Arc::new(Mutex::new(Some(sender)));
     let queue = Queue { lines: Arc::clone(&lines), dropped };
-    let mut filter = EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var("TANDEM_LOG").ok().filter(|text| !text.trim().is_empty());
+    let parsed = wanted.map(|text| EnvFilter::builder().parse(text));
+    let unreadable = matches!(parsed, Some(Err(_)));
+    let mut filter = parsed.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new("info"));
     // The protocol layer logs whole messages, and a tool's arguments are nobody's business here.
     if let Ok(quiet) = "rmcp=warn".parse() {
         filter = filter.add_directive(quiet);
@@ -82,6 +85,9 @@ pub fn install(format: Format) -> Flush {
     } else {
         base.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     };
+    if unreadable {
+        tracing::warn!("TANDEM_LOG cannot be read; `info` is in force");
+    }
     std::panic::set_hook(Box::new(|info| {
         // The payload of a panic may quote data, so only the place is logged.
         let place = info.location().map(ToString::to_string).unwrap_or_default();

@@ -84,7 +84,7 @@ fn preview_creation_and_publish_agree_on_every_rule() {
         let report = bodies::merged(bodies::merged(bodies::report_as(&format!("fp-rule-{n}")), fields), json!({}));
         let preview = client.post("/incident-monitor/route-preview", json!({ "report": report })).ok();
         assert_eq!(preview["approval_required"], json!(needed), "preview of a bare report: {name}");
-        let (made, _) = reported(&client, report);
+        let (made, seen) = reported(&client, report);
         let expected = if needed { "approval_required" } else { "draft_ready" };
         assert_eq!(made["status"], json!(expected), "creation: {name}");
         let id = text(&made["draft_id"]);
@@ -95,6 +95,8 @@ fn preview_creation_and_publish_agree_on_every_rule() {
         if needed {
             assert_eq!(answer["action"], json!("approval_required"), "publish: {name}");
             assert!(answer["post"].is_null(), "{name}");
+            let status = incident(&client, &text(&seen["incident_id"]))["status"].clone();
+            assert_eq!(status, json!("approval_required"), "the incident's latest action: {name}");
             let approved = approve(&client, &id).ok();
             assert_eq!(approved["action"], json!("record_telemetry"), "after approval: {name}: {approved}");
             assert!(approved["draft"]["approval_granted_at_ms"].is_u64(), "{name}");

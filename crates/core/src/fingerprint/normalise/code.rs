@@ -85,6 +85,22 @@ const ERRNO: [&str; 38] = [
     "ESOCKETTIMEDOUT",
 ];
 
+/// Names of gRPC's statuses that are no everyday words.
+const GRPC: [&str; 12] = [
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
 const REASONS: [&str; 23] = [
     "Client",
     "Server",
@@ -187,6 +203,9 @@ pub(super) fn keeps(scan: &Scan<'_>, end: usize) -> bool {
     let exit = |w: &str| ["exit", "exited", "exitcode"].iter().any(|n| tail_is(w, n));
     if ends("status") || is("http") || is("https") || ends("response") {
         return length <= 3 || exit(before);
+    }
+    if is("smtp") || is("ftp") || is("alert") || (is("curl") && between == b": (") {
+        return length <= 3;
     }
     if exit(word) || is("rc") || is("errno") || is("signal") || is("sig") || is("returncode") {
         return length <= 3 || exit(word);
@@ -302,6 +321,7 @@ pub(super) fn named(bytes: &[u8], start: usize, end: usize) -> bool {
         [b'E', b'R', b'R'] => bytes.get(end) == Some(&b'_'),
         [b'S', b'I', b'G', rest @ ..] => (2..=6).contains(&rest.len()) && rest.iter().all(u8::is_ascii_uppercase),
         [b'E', ..] => ERRNO.iter().any(|e| e.as_bytes() == word),
+        [b'A'..=b'Z', ..] => GRPC.iter().any(|name| name.as_bytes() == &bytes[start..name_end(bytes, start)]),
         _ => false,
     }
 }

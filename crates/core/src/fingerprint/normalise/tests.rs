@@ -95,6 +95,9 @@ fn what_names_a_failure_stays() {
         "GET /cart 404",
         "POST https://pay.example.com/charge 503 in a hurry",
         "404 /cart",
+        "SMTP 550 no such mailbox",
+        "TLS alert 40",
+        "curl: (28) no answer",
     ] {
         assert_eq!(normalise(text), text);
     }
@@ -125,5 +128,6 @@ fn a_count_is_not_a_code() {
 
 #[test]
 fn codes_are_collected_once() {
+    assert_eq!(codes("rpc DEADLINE_EXCEEDED, then UNAVAILABLE"), ["DEADLINE_EXCEEDED", "UNAVAILABLE"]);
     assert_eq!(codes("HTTP 404 then status 404, ECONNREFUSED, exit code 1"), ["404", "ECONNREFUSED", "1"]);
 }
