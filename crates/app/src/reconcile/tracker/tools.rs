@@ -84,8 +84,9 @@ impl Toolbox<'_> {
         self.call(capability.class(), tool, arguments).await
     }
 
-    /// Calls a tool once. Words are no proof: a tool that says that it failed may have acted before, so after a write that
-    /// is looked up like a lost answer. Only the protocol's own refusals of a request promise that nothing happened.
+    /// Calls a tool once. Words are no proof: a tool that says that it failed may have acted before, so after a write
+    /// that is looked up like a lost answer. Only the protocol's own refusals of a request promise that nothing
+    /// happened.
     async fn call(&self, class: Class, tool: &ToolRow, arguments: Map<String, Value>) -> Result<Value, Stop> {
         let write = class == Class::Write;
         let call = ToolCall {
@@ -136,8 +137,8 @@ impl Toolbox<'_> {
         tools::issues(self.reach.kind, value)
     }
 
-    /// One way through a list: hands each page's rows to `page`, which says how many of them are new, or that it has seen
-    /// enough. Says whether the list was seen to its end.
+    /// One way through a list: hands each page's rows to `page`, which says how many of them are new, or that it has
+    /// seen enough. Says whether the list was seen to its end.
     async fn pages<T>(
         &self,
         capability: Capability,
@@ -209,8 +210,8 @@ impl Toolbox<'_> {
         Ok((tool, pager))
     }
 
-    /// Issues that may carry this marker. Where there is no search, the list is gone through; one that is too long to be
-    /// gone through shows nothing, and nothing is created on it.
+    /// Issues that may carry this marker. Where there is no search, the list is gone through; one that is too long to
+    /// be gone through shows nothing, and nothing is created on it.
     pub async fn find(&self, marker: &str) -> Result<Vec<Issue>, Stop> {
         if !self.linear() {
             match self.tool(Capability::GithubSearchIssues).await {
