@@ -129,7 +129,8 @@ impl Github<'_> {
                 return Ok(changes);
             }
             let (issues, rows) = github::issues(&answer).ok_or_else(|| malformed(false))?;
-            if turn == 0 {
+            // A full page that stays as it is says nothing of what comes after it.
+            if turn == 0 && rows < github::PAGE {
                 changes.etag = told.header("etag").map(str::to_owned);
             }
             changes.issues.extend(issues);
