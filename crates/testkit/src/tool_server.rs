@@ -1,7 +1,7 @@
 //! An MCP server on loopback that does what a script says and remembers what it was called with.
 //!
-//! It speaks the older handshake over streamable HTTP with plain JSON answers, or over a stream of events. Every request has a connection of its
-//! own, so that cutting one says nothing about another.
+//! It speaks the older handshake over streamable HTTP with plain JSON answers, or over a stream of events. Every
+//! request has a connection of its own, so that cutting one says nothing about another.
 
 use std::{
     collections::HashMap,

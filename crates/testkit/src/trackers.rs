@@ -479,7 +479,8 @@ fn linear(held: &mut Held, what: &str, body: &Value) -> Answer {
         "Comment" => {
             let wanted = text(&variables["filter"]["id"]["eq"]);
             let all = held.issues.iter().flat_map(|issue| &issue.comments).filter(|(id, _)| *id == wanted);
-            let view = |(id, body): &(String, String)| json!({ "id": id, "body": body, "url": format!("https://linear.app/c/{id}") });
+            let url = |id: &str| format!("https://linear.app/c/{id}");
+            let view = |(id, body): &(String, String)| json!({ "id": id, "body": body, "url": url(id) });
             plain(json!({ "comments": { "nodes": all.map(view).collect::<Vec<_>>() } }))
         }
         "Target" => {

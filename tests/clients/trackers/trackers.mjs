@@ -301,12 +301,14 @@ function linearAct(name, variables) {
       return { issueCreate: { success: true, issue: told(made) } };
     }
     case "Issue":
-      return issue ? { issue: told(issue) } : null;
+      return { issues: { nodes: linear.issues.filter((known) => known.id === filter.id.eq).map(told) } };
     case "CreateComment":
       issue.comments.push(input);
       return { commentCreate: { success: true, comment: { id: input.id, url: "https://linear.app/c/1", body: input.body } } };
-    case "Comment":
-      return null;
+    case "Comment": {
+      const found = linear.issues.flatMap((known) => known.comments).filter((comment) => comment.id === filter.id.eq);
+      return { comments: { nodes: found.map(({ id, body }) => ({ id, url: "https://linear.app/c/1", body })) } };
+    }
     case "ReopenIssue":
       issue.open = true;
       return { issueUpdate: { success: true, issue: told(issue) } };

@@ -157,8 +157,9 @@ impl App {
         Ok(result.map(|_| ()))
     }
 
-    /// The connection to call on: open, and one on which the server said what it offers. Where there is none, the server
-    /// is dialled and asked, so that a tool that changed behind a lost connection is noticed before it is called.
+    /// The connection to call on: open, and one on which the server said what it offers. Where there is none, the
+    /// server is dialled and asked, so that a tool that changed behind a lost connection is noticed before it is
+    /// called.
     pub(super) async fn mcp_connection(&self, tenant: &TenantKey, row: &ServerRow) -> Result<u64, ToolError> {
         row.reachable()?;
         let (key, digest) = (mcp_key(tenant, &row.name), row.dial_digest());

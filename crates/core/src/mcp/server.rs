@@ -131,8 +131,8 @@ impl ServerRow {
         Transport::parse(&self.transport)
     }
 
-    /// Whether the server may be dialled at all: it is switched on, its connection is wanted, and nothing that is sent to it
-    /// travels in the open unless an operator said that it may.
+    /// Whether the server may be dialled at all: it is switched on, its connection is wanted, and nothing that is sent
+    /// to it travels in the open unless an operator said that it may.
     pub fn reachable(&self) -> Result<(), ToolError> {
         if !self.enabled {
             return Err(ToolError::unsent(

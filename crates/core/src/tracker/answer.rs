@@ -125,8 +125,8 @@ pub fn judge(class: Class, answer: &Answer, limits: &Limits) -> Result<Value, Tr
     match status {
         200..=299 => match &answer.body {
             Some(body) if errors(answer).next().is_none() => Ok(body.clone()),
-            // GraphQL refuses with 200. A refusal is an answer where every error says by its code that the request was not
-            // carried out; any other may have come after it was.
+            // GraphQL refuses with 200. A refusal is an answer where every error says by its code that the request was
+            // not carried out; any other may have come after it was.
             Some(_) => {
                 let open = errors(answer).any(|e| !e["extensions"]["code"].as_str().is_some_and(refuses));
                 Err(Trouble {

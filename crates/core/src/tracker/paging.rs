@@ -1,8 +1,9 @@
 //! Asking a tool for a list page by page, and whether what came is the whole of it.
 //!
-//! A list that is not known to be whole proves nothing about what is not on it. It is whole when the server says so, when a
-//! page is empty, or when a page is shorter than the size that the tool lets its callers set and asking further brings
-//! nothing new. A tool that takes no size and says nothing of more has shown as much as it likes: that is not the whole.
+//! A list that is not known to be whole proves nothing about what is not on it. It is whole when the server says so,
+//! when a page is empty, or when a page is shorter than the size that the tool lets its callers set and asking further
+//! brings nothing new. A tool that takes no size and says nothing of more has shown as much as it likes: that is not
+//! the whole.
 //!
 //! Only fields are read, never words. Deliberately absent: which tool is asked and what its rows are.
 

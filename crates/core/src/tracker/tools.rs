@@ -89,6 +89,11 @@ impl Capability {
         })
     }
 
+    /// Whether what the tool shows to its end is everything, and not somebody's own part of it.
+    pub fn shows_all(self, tool: &ToolRow) -> bool {
+        !tool.tool_name.to_ascii_lowercase().contains("_my_")
+    }
+
     /// How a list of this tool is gone through.
     pub fn pager(self, tool: &ToolRow) -> Pager {
         match self {
@@ -394,16 +399,21 @@ pub fn comments(value: &Value) -> Vec<Comment> {
     found
 }
 
-/// Whether an answer holds a list at all. One that does not proves nothing, however few rows are found in it.
-pub fn holds_a_list(value: &Value) -> bool {
+/// How many rows the list in an answer has. An answer without one proves nothing, however few rows are found in it.
+pub fn listed(value: &Value) -> Option<usize> {
     match value {
-        Value::Array(items) => items.iter().all(Value::is_object),
+        Value::Array(items) => items.iter().all(Value::is_object).then_some(items.len()),
         Value::Object(map) => {
             let wrapped = ["issues", "items", "nodes", "comments", "result", "data", "repository"];
-            wrapped.iter().filter_map(|key| map.get(*key)).any(holds_a_list)
+            wrapped.iter().filter_map(|key| map.get(*key)).find_map(listed)
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
+}
+
+/// Whether a tool's list can be told to begin with the latest. Linear's orders always do.
+pub fn orders(kind: DestinationKind, tool: &ToolRow) -> bool {
+    knows(tool, "orderBy") && (kind == DestinationKind::LinearIssue || knows(tool, "direction"))
 }
 
 /// Calls `take` for every object until it says that it took one; what was taken is not looked into.
@@ -541,13 +551,13 @@ mod tests {
         }
         assert!(issues(G, &deep).is_empty());
         for (value, list) in [
-            (json!([]), true),
-            (json!({"issues": {"nodes": []}}), true),
-            (json!({"message": "upstream timed out"}), false),
-            (json!("no issues"), false),
-            (json!(["no", "issues"]), false),
+            (json!([]), Some(0)),
+            (json!({"issues": {"nodes": [{}, {}]}}), Some(2)),
+            (json!({"message": "upstream timed out"}), None),
+            (json!("no issues"), None),
+            (json!(["no", "issues"]), None),
         ] {
-            assert_eq!(holds_a_list(&value), list, "{value}");
+            assert_eq!(listed(&value), list, "{value}");
         }
     }
 }

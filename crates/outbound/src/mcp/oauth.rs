@@ -177,8 +177,9 @@ impl Grants {
         self.write(&all)
     }
 
-    /// The access token of a server, if it is authorised. Renewed when it has run out; where that fails, so does the request.
-    /// A token was given for one address and is shown to no other, whatever is registered under the name by now.
+    /// The access token of a server, if it is authorised. Renewed when it has run out; where that fails, so does the
+    /// request. A token was given for one address and is shown to no other, whatever is registered under the name by
+    /// now.
     pub(super) async fn bearer(
         &self,
         key: &str,

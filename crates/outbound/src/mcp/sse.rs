@@ -1,9 +1,9 @@
-//! The older HTTP transport of the protocol: a standing stream of events for what the server says, and an address, named by
-//! the first event, that takes what we say.
+//! The older HTTP transport of the protocol: a standing stream of events for what the server says, and an address,
+//! named by the first event, that takes what we say.
 //!
-//! Used only where a server refuses the newer one. The address must be of the stream's own origin: a server cannot have our
-//! token sent elsewhere. The stream has no end in time; each event on it is bounded in bytes. Deliberately absent: taking up
-//! a stream that broke, because what was said on it meanwhile is lost; the connection is made anew.
+//! Used only where a server refuses the newer one. The address must be of the stream's own origin: a server cannot
+//! have our token sent elsewhere. The stream has no end in time; each event on it is bounded in bytes. Deliberately
+//! absent: taking up a stream that broke, because what was said on it meanwhile is lost; the connection is made anew.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -36,8 +36,8 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// What is known after some pages of a list that begins with the newest. Only a list that was read to its end says how
-    /// far we know; `place` is where it goes on otherwise.
+    /// What is known after some pages of a list that begins with the newest. Only a list that was read to its end says
+    /// how far we know; `place` is where it goes on otherwise.
     pub fn newest_first(cursor: &TrackerCursor, issues: Vec<Issue>, place: Option<String>) -> Self {
         let latest = issues.iter().filter_map(|issue| issue.updated_at_ms).max().unwrap_or(0);
         // What changes while the list is read moves to its front, so its first part sets the mark.
@@ -127,8 +127,8 @@ impl Adapter<'_> {
         }
     }
 
-    /// The issue as it is now, where it can be read. A tool's word that it failed is no word on whether the issue is there;
-    /// whoever asks looks another way then.
+    /// The issue as it is now, where it can be read. A tool's word that it failed is no word on whether the issue is
+    /// there; whoever asks looks another way then.
     pub async fn read(&self, issue: &IssueRef) -> Result<Option<Issue>, Stop> {
         match self.get(issue).await {
             Err(Stop::Trouble(trouble)) if trouble.code == TOOL_ERROR => Ok(None),
@@ -181,8 +181,8 @@ impl Adapter<'_> {
         }
     }
 
-    /// Issues that changed since, at most a few pages of them. A question that was not answered to its end goes on where it
-    /// was left.
+    /// Issues that changed since, at most a few pages of them. A question that was not answered to its end goes on
+    /// where it was left.
     pub async fn changes(&self, cursor: &TrackerCursor) -> Result<Changes, Stop> {
         match self {
             Self::Github(github) => github.changes(cursor.since_ms, cursor.etag.as_deref()).await,

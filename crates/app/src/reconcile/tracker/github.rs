@@ -109,9 +109,9 @@ impl Github<'_> {
         Ok(Look::Incomplete)
     }
 
-    /// The first page is asked for with the validator of the last answer: an unchanged repository costs nothing. Each page
-    /// begins at the last change of the one before it and not at a number, because what changes meanwhile leaves its place
-    /// and moves everything behind it.
+    /// The first page is asked for with the validator of the last answer: an unchanged repository costs nothing. Each
+    /// page begins at the last change of the one before it and not at a number, because what changes meanwhile leaves
+    /// its place and moves everything behind it.
     pub async fn changes(&self, since_ms: u64, etag: Option<&str>) -> Result<Changes, Stop> {
         let mut changes = Changes { since_ms, more: true, ..Changes::default() };
         let mut page = 1;
@@ -129,7 +129,8 @@ impl Github<'_> {
                 return Ok(changes);
             }
             let (issues, rows) = github::issues(&answer).ok_or_else(|| malformed(false))?;
-            if turn == 0 {
+            // A full page that stays as it is says nothing of what comes after it.
+            if turn == 0 && rows < github::PAGE {
                 changes.etag = told.header("etag").map(str::to_owned);
             }
             changes.issues.extend(issues);

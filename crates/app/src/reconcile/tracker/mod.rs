@@ -414,9 +414,9 @@ impl App {
     }
 }
 
-/// What the effect of a step is found by, and the digest of what is sent where it is not the delivery's. The same at every
-/// attempt of the same step. An issue that follows a closed one is not that one, and a comment belongs to one draft: neither
-/// may be taken for an earlier effect of the same content.
+/// What the effect of a step is found by, and the digest of what is sent where it is not the delivery's. The same at
+/// every attempt of the same step. An issue that follows a closed one is not that one, and a comment belongs to one
+/// draft: neither may be taken for an earlier effect of the same content.
 fn effect(work: &Work, step: &Step) -> (String, Option<String>) {
     let delivery = &work.delivery.value;
     match step {

@@ -84,8 +84,9 @@ impl Toolbox<'_> {
         self.call(capability.class(), tool, arguments).await
     }
 
-    /// Calls a tool once. Words are no proof: a tool that says that it failed may have acted before, so after a write that
-    /// is looked up like a lost answer. Only the protocol's own refusals of a request promise that nothing happened.
+    /// Calls a tool once. Words are no proof: a tool that says that it failed may have acted before, so after a write
+    /// that is looked up like a lost answer. Only the protocol's own refusals of a request promise that nothing
+    /// happened.
     async fn call(&self, class: Class, tool: &ToolRow, arguments: Map<String, Value>) -> Result<Value, Stop> {
         let write = class == Class::Write;
         let call = ToolCall {
@@ -132,17 +133,12 @@ impl Toolbox<'_> {
         answer.value().ok_or_else(|| malformed(write))
     }
 
-    /// A list that is to prove something must be one.
-    fn list(value: Value) -> Result<Value, Stop> {
-        if tools::holds_a_list(&value) { Ok(value) } else { Err(malformed(false)) }
-    }
-
     fn rows(&self, value: &Value) -> Vec<Issue> {
         tools::issues(self.reach.kind, value)
     }
 
-    /// One way through a list: hands each page's rows to `page`, which says how many of them are new, or that it has seen
-    /// enough. Says whether the list was seen to its end.
+    /// One way through a list: hands each page's rows to `page`, which says how many of them are new, or that it has
+    /// seen enough. Says whether the list was seen to its end.
     async fn pages<T>(
         &self,
         capability: Capability,
@@ -151,14 +147,22 @@ impl Toolbox<'_> {
         arguments: impl Fn(&Pager) -> Map<String, Value>,
         mut page: impl FnMut(&Value) -> Seen<T>,
     ) -> Result<Way<T>, Stop> {
+        let mut readable = true;
         for _ in 0..PAGES {
-            let answer = Self::list(self.ask(capability, tool, arguments(pager)).await?)?;
+            let answer = self.ask(capability, tool, arguments(pager)).await?;
+            // What is to prove something must be a list, and every row of it must be readable.
+            let rows = tools::listed(&answer).ok_or_else(|| malformed(false))?;
             match page(&answer) {
                 Seen::Enough(found) => return Ok(Way::Found(found)),
-                Seen::Rows { rows, fresh } => match pager.read(&answer, rows, fresh) {
-                    Next::More => {}
-                    Next::End { whole } => return Ok(Way::End { whole }),
-                },
+                Seen::Rows { read, fresh } => {
+                    readable &= read >= rows;
+                    match pager.read(&answer, rows, fresh) {
+                        Next::More => {}
+                        Next::End { whole } => {
+                            return Ok(Way::End { whole: whole && readable && capability.shows_all(tool) });
+                        }
+                    }
+                }
             }
         }
         Ok(Way::Left)
@@ -182,16 +186,17 @@ impl Toolbox<'_> {
                 |pager| arguments(tool, pager),
                 |answer| {
                     let rows = self.rows(answer);
-                    if let Some(found) = rows.iter().find(|issue| sought(issue)) {
-                        return Seen::Enough(found.clone());
-                    }
-                    let (count, before) = (rows.len(), all.len());
+                    let found = rows.iter().find(|issue| sought(issue)).cloned();
+                    let (read, before) = (rows.len(), all.len());
                     for row in rows {
                         if !all.iter().any(|known| known.reference.id == row.reference.id) {
                             all.push(row);
                         }
                     }
-                    Seen::Rows { rows: count, fresh: all.len() - before }
+                    match found {
+                        Some(found) => Seen::Enough(found),
+                        None => Seen::Rows { read, fresh: all.len() - before },
+                    }
                 },
             )
             .await?;
@@ -205,8 +210,8 @@ impl Toolbox<'_> {
         Ok((tool, pager))
     }
 
-    /// Issues that may carry this marker. Where there is no search, the list is gone through; one that is too long to be
-    /// gone through shows nothing, and nothing is created on it.
+    /// Issues that may carry this marker. Where there is no search, the list is gone through; one that is too long to
+    /// be gone through shows nothing, and nothing is created on it.
     pub async fn find(&self, marker: &str) -> Result<Vec<Issue>, Stop> {
         if !self.linear() {
             match self.tool(Capability::GithubSearchIssues).await {
@@ -256,11 +261,10 @@ impl Toolbox<'_> {
         };
         match self.ask(capability, &tool, arguments).await {
             Ok(value) => {
-                let same =
-                    |found: &Issue| found.reference.id == issue.id || found.reference.identifier == issue.identifier;
+                // Linear's tools take an identifier for an id, and answer with either.
                 self.rows(&value)
                     .into_iter()
-                    .find(|found| issue.number.is_none() || same(found))
+                    .find(|found| issue.number.is_none() || found.reference.id == issue.id)
                     .map(Some)
                     .ok_or_else(|| malformed(false))
             }
@@ -356,7 +360,7 @@ impl Toolbox<'_> {
         let way = self
             .pages(capability, &tool, &mut pager, arguments, |answer| {
                 let rows = tools::comments(answer);
-                let (count, before) = (rows.len(), known.len());
+                let (read, before) = (rows.len(), known.len());
                 for comment in rows {
                     if comment.body.contains(&marker) {
                         return Seen::Enough(comment);
@@ -365,7 +369,7 @@ impl Toolbox<'_> {
                         known.push(comment.id);
                     }
                 }
-                Seen::Rows { rows: count, fresh: known.len() - before }
+                Seen::Rows { read, fresh: known.len() - before }
             })
             .await?;
         Ok(match way {
@@ -389,7 +393,12 @@ impl Toolbox<'_> {
             }
             false => gh::list(tool, self.repo, cursor.since_ms, Order::Updated, pager),
         };
-        let (issues, way) = self.issues(&mut pager, arguments, &tool, |_| false).await?;
+        // Where the latest change comes first, one from before the question ends it.
+        let known = |issue: &Issue| {
+            tools::orders(self.reach.kind, &tool)
+                && issue.updated_at_ms.is_some_and(|at| at.saturating_add(1_000) < cursor.since_ms)
+        };
+        let (issues, way) = self.issues(&mut pager, arguments, &tool, known).await?;
         // A list that ended somewhere without its end being known has shown what it shows.
         let place = matches!(way, Way::Left).then(|| pager.place());
         Ok(Changes::newest_first(cursor, issues, place))
@@ -398,7 +407,11 @@ impl Toolbox<'_> {
 
 /// What was seen on a page.
 enum Seen<T> {
-    Rows { rows: usize, fresh: usize },
+    /// Rows that could be read, and those of them that are new.
+    Rows {
+        read: usize,
+        fresh: usize,
+    },
     Enough(T),
 }
 
