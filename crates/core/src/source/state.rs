@@ -43,6 +43,8 @@ pub struct SourceState {
     /// What was configured when the position was taken. Another root or path begins anew.
     pub root: String,
     pub position: SourcePosition,
+    /// When the position was last set by somebody rather than reached: by the first look, or by a reset.
+    pub positioned_at_ms: Option<u64>,
     pub created_at_ms: u64,
     pub updated_at_ms: u64,
     /// There is a job for it: some engine reads it or will.
@@ -131,6 +133,7 @@ impl SourceState {
     pub fn repoint(&mut self, spec: &SourceSpec, now_ms: u64) {
         self.root.clone_from(&spec.root);
         self.position = SourcePosition::new(&spec.path);
+        self.positioned_at_ms = None;
         self.recover();
         self.lag_bytes = 0;
         self.oldest_unread_ms = None;
@@ -141,6 +144,7 @@ impl SourceState {
     /// Everything is read again from its beginning, also where `start_position` is the end. Lifetime totals stay.
     pub fn reset(&mut self, now_ms: u64) {
         self.position.reset();
+        self.positioned_at_ms = Some(now_ms);
         self.recent_fingerprints.clear();
         self.recover();
         self.last_poll_at_ms = None;
@@ -155,6 +159,7 @@ impl SourceState {
     /// A step that was read and taken in; what was wrong before is over. Returns whether the source was ill.
     pub fn advance(&mut self, position: SourcePosition, batch: &Batch, taken: &Taken, now_ms: u64) -> bool {
         self.position = position;
+        self.positioned_at_ms = self.positioned_at_ms.or(Some(self.position.started_at_ms).filter(|at| *at > 0));
         self.last_poll_at_ms = Some(now_ms);
         self.total_bytes_read += batch.bytes_read;
         self.lag_bytes = batch.lag_bytes;
@@ -267,7 +272,7 @@ impl From<&SourceState> for LogSourceState {
             inode: current.map(|file| file.id.inode.to_string()),
             offset: current.map_or(0, |file| file.offset),
             recent_fingerprints: state.recent_fingerprints.clone(),
-            positioned_at_ms: Some(state.position.started_at_ms).filter(|at| *at > 0),
+            positioned_at_ms: state.positioned_at_ms,
             updated_at_ms: state.updated_at_ms,
             last_error: state.error.as_ref().map(|error| error.message.clone()),
             consecutive_errors: state.consecutive_errors,
@@ -461,7 +466,8 @@ mod tests {
         assert!(moved.position.files.is_empty() && !moved.position.from_beginning && moved.is_of(&spec("b.log")));
         reset.reset(9_000);
         assert!(reset.position.from_beginning && reset.is_of(&spec("a.log")));
-        assert_eq!(LogSourceState::from(&reset).offset, 0);
+        let shown = LogSourceState::from(&reset);
+        assert_eq!((shown.offset, shown.positioned_at_ms), (0, Some(9_000)));
     }
 
     #[test]

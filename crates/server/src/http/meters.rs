@@ -111,28 +111,31 @@ async fn log_sources(state: &AppState, metrics: &Metrics) {
             family.with(&[&row.project_id, &row.source_id]).set(count(read(row)));
         }
     }
-    let gauges: [(&'static str, &'static str, &dyn Fn(&LogSourceRuntimeStatus) -> i64); 5] = [
+    // What is not known has no value: a source without data is not one whose data is new.
+    let gauges: [(&'static str, &'static str, &dyn Fn(&LogSourceRuntimeStatus) -> Option<i64>); 5] = [
         ("tandem_log_source_healthy", "1 when a log source can be read, or is not to be.", &|row| {
-            i64::from(row.healthy)
+            Some(i64::from(row.healthy))
         }),
-        ("tandem_log_source_lag_bytes", "Bytes of a log source that are not read yet.", &|row| count(row.lag_bytes)),
+        ("tandem_log_source_lag_bytes", "Bytes of a log source that are not read yet.", &|row| {
+            Some(count(row.lag_bytes))
+        }),
         (
             "tandem_log_source_lag_seconds",
             "For how long the oldest unread bytes of a log source have been waiting.",
-            &|row| age(row.oldest_unread_ms),
+            &|row| Some(age(row.oldest_unread_ms)),
         ),
         ("tandem_log_source_data_age_seconds", "Seconds since a log source's newest data was written.", &|row| {
-            age(row.newest_data_ms)
+            row.newest_data_ms.map(|at| age(Some(at)))
         }),
         ("tandem_log_source_errors_in_a_row", "Reads of a log source that failed since the last good one.", &|row| {
-            count(row.consecutive_errors)
+            Some(count(row.consecutive_errors))
         }),
     ];
     for (name, help, read) in gauges {
         let family = metrics.gauges(name, help, SOURCE);
         family.clear();
-        for row in &rows {
-            family.with(&[&row.project_id, &row.source_id]).set(read(row));
+        for (row, value) in rows.iter().filter_map(|row| Some((row, read(row)?))) {
+            family.with(&[&row.project_id, &row.source_id]).set(value);
         }
     }
 }

@@ -322,6 +322,9 @@ fn what_is_missing_or_no_file_is_shown_and_heals_beside_sources_that_are_read() 
         metrics.contains("tandem_log_source_error{project=\"shop\",source=\"gone\",code=\"not_found\"} 1"),
         "{metrics}"
     );
+    let aged =
+        |id: &str| metrics.contains(&format!("tandem_log_source_data_age_seconds{{project=\"shop\",source=\"{id}\"}}"));
+    assert!(aged("good") && !aged("gone"), "{metrics}");
     fs::remove_dir(workspace.path("directory.log")).unwrap();
     fs::remove_file(workspace.path("link.log")).unwrap();
     for id in ["gone", "directory", "link"] {
