@@ -9,6 +9,9 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
+/// Directories such as `/tmp` have it: everybody may write there, and remove only what is their own.
+const STICKY: u32 = 0o1000;
+
 /// An opened state directory. Dropping it lets another process in; so does the death of this one, however it dies.
 pub struct StateDir {
     pub path: PathBuf,
@@ -26,13 +29,10 @@ impl StateDir {
         let meta = fs::metadata(path).map_err(|error| format!("cannot read the state directory {shown}: {error}"))?;
         if meta.permissions().mode() & 0o077 != 0 {
             // The directory holds tokens and evidence. One that others can enter is closed rather than refused, since a
-            // volume that was mounted for this server often arrives open. Closing `/tmp` or a home would break it for
-            // others, so what holds anything of theirs is left as it is.
-            if let Some(theirs) = foreign(path).map_err(|error| format!("cannot read {shown}: {error}"))? {
-                return Err(format!(
-                    "the state directory {shown} is open to other users and holds `{theirs}`, which is not Tandem's; \
-                     pass an empty directory, or chmod 700 it if it is meant"
-                ));
+            // volume that was mounted for this server, or a directory that was prepared for it, often arrives open. What
+            // others live in is not ours to close.
+            if let Some(whose) = shared(path, meta.permissions().mode()) {
+                return Err(format!("the state directory {shown} is {whose}; pass a directory of its own"));
             }
             fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|error| {
                 format!("the state directory {shown} is open to other users ({error}); chmod 700 it")
@@ -63,19 +63,17 @@ impl StateDir {
     }
 }
 
-/// Something in a directory that no server has used yet.
-fn foreign(path: &Path) -> std::io::Result<Option<String>> {
-    if path.join("lock").exists() {
-        return Ok(None);
+/// Who lives in a directory that is plainly not for one server alone.
+fn shared(path: &Path, mode: u32) -> Option<&'static str> {
+    let same =
+        |other: &Path| fs::canonicalize(path).ok().is_some_and(|path| fs::canonicalize(other).ok() == Some(path));
+    if mode & STICKY != 0 {
+        return Some("a directory for everybody's files");
     }
-    for entry in fs::read_dir(path)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        // A file system of its own begins with this one.
-        if name != "lost+found" {
-            return Ok(Some(name));
-        }
+    if same(Path::new("/")) {
+        return Some("the root of the file system");
     }
-    Ok(None)
+    std::env::home_dir().is_some_and(|home| same(&home)).then_some("a home directory")
 }
 
 #[cfg(test)]
@@ -115,7 +113,7 @@ pub mod tests {
         fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
         StateDir::open(&scratch.0).unwrap();
         assert_eq!(fs::metadata(&scratch.0).unwrap().permissions().mode() & 0o777, 0o700);
-        // Opened again by somebody, it is still ours.
+        // Opened again by somebody, with something in it.
         fs::write(scratch.0.join("notes"), "x").unwrap();
         fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
         StateDir::open(&scratch.0).unwrap();
@@ -123,14 +121,16 @@ pub mod tests {
     }
 
     #[test]
-    fn the_directory_of_others_is_left_alone() {
+    fn what_others_live_in_is_left_alone() {
         let scratch = Scratch::new();
         fs::create_dir(&scratch.0).unwrap();
-        fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(scratch.0.join("thesis.txt"), "x").unwrap();
+        fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o1777)).unwrap();
         let refused = StateDir::open(&scratch.0).err().unwrap();
-        assert!(refused.contains("thesis.txt") && refused.contains("chmod 700"), "{refused}");
-        assert_eq!(fs::metadata(&scratch.0).unwrap().permissions().mode() & 0o777, 0o755);
+        assert!(refused.contains("everybody"), "{refused}");
+        assert_eq!(fs::metadata(&scratch.0).unwrap().permissions().mode() & 0o7777, 0o1777);
         assert!(!scratch.0.join("lock").exists());
+        assert_eq!(shared(Path::new("/"), 0o755), Some("the root of the file system"));
+        assert_eq!(shared(&std::env::home_dir().unwrap(), 0o755), Some("a home directory"));
+        assert_eq!(shared(&std::env::temp_dir().join("of-its-own"), 0o755), None);
     }
 }
