@@ -119,29 +119,28 @@ impl App {
         Ok(rows.into_iter().map(|row| row.value).collect())
     }
 
-    /// One run: look, compare and write, in one commit. Rows that somebody changed meanwhile are looked at again.
+    /// One run: look, compare and write, in one commit. When somebody changed a row meanwhile, or another run recorded what
+    /// it saw, all of it is done again.
     pub(crate) async fn reassess(&self, ctx: &OpContext, run: &Run) -> Result<Reassessment, Failure> {
-        let began = std::time::Instant::now();
         let tenant = ctx.tenant.key();
         let settings = self.snapshot(&tenant).await?.config.reassessment.clone();
-        let sight = self.look(ctx, &run.id).await?;
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         decide_again(async || {
+            let began = std::time::Instant::now();
+            let state = self.load::<ScopeState>(&tenant, &run.id.key()).await?;
+            let sight = self.look(ctx, &run.id).await?;
             let complete = Complete {
                 id: run.id.clone(),
                 cause: run.cause,
-                observed: sight.observed.clone(),
+                after: state.map_or(0, |row| row.value.last_version),
+                living: self.living(ctx, run.cause, sight.findings.as_deref()).await?,
+                observed: sight.observed,
                 settings: settings.clone(),
                 rules_digest: table::digest(),
-                duration_ms,
+                duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
                 held: run.held.clone(),
             };
-            let mut whole = Commit::new(ctx);
-            for put in self.living(ctx, run.cause, sight.findings.as_deref()).await? {
-                whole = whole.put(put);
-            }
             // A scope that was never seen before gets its row and its job first.
-            whole = whole.write(self.marked(Mark::default()));
+            let mut whole = Commit::new(ctx).write(self.marked(Mark::default()));
             whole.writes.extend(commit(ctx, self.seed(), complete).writes);
             let mut committed = self.store().commit(whole).await.map_err(store_failure)?;
             match committed.verdicts.pop() {

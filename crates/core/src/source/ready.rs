@@ -1,5 +1,7 @@
 //! Whether the data of a source is governed, traceable, fresh, of a known schema and protected.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -80,23 +82,29 @@ pub struct SourceReadiness {
 
 /// One row for each project, followed by one for each of its sources.
 pub fn readiness(config: &Config, watchers: &[WatcherFact], now_ms: u64) -> Vec<SourceReadiness> {
+    let mut of_project: HashMap<&str, Vec<&WatcherFact>> = HashMap::new();
+    let mut of_source: HashMap<(&str, &str), Vec<&WatcherFact>> = HashMap::new();
+    for watcher in watchers {
+        of_project.entry(&watcher.project_id).or_default().push(watcher);
+        of_source.entry((&watcher.project_id, &watcher.source_id)).or_default().push(watcher);
+    }
     let mut rows = Vec::new();
     for project in &config.monitored_projects {
-        rows.push(row(Scope { project, source: None }, watchers, now_ms));
+        let id = project.project_id.as_str();
+        let own = of_project.get(id).map_or(&[][..], Vec::as_slice);
+        rows.push(row(Scope { project, source: None }, own, now_ms));
         for source in &project.log_sources {
-            rows.push(row(Scope { project, source: Some(source) }, watchers, now_ms));
+            let own = of_source.get(&(id, source.source_id.as_str())).map_or(&[][..], Vec::as_slice);
+            rows.push(row(Scope { project, source: Some(source) }, own, now_ms));
         }
     }
     rows
 }
 
-fn row(scope: Scope<'_>, watchers: &[WatcherFact], now_ms: u64) -> SourceReadiness {
+/// The row of a project or of a source of it; `own` are the watchers beneath it.
+fn row(scope: Scope<'_>, own: &[&WatcherFact], now_ms: u64) -> SourceReadiness {
     let Scope { project, source } = scope;
     let facts = scope.data_readiness();
-    let own: Vec<&WatcherFact> = watchers
-        .iter()
-        .filter(|w| w.project_id == project.project_id && source.is_none_or(|source| w.source_id == source.source_id))
-        .collect();
     let last_observed_at_ms =
         own.iter().filter_map(|watcher| watcher.last_observed_ms).chain(facts.last_observed_at_ms).max();
     let sla = facts.freshness_sla_ms.filter(|sla| *sla > 0);

@@ -5,7 +5,8 @@ use serde_json::json;
 use tandem_core::{
     config,
     decide::{Ask, Decided, Decision, Desk},
-    record::Write,
+    error::{Code, Failure},
+    record::{Put, Write},
 };
 
 use super::{
@@ -42,7 +43,12 @@ pub enum Cause {
 pub struct Complete {
     pub id: ScopeId,
     pub cause: Cause,
+    /// The scope's newest version when the run began to look. Once there is a newer one, what this run saw may be older
+    /// than what that one recorded, and would undo it.
+    pub after: u64,
     pub observed: Vec<Observed>,
+    /// The rows of live findings that it changes.
+    pub living: Vec<Put>,
     pub settings: config::Reassessment,
     pub rules_digest: String,
     pub duration_ms: u64,
@@ -95,6 +101,9 @@ impl Decision for Complete {
         let state = desk.get::<ScopeState>(&key)?;
         let before = desk.get::<Seen>(&key)?.unwrap_or_else(|| Seen { scope_key: key.clone(), ..Seen::default() });
         let mut state = state.unwrap_or_else(|| ScopeState::new(self.id.clone(), desk.now_ms()));
+        if state.last_version != self.after {
+            return Err(Failure::of(Code::Conflict).into());
+        }
         // Runs that ended at once have the order of their versions, whatever the clocks of their engines say.
         let now_ms = desk.now_ms().max(state.last_completed_at_ms.unwrap_or_default());
         let version = state.last_version + 1;
@@ -152,6 +161,9 @@ impl Decision for Complete {
         desk.save(&state);
         desk.save(&Seen { scope_key: key, findings: after });
         desk.save(&record);
+        for put in &self.living {
+            desk.write(Write::Put(put.clone()));
+        }
         if forgotten {
             desk.remove::<Reassessment>(&oldest);
         }

@@ -8,6 +8,7 @@ use tandem_core::{
     actor::{ActorRef, OpContext},
     config::{self, Config},
     decide::{self, Ask, Decision, Loaded, Step},
+    error::{Code, Failure},
     ports::Row,
     record::Write,
     tenant::TenantContext,
@@ -158,6 +159,10 @@ impl Lab {
     }
 
     fn decide<D: Decision>(&mut self, decision: &D) -> D::Outcome {
+        self.verdict(decision).unwrap_or_else(|failure| panic!("{}", failure.message))
+    }
+
+    fn verdict<D: Decision>(&mut self, decision: &D) -> Result<D::Outcome, Failure> {
         let mut loaded = Loaded::default();
         loop {
             match decide::step(decision, &self.ctx, &loaded, 7) {
@@ -176,7 +181,7 @@ impl Lab {
                     self.audit.extend(settled.audit.iter().map(|row| {
                         format!("{} {}", row.event_type, row.payload["trigger"].as_str().unwrap_or_default())
                     }));
-                    return settled.verdict.of::<D>().unwrap_or_else(|failure| panic!("{}", failure.message));
+                    return settled.verdict.of::<D>();
                 }
                 Step::Ask(asks) => {
                     for ask in asks {
@@ -206,10 +211,12 @@ impl Lab {
     }
 }
 
-fn complete(cause: Cause, names: &[&str]) -> Complete {
+fn complete(after: u64, cause: Cause, names: &[&str]) -> Complete {
     Complete {
         id: ScopeId::of(&TenantContext::local()),
         cause,
+        after,
+        living: Vec::new(),
         observed: names.iter().map(|name| seen(name)).collect(),
         settings: config::Reassessment::default(),
         rules_digest: "d".into(),
@@ -234,19 +241,19 @@ fn reasons_wait_once_each_and_a_run_ends_only_what_it_has_seen() {
     let mark_seen = state.marks;
     lab.decide(&mark(Trigger::McpInventoryChange, "later"));
     lab.decide(&mark(Trigger::ApprovalPolicyChange, "later"));
-    let record = lab.decide(&complete(Cause::Due { mark: mark_seen }, &["x"]));
+    let record = lab.decide(&complete(0, Cause::Due { mark: mark_seen }, &["x"]));
     assert_eq!(record.record_id, "reassess-1-local/local/deployment");
     assert_eq!((record.version, record.trigger, record.triggers.len()), (1, Trigger::ModelPolicyChange, 1));
     let left: Vec<Trigger> = lab.state().pending.iter().map(|one| one.trigger).collect();
     assert_eq!(left, [Trigger::McpInventoryChange, Trigger::ApprovalPolicyChange]);
     // A run that somebody asked for answers none of them.
-    let manual = lab.decide(&complete(Cause::Asked, &["x"]));
+    let manual = lab.decide(&complete(1, Cause::Asked, &["x"]));
     assert_eq!((manual.version, manual.trigger, manual.counts.recurring), (2, Trigger::Manual, 1));
     assert_eq!(lab.state().pending.len(), 2);
-    let rest = lab.decide(&complete(Cause::Due { mark: u64::MAX }, &[]));
+    let rest = lab.decide(&complete(2, Cause::Due { mark: u64::MAX }, &[]));
     assert_eq!((rest.triggers.len(), rest.counts.resolved), (2, 1));
     assert_eq!(rest.comparison.previous_version, Some(2));
-    let cadence = lab.decide(&complete(Cause::Due { mark: u64::MAX }, &[]));
+    let cadence = lab.decide(&complete(3, Cause::Due { mark: u64::MAX }, &[]));
     assert_eq!((cadence.trigger, cadence.tenant_id), (Trigger::Scheduled, None));
     let triggered: Vec<&String> = lab.audit.iter().filter(|row| row.contains(".triggered")).collect();
     assert_eq!(triggered.len(), 5, "{triggered:?}");
@@ -254,10 +261,24 @@ fn reasons_wait_once_each_and_a_run_ends_only_what_it_has_seen() {
 }
 
 #[test]
+fn a_run_that_looked_before_another_one_ended_records_nothing() {
+    let mut lab = Lab::new();
+    lab.decide(&Mark { changes: vec![Change::new(Trigger::ModelPolicyChange, "a")], scopes: None, at_once: true });
+    // Both began to look when there was no record; the one that was asked for ends first, having seen more.
+    let asked = lab.decide(&complete(0, Cause::Asked, &["x", "y"]));
+    let before = (lab.rows.clone(), lab.audit.len());
+    let late = lab.verdict(&complete(0, Cause::Due { mark: u64::MAX }, &["x"]));
+    assert_eq!(late.map(|record| record.version).map_err(|failure| failure.code), Err(Code::Conflict));
+    assert_eq!((&lab.rows, lab.audit.len()), (&before.0, before.1), "not a row, and not a word");
+    let again = lab.decide(&complete(asked.version, Cause::Due { mark: u64::MAX }, &["x", "y"]));
+    assert_eq!((again.version, again.counts.resolved, again.trigger), (2, 0, Trigger::ModelPolicyChange));
+}
+
+#[test]
 fn the_newest_records_are_kept() {
     let mut lab = Lab::new();
-    for _ in 0..KEPT + 3 {
-        lab.decide(&complete(Cause::Asked, &["x"]));
+    for run in 0..KEPT + 3 {
+        lab.decide(&complete(run, Cause::Asked, &["x"]));
     }
     let kept = lab.rows.keys().filter(|(name, _)| *name == "reassessments").count();
     assert_eq!(kept as u64, KEPT);
