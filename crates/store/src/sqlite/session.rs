@@ -19,7 +19,7 @@ use crate::{
 
 const STATEMENTS: usize = 128;
 
-/// Pages are kept in 8 MiB for the writer and 1 MiB for a reader; the system's file cache holds the rest.
+/// Pages are kept in 64 MiB for the writer and 8 MiB for a reader; the system's file cache holds the rest.
 pub enum Role {
     Writer,
     Reader,
