@@ -83,6 +83,7 @@ pub struct RequiredCapabilities {
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = MonitorStatus)]
 pub struct Status {
     pub config: Config,
     pub readiness: Readiness,

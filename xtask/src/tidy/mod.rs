@@ -3,6 +3,7 @@
 mod arrows;
 mod licences;
 mod links;
+mod schemas;
 mod sources;
 
 use std::{
@@ -18,6 +19,7 @@ pub fn run() -> Result<(), String> {
     let mut findings = arrows::check(&metadata);
     findings.extend(licences::check(&metadata, &root.join("deny.toml")));
     findings.extend(sources::check(root)?);
+    findings.extend(schemas::check(root)?);
     findings.extend(links::check(root)?);
     if findings.is_empty() {
         println!("tidy: nothing found");

@@ -20,7 +20,7 @@ const CHUNK: usize = 200;
 impl App {
     /// Sweeps every tenant once; returns how many rows were removed. Pausing the monitor does not stop it: retention is
     /// a promise about data, not a kind of monitoring.
-    pub async fn retain(&self) -> Result<u64, Failure> {
+    pub async fn remove_old_rows(&self) -> Result<u64, Failure> {
         let mut tenants = self.store().tenants(&CONFIGS).await.map_err(store_failure)?;
         let local = TenantContext::local().key();
         if !tenants.contains(&local) {
@@ -35,13 +35,13 @@ impl App {
             }
             let before = self.now_ms().saturating_sub(days.saturating_mul(DAY_MS));
             for collection in [&INCIDENTS, &POSTS, &LOG_EVIDENCE] {
-                removed += self.retain_one(&tenant, collection, before).await?;
+                removed += self.remove_old(&tenant, collection, before).await?;
             }
         }
         Ok(removed)
     }
 
-    async fn retain_one(
+    async fn remove_old(
         &self,
         tenant: &TenantKey,
         collection: &'static Collection,

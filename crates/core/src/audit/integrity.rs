@@ -28,6 +28,7 @@ pub enum Status {
 /// What is wrong with a log or with an export of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = IntegrityReason)]
 pub enum Reason {
     /// A row's bytes are not those that were hashed.
     RowEdited,

@@ -173,6 +173,7 @@ impl Default for Recurrence {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = ReassessmentSettings)]
 pub struct Reassessment {
     pub cadence_ms: u64,
     pub overdue_grace_ms: u64,

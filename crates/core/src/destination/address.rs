@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::wire::wire_enum;
 
 wire_enum! {
+    #[schema(as = AddressRefusal)]
     pub enum Reason {
         /// A cloud metadata service. Refused even where private networks are allowed.
         Metadata = "metadata_address",

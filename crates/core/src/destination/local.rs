@@ -51,6 +51,7 @@ pub fn telemetry_target(destination: &Destination) -> String {
 wire_enum! {
     /// What a memory is filed under.
     #[derive(Default)]
+    #[schema(as = DestinationMemoryCategory)]
     pub enum MemoryCategory {
         #[default]
         FailurePattern = "failure_pattern",

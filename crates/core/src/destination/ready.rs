@@ -24,6 +24,7 @@ use crate::{
 
 wire_enum! {
     /// Something that a destination lacks.
+    #[schema(as = DestinationGap)]
     pub enum Gap {
         MonitorDisabled = "monitor_disabled",
         MonitorPaused = "monitor_paused",

@@ -41,6 +41,7 @@ impl RequestType {
 }
 
 wire_enum! {
+    #[schema(as = ApprovalStatus)]
     pub enum Status {
         Pending = "pending",
         Approved = "approved",
@@ -94,6 +95,7 @@ pub struct Vote {
 
 /// A reviewer handed the decision to somebody else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ApprovalDelegation)]
 pub struct Delegation {
     pub from: String,
     pub to: String,

@@ -42,6 +42,7 @@ impl ReviewKind {
 }
 
 wire_enum! {
+    #[schema(as = GovernanceSeverity)]
     pub enum Severity {
         Info = "info",
         Warning = "warning",
@@ -59,6 +60,7 @@ wire_enum! {
 /// What an automation says it will do beyond running its own nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = AutomationCapabilities)]
 pub struct Capabilities {
     pub creates_agents: bool,
     pub modifies_grants: bool,
@@ -168,6 +170,7 @@ impl Grant {
 
 /// Something that a check found out about an automation. Findings are only ever added and resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = GovernanceFinding)]
 pub struct Finding {
     pub finding_id: String,
     pub automation_id: String,

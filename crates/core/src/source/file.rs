@@ -244,6 +244,7 @@ wire_enum! {
 
 /// Text that will never be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = LogGap)]
 pub struct Gap {
     pub path: String,
     pub generation: u64,

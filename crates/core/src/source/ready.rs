@@ -23,6 +23,7 @@ pub struct WatcherFact {
 }
 
 wire_enum! {
+    #[schema(as = SourceSeverity)]
     pub enum Severity {
         Low = "low",
         Medium = "medium",
@@ -43,6 +44,7 @@ wire_enum! {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SourceFinding)]
 pub struct Finding {
     pub finding_id: String,
     pub rule_id: String,

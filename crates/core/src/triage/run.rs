@@ -12,6 +12,7 @@ use crate::{
 };
 
 wire_enum! {
+    #[schema(as = TriageRunStatus)]
     pub enum RunStatus {
         Queued = "queued",
         Running = "running",

@@ -113,9 +113,6 @@ pub struct Surface {
     pub config_keys: Vec<String>,
 }
 
-/// The target of an action, as its receipt names it.
-pub type Target = Option<String>;
-
 /// What left. Receipt and metadata stay out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ActionRow {
@@ -128,7 +125,8 @@ pub struct ActionRow {
     pub context_run_id: Option<String>,
     pub capability_id: Option<String>,
     pub provider: Option<String>,
-    pub target: Target,
+    /// As the receipt names it.
+    pub target: Option<String>,
     pub approval_state: Option<String>,
     pub idempotency_key_present: bool,
     pub receipt_present: bool,
@@ -243,7 +241,7 @@ pub(super) fn decisions(estate: &Estate) -> Vec<DecisionRow> {
 
 /// The target of an action. A webhook's address is withheld, because its path may be all that protects it; equal ones
 /// still have equal names.
-fn shown_target(capability: Option<&str>, target: Option<&str>) -> Target {
+fn shown_target(capability: Option<&str>, target: Option<&str>) -> Option<String> {
     match (capability, target) {
         (Some("webhook.post"), Some(url)) => Some(webhook_name(url)),
         (_, target) => target.map(str::to_owned),

@@ -18,7 +18,7 @@ pub use automation::{AgentRow, AutomationRow, ConnectionGrant, GateRow, McpPolic
 pub(crate) use governance::webhook_name;
 pub use governance::{
     ActionRow, ApprovalRequestRow, ApprovalWait, DecisionRow, ExternalSurfaces, PendingApproval, Surface,
-    SurfaceTarget, Target, TenantRef,
+    SurfaceTarget, TenantRef,
 };
 pub use mcp::{GovernedTool, McpInventory, ServerEntry};
 pub use monitor::{

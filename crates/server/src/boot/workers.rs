@@ -4,10 +4,12 @@
 use std::{
     collections::HashSet,
     future::Future,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tandem_app::{App, reconcile::tail::Next};
 use tandem_core::{error::Failure, record::JobKind};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
@@ -26,26 +28,39 @@ impl Workers {
         stopping: &watch::Receiver<bool>,
         witnessing: Duration,
     ) -> Self {
-        let every = |name, period, step| tokio::spawn(timed(name, period, Arc::clone(app), stopping.clone(), step));
+        let every = |name, period, step: Step| {
+            let app = Arc::clone(app);
+            tokio::spawn(timed(name, period, stopping.clone(), move || step(Arc::clone(&app))))
+        };
+        let jobs = |name, kind, step: Step| {
+            tokio::spawn(jobs(name, kind, Arc::clone(app), wakes.clone(), stopping.clone(), step))
+        };
+        let seconds = Duration::from_secs;
         let tasks = vec![
             tokio::spawn(deliver(Arc::clone(app), wakes.clone(), stopping.clone())),
-            tokio::spawn(triage(Arc::clone(app), wakes.clone(), stopping.clone())),
-            tokio::spawn(govern(Arc::clone(app), wakes.clone(), stopping.clone())),
             tokio::spawn(tail(Arc::clone(app), wakes.clone(), stopping.clone())),
-            tokio::spawn(runs(Arc::clone(app), wakes.clone(), stopping.clone())),
-            tokio::spawn(reassess(Arc::clone(app), wakes.clone(), stopping.clone())),
-            tokio::spawn(exports(Arc::clone(app), wakes.clone(), stopping.clone())),
-            tokio::spawn(retain(Arc::clone(app), wakes.clone(), stopping.clone())),
-            every("checkpoint", Duration::from_secs(1), |app| Box::pin(async move { app.checkpoint_all().await })),
-            every("witness", witnessing, |app| Box::pin(async move { app.cosign_all().await })),
-            every("key use", Duration::from_secs(5), |app| Box::pin(async move { app.flush_uses().await })),
             tokio::spawn(tend_mcp(Arc::clone(app), stopping.clone())),
-            every("audit look", Duration::from_secs(20), |app| Box::pin(async move { app.look_at_all().await })),
-            every("audit check", Duration::from_secs(600), |app| Box::pin(async move { app.check_all().await })),
-            every("status sync", Duration::from_secs(1), |app| {
-                Box::pin(async move { app.sync_due().await.map(|_| ()) })
+            jobs("triage", JobKind::Triage, |app| async move { app.triage_until_idle().await.map(drop) }.boxed()),
+            jobs("governance", JobKind::Sweep, |app| async move { app.sweep_due().await.map(drop) }.boxed()),
+            // The lease of a run is what has a time to wait for; a bad end rings when it is written.
+            jobs("runs", JobKind::RunLease, |app| async move { app.runs_until_idle().await.map(drop) }.boxed()),
+            jobs("reassessment", JobKind::Reassess, |app| async move { app.reassess_due().await.map(drop) }.boxed()),
+            // What was stored before there were scopes gets them.
+            tokio::spawn({
+                let app = Arc::clone(app);
+                async move { attempt("reassessment", app.reassess_arrange()).await }
             }),
-            every("retention", Duration::from_secs(60), |app| Box::pin(async move { app.retain().await.map(|_| ()) })),
+            jobs("exports", JobKind::Export, |app| async move { app.export_due().await.map(drop) }.boxed()),
+            jobs("audit retention", JobKind::Retention, |app| {
+                async move { app.retention_due().await.map(drop) }.boxed()
+            }),
+            every("checkpoint", seconds(1), |app| async move { app.checkpoint_all().await }.boxed()),
+            every("witness", witnessing, |app| async move { app.cosign_all().await }.boxed()),
+            every("key use", seconds(5), |app| async move { app.flush_uses().await }.boxed()),
+            every("audit look", seconds(20), |app| async move { app.look_at_all().await }.boxed()),
+            every("audit check", seconds(600), |app| async move { app.check_all().await }.boxed()),
+            every("status sync", seconds(1), |app| async move { app.sync_due().await.map(drop) }.boxed()),
+            every("removal", seconds(60), |app| async move { app.remove_old_rows().await.map(drop) }.boxed()),
         ];
         Self { tasks }
     }
@@ -61,23 +76,51 @@ impl Workers {
     }
 }
 
-type Step = fn(Arc<App>) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+type Step = fn(Arc<App>) -> BoxFuture<'static, Result<(), Failure>>;
 
-fn report(name: &str, result: Result<(), Failure>) {
-    if let Err(failure) = result {
-        tracing::warn!(worker = name, code = failure.code.word(), "a worker's step failed; it is tried again");
+/// One step of a worker. Neither a failure nor a panic in it ends the worker.
+async fn attempt(name: &str, step: impl Future<Output = Result<(), Failure>>) {
+    match AssertUnwindSafe(step).catch_unwind().await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => {
+            tracing::warn!(worker = name, code = failure.code.word(), "a worker's step failed; it is tried again");
+        }
+        Err(_) => {
+            tracing::error!(worker = name, "a worker's step panicked; it is tried again");
+            tokio::time::sleep(NET).await;
+        }
     }
 }
 
 /// Runs `step` at once and then every `period`, and once more before the end.
-async fn timed(name: &'static str, period: Duration, app: Arc<App>, mut stopping: watch::Receiver<bool>, step: Step) {
+async fn timed(
+    name: &'static str,
+    period: Duration,
+    mut stopping: watch::Receiver<bool>,
+    step: impl Fn() -> BoxFuture<'static, Result<(), Failure>>,
+) {
     loop {
-        report(name, step(Arc::clone(&app)).await);
+        attempt(name, step()).await;
         let _ = tokio::time::timeout(period, stopping.wait_for(|stop| *stop)).await;
         if *stopping.borrow() {
-            report(name, step(app).await);
-            return;
+            return attempt(name, step()).await;
         }
+    }
+}
+
+/// Runs `step` whenever there may be due jobs of `kind`.
+async fn jobs(
+    name: &'static str,
+    kind: JobKind,
+    app: Arc<App>,
+    mut wakes: watch::Receiver<u64>,
+    mut stopping: watch::Receiver<bool>,
+    step: Step,
+) {
+    while !*stopping.borrow() {
+        wakes.mark_unchanged();
+        attempt(name, step(Arc::clone(&app))).await;
+        rest(&app, kind, &mut wakes, &mut stopping).await;
     }
 }
 
@@ -85,7 +128,7 @@ async fn timed(name: &'static str, period: Duration, app: Arc<App>, mut stopping
 async fn tend_mcp(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
     while !*stopping.borrow() {
         tokio::select! {
-            result = app.mcp_tend() => report("mcp", result),
+            () = attempt("mcp", app.mcp_tend()) => {}
             _ = stopping.wait_for(|stop| *stop) => return,
         }
         let _ = tokio::time::timeout(NET, stopping.wait_for(|stop| *stop)).await;
@@ -121,38 +164,18 @@ async fn deliver(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: w
                     if free {
                         let (app, active) = (Arc::clone(&app), Arc::clone(&active));
                         lanes.spawn(async move {
-                            let done = app.deliver_lane(&lane).await;
-                            if let Ok(mut held) = active.lock() {
-                                held.remove(&lane);
-                            }
-                            report("deliver", done.map(|_| ()));
+                            let _free = Freed { active, lane: lane.clone() };
+                            attempt("deliver", async { app.deliver_lane(&lane).await.map(drop) }).await;
                         });
                     }
                 }
             }
-            Err(error) => report("deliver", Err(error.into())),
+            Err(error) => attempt("deliver", async { Err(error.into()) }).await,
         }
         while lanes.try_join_next().is_some() {}
         rest(&app, JobKind::Deliver, &mut wakes, &mut stopping).await;
     }
     while lanes.join_next().await.is_some() {}
-}
-
-async fn triage(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
-    while !*stopping.borrow() {
-        wakes.mark_unchanged();
-        report("triage", app.triage_until_idle().await.map(|_| ()));
-        rest(&app, JobKind::Triage, &mut wakes, &mut stopping).await;
-    }
-}
-
-/// The sweeps of governance.
-async fn govern(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
-    while !*stopping.borrow() {
-        wakes.mark_unchanged();
-        report("governance", app.sweep_due().await.map(|_| ()));
-        rest(&app, JobKind::Sweep, &mut wakes, &mut stopping).await;
-    }
 }
 
 /// How often rows are compared with the configuration though nobody said that it changed.
@@ -171,7 +194,7 @@ async fn tail(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watc
         // From here on a change is not missed.
         changed.as_mut().enable();
         if arranged.is_none_or(|at| at.elapsed() >= ARRANGE) {
-            report("tail", app.tail_arrange().await);
+            attempt("tail", app.tail_arrange()).await;
             arranged = Some(Instant::now());
         }
         match app.tail_due().await {
@@ -187,7 +210,7 @@ async fn tail(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watc
                     }
                 }
             }
-            Err(failure) => report("tail", Err(failure)),
+            Err(failure) => attempt("tail", async { Err(failure) }).await,
         }
         while sources.try_join_next().is_some() {}
         tokio::select! {
@@ -220,7 +243,7 @@ async fn source(app: &App, lane: &str, mut stopping: watch::Receiver<bool>) {
     let mut tail = match app.tail_claim(lane).await {
         Ok(Some(tail)) => tail,
         Ok(None) => return,
-        Err(failure) => return report("tail", Err(failure)),
+        Err(failure) => return attempt("tail", async { Err(failure) }).await,
     };
     loop {
         // A step is either stored or read again, so it may be given up anywhere.
@@ -244,39 +267,29 @@ async fn source(app: &App, lane: &str, mut stopping: watch::Receiver<bool>) {
     }
 }
 
-/// Leases of runs and bad ends. The lease is what has a time to wait for; a bad end rings when it is written.
-async fn runs(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
-    while !*stopping.borrow() {
-        wakes.mark_unchanged();
-        report("runs", app.runs_until_idle().await.map(|_| ()));
-        rest(&app, JobKind::RunLease, &mut wakes, &mut stopping).await;
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Scopes that are due for assessment. What was stored before there were scopes gets them first.
-async fn reassess(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
-    report("reassess", app.reassess_arrange().await);
-    while !*stopping.borrow() {
-        wakes.mark_unchanged();
-        report("reassess", app.reassess_due().await.map(|_| ()));
-        rest(&app, JobKind::Reassess, &mut wakes, &mut stopping).await;
-    }
-}
+    use super::*;
 
-/// Bodies of audit rows that are older than their tenant keeps them.
-async fn retain(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
-    while !*stopping.borrow() {
-        wakes.mark_unchanged();
-        report("audit retention", app.retention_due().await.map(|_| ()));
-        rest(&app, JobKind::Retention, &mut wakes, &mut stopping).await;
-    }
-}
-
-/// Scheduled exports of logs.
-async fn exports(app: Arc<App>, mut wakes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
-    while !*stopping.borrow() {
-        wakes.mark_unchanged();
-        report("exports", app.export_due().await.map(|_| ()));
-        rest(&app, JobKind::Export, &mut wakes, &mut stopping).await;
+    #[tokio::test]
+    async fn a_panic_in_a_step_does_not_end_its_worker() {
+        let (stop, stopping) = watch::channel(false);
+        let steps = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&steps);
+        timed("test", Duration::from_millis(1), stopping, move || {
+            let step = counted.fetch_add(1, Ordering::SeqCst);
+            if step == 2 {
+                stop.send_replace(true);
+            }
+            async move {
+                assert!(step != 0, "the first step panics");
+                Ok(())
+            }
+            .boxed()
+        })
+        .await;
+        assert_eq!(steps.load(Ordering::SeqCst), 4, "and the last one runs at the end");
     }
 }

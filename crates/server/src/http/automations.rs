@@ -81,6 +81,7 @@ pub struct AutomationBody {
 /// What the automation may do to others; kept in `metadata.capabilities`.
 #[derive(Deserialize, ToSchema)]
 #[allow(dead_code, reason = "describes what `read::create` reads")]
+#[schema(as = AutomationCapabilitiesRequest)]
 pub struct Capabilities {
     pub creates_agents: Option<bool>,
     pub modifies_grants: Option<bool>,

@@ -12,6 +12,7 @@ use utoipa::{
         response::ResponseBuilder,
         schema::{ObjectBuilder, SchemaType, Type},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+        tag,
     },
 };
 
@@ -57,6 +58,29 @@ not empty decides. Scoped intake keys open `POST /incident-monitor/intake/report
 Every answer carries `x-request-id`; one that the caller sends (1 to 64 characters of `A-Za-z0-9._-`) is kept.\n\n\
 Every `/incident-monitor/…` path also answers under `/bug-monitor/…`, its name before the rename.";
 
+/// What the operations under each tag are about.
+const TAGS: [(&str, &str); 19] = [
+    ("intake", "Failures that come in, and the scoped keys of those who may report them."),
+    ("incidents", "Failures as they were grouped, however often they were seen."),
+    ("drafts", "What would be published: review, approval, denial, preview and publishing."),
+    ("triage", "What was found out about a failure, and what agents add to it."),
+    ("posts", "Deliveries to destinations with their receipts."),
+    ("logs", "Log sources: their state, resetting and replaying them."),
+    ("config", "Destinations, routes, projects and defaults of the incident monitor."),
+    ("status", "Whether reports can become publishes, and what is missing where they cannot."),
+    ("mcp", "Servers whose tools are called, and this server as one whose tools agents call."),
+    ("governance", "Agents, limits, grants, approvals, reviews and what was decided on them."),
+    ("automations", "Automations, and what they may do."),
+    ("runs", "Runs of automations."),
+    ("executors", "What programs call that carry out runs."),
+    ("assessment", "Authority inventory, posture, probes, reports, deployment cards, reassessment."),
+    ("evidence", "What stays of runs and assessments."),
+    ("audit", "The audit log: rows, proofs, checkpoints, exports, retention."),
+    ("auth", "Full tokens."),
+    ("server", "Health, metrics and this document."),
+    ("not offered", "Calls of the published clients that this server refuses with 501."),
+];
+
 /// Adds what all routes share.
 pub fn finish(mut document: OpenApi) -> OpenApi {
     document.info = InfoBuilder::new()
@@ -65,6 +89,8 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
         .description(Some(DESCRIPTION))
         .license(Some(License::new("MIT OR Apache-2.0")))
         .build();
+    document.tags =
+        Some(TAGS.map(|(name, about)| tag::TagBuilder::new().name(name).description(Some(about)).build()).to_vec());
     let components = document.components.get_or_insert_with(Components::new);
     components.schemas.insert("ErrorBody".into(), ErrorBody::schema());
     components.schemas.insert("FormerConfigAnswer".into(), FormerConfigAnswer::schema());
@@ -169,12 +195,21 @@ fn operation_id(method: Method, path: &str) -> String {
     std::iter::once(verb).chain(words).collect::<Vec<_>>().join("_")
 }
 
-/// Credentials and shared refusals of one operation. What the handler listed itself stays.
+/// Credentials and shared refusals of one operation, beside what the handler listed itself.
 fn complete(path: &str, operation: &mut Operation) {
     let need = |name: &str| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
     let public = matches!(path, "/global/health" | "/openapi.json" | "/mcp/oauth/callback");
+    let body = operation.request_body.is_some();
+    let (identified, asked) =
+        (takes(operation, &[ParameterIn::Path]), takes(operation, &[ParameterIn::Query, ParameterIn::Header]));
+    let unknown = identified && !operation.responses.responses.contains_key("404");
     let mut add = |status: &str, about: &str| {
-        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(refusal(about)));
+        let response = operation.responses.responses.entry(status.to_owned());
+        let RefOr::T(response) = response.or_insert_with(|| RefOr::T(refusal(""))) else { return };
+        if !response.description.is_empty() {
+            response.description.push_str("\n\n");
+        }
+        response.description.push_str(about);
     };
     if !public {
         add(
@@ -185,23 +220,25 @@ fn complete(path: &str, operation: &mut Operation) {
     }
     add("500", "`INTERNAL` or `STORE_CORRUPT`: a fault of the server.");
     add("503", "`ENGINE_STARTING` or `STORE_UNAVAILABLE`: try again.");
-    if operation.request_body.is_some() {
-        add("400", "`VALIDATION_FAILED`: the body is not JSON or nested too deeply.");
+    if unknown {
+        add("404", "No such object.");
+    }
+    let unreadable = match (body, asked) {
+        (true, _) => Some("the body is not JSON or nested too deeply, or a parameter or a header cannot be read."),
+        (false, true) => Some("a parameter or a header cannot be read."),
+        (false, false) if public => None,
+        (false, false) => Some("a header cannot be read."),
+    };
+    if let Some(what) = unreadable {
+        add("400", &format!("`VALIDATION_FAILED`: {what}"));
+    }
+    if body {
         add("408", "`VALIDATION_FAILED`: the body did not arrive in time.");
         add("415", "`VALIDATION_FAILED`: the body is not declared as JSON.");
         add("422", "`VALIDATION_FAILED`: the body has the wrong shape; `field` says where.");
     }
     add("413", "`VALIDATION_FAILED`: the body is too large.");
-    for parameter in operation.parameters.iter().flatten() {
-        let RefOr::T(parameter) = parameter else { continue };
-        match parameter.parameter_in {
-            ParameterIn::Path => add("404", "No such object."),
-            ParameterIn::Query | ParameterIn::Header => add("400", "`VALIDATION_FAILED`: a parameter cannot be read."),
-            _ => {}
-        }
-    }
     if !public {
-        add("400", "`VALIDATION_FAILED`: a header cannot be read.");
         add("403", "`AUTOMATION_V2_AGENT_ID_REQUIRED`: the request says it comes from an agent but names none.");
     }
     for response in operation.responses.responses.values_mut() {
@@ -220,6 +257,14 @@ fn complete(path: &str, operation: &mut Operation) {
     if let Some(RefOr::T(body)) = &mut operation.request_body {
         body.required.get_or_insert(Required::True);
     }
+}
+
+/// Whether the operation has a parameter in one of these places.
+fn takes(operation: &Operation, places: &[ParameterIn]) -> bool {
+    operation.parameters.iter().flatten().any(|parameter| match parameter {
+        RefOr::T(parameter) => places.contains(&parameter.parameter_in),
+        RefOr::Ref(_) => false,
+    })
 }
 
 fn refusal(about: &str) -> Response {

@@ -37,6 +37,7 @@ pub struct IncidentAnswer {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = IncidentReplayAnswer)]
 pub struct ReplayAnswer {
     pub ok: bool,
     pub incident: Incident,

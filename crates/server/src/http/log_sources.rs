@@ -25,6 +25,7 @@ pub struct ResetAnswer {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = LogSourceReplayAnswer)]
 pub struct ReplayAnswer {
     pub project_id: String,
     pub source_id: String,

@@ -81,6 +81,7 @@ pub struct Refreshed {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = McpServerDeleted)]
 pub struct Deleted {
     pub ok: bool,
     pub deleted: bool,

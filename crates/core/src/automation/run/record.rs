@@ -16,6 +16,7 @@ use crate::{
 
 wire_enum! {
     /// What a run is, precisely. Clients that know fewer words are answered [`RunStatus::safe`].
+    #[schema(as = AutomationRunStatus)]
     pub enum RunStatus {
         Queued = "queued",
         Running = "running",

@@ -260,6 +260,7 @@ pub async fn cancel(
 }
 
 #[derive(Deserialize, ToSchema)]
+#[schema(as = DelegateApproval)]
 pub struct Delegation {
     /// Who decides instead.
     pub to: String,

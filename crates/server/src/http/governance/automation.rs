@@ -72,6 +72,7 @@ pub async fn governance(
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = GovernanceFindingList)]
 pub struct FindingList {
     #[serde(rename = "automationID")]
     pub automation_id: String,

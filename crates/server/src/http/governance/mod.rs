@@ -25,6 +25,7 @@ pub fn router() -> OpenApiRouter<AppState> {
 }
 
 #[derive(Default, Deserialize, ToSchema)]
+#[schema(as = OptionalReason)]
 pub struct Reason {
     pub reason: Option<String>,
 }

@@ -41,6 +41,7 @@ pub struct FindingsQuery {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = PostureFindingList)]
 pub struct FindingList {
     /// The last seen first.
     pub findings: Vec<LiveFinding>,

@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderValue, Request},
 };
 use serde_json::{Value, json};
+use utoipa::openapi::RefOr;
 
 use super::*;
 use crate::{
@@ -343,4 +344,27 @@ async fn every_documented_operation_asks_for_a_credential() {
         }
     }
     assert!(seen >= 6);
+}
+
+/// A handler that names a status has not said everything about it.
+#[test]
+fn shared_refusals_are_in_every_operation() {
+    let mut document = super::super::document();
+    let tags: BTreeSet<String> = document.tags.iter().flatten().map(|tag| tag.name.clone()).collect();
+    let mut used = BTreeSet::new();
+    for (path, item) in &mut document.paths.paths {
+        for (_, operation) in document::operations(item) {
+            used.extend(operation.tags.iter().flatten().cloned());
+            if operation.security.as_ref().is_some_and(Vec::is_empty) {
+                continue;
+            }
+            for (status, code) in [("400", "VALIDATION_FAILED"), ("403", "AUTOMATION_V2_AGENT_ID_REQUIRED")] {
+                let Some(RefOr::T(response)) = operation.responses.responses.get(status) else {
+                    panic!("{path}: {status} is missing")
+                };
+                assert!(response.description.contains(code), "{path} {status}: {}", response.description);
+            }
+        }
+    }
+    assert_eq!(used, tags, "every tag is explained, and used");
 }
