@@ -10,6 +10,7 @@ use tandem_core::{
     publish::breaker::State,
     route::{self, PreviewInput, RoutePreview},
     tenant::TenantKey,
+    tracker::tools::Capability,
 };
 
 use crate::{App, mcp::View, publish::lane};
@@ -68,6 +69,8 @@ impl App {
     ) -> Vec<DestinationReadiness> {
         let server = |name: &str| view.server(name);
         let tool = |server: &str, tool: &str| view.tool(server, tool);
+        let capable =
+            |server: &str, capability: Capability| capability.find(view.callable(server).into_iter()).is_some();
         let available = |reference: &str| self.ports.secrets.resolve(reference).is_ok();
         let now_ms = self.now_ms();
         let judge = |destination: &Destination| {
@@ -82,6 +85,7 @@ impl App {
                 circuit_open_until_ms: until,
                 server: &server,
                 tool: &tool,
+                capable: &capable,
                 ..Facts::new(now_ms, &available)
             };
             destination::readiness(config, destination, &facts)

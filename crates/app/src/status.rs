@@ -9,17 +9,18 @@ use tandem_core::{
     draft::{DRAFTS, Draft, DraftStatus},
     error::Failure,
     incident::{INCIDENTS, Incident, IncidentStatus},
-    mcp::{
-        ToolRow,
-        capability::{self, Resolved},
-    },
+    mcp::ToolRow,
     publish::DeliveryState,
     receipt::{POSTS, Post},
     record::{Collection, Column},
     signal::accept::valid_repo,
     source::{self, SourceReadiness, state::LogSourceRuntimeStatus},
     tenant::TenantKey,
-    tracker::Settings,
+    tracker::{
+        Settings,
+        binding::{self, Resolved},
+        tools::GITHUB_REQUIRED,
+    },
 };
 use utoipa::ToSchema;
 
@@ -139,7 +140,7 @@ impl App {
         // A destination that uses the API needs no tools; where none does, the selected server's tools count.
         let api = self.github_capabilities(&config, &destination_readiness);
         let api_ready = !api.is_empty();
-        let resolved = if api_ready { api } else { capability::resolve(&callable) };
+        let resolved = if api_ready { api } else { binding::resolve(&callable) };
         let has = |id: &str| resolved.iter().any(|found| found.capability_id == id);
         let required = RequiredCapabilities {
             github_list_issues: has("github.list_issues"),
@@ -148,7 +149,7 @@ impl App {
             github_comment_on_issue: has("github.comment_on_issue"),
         };
         let missing: Vec<String> =
-            capability::GITHUB.iter().map(|b| b.capability_id).filter(|id| !has(id)).map(str::to_owned).collect();
+            GITHUB_REQUIRED.iter().map(|one| one.word()).filter(|id| !has(id)).map(str::to_owned).collect();
         let mcp_server_present = view.registered(selected);
         let mcp_connected = view.server(selected) == Server::Connected;
         let github_read_ready = required.github_list_issues && required.github_get_issue;
@@ -211,11 +212,11 @@ impl App {
             missing_required_capabilities: missing,
             discovered_mcp_tools: view.offered(selected).iter().map(|tool| tool.namespaced_name.clone()).collect(),
             selected_server_binding_candidates: match mcp_server_present {
-                true => capability::candidates(&callable),
+                true => binding::candidates(&callable),
                 false => Vec::new(),
             },
             resolved_capabilities: resolved,
-            binding_source_version: capability::VERSION.to_owned(),
+            binding_source_version: binding::VERSION.to_owned(),
             destinations: destination::effective(&config),
             destination_readiness,
             source_readiness,
@@ -254,11 +255,11 @@ impl App {
         if !destination::effective(config).iter().any(usable) {
             return Vec::new();
         }
-        capability::GITHUB
+        GITHUB_REQUIRED
             .iter()
             .zip(REQUESTS)
-            .map(|(binding, request)| Resolved {
-                capability_id: binding.capability_id.to_owned(),
+            .map(|(capability, request)| Resolved {
+                capability_id: capability.word().to_owned(),
                 provider: "github_api".to_owned(),
                 tool_name: request.to_owned(),
                 binding_index: 0,
@@ -330,7 +331,7 @@ impl App {
             server_name: tool.server_name.clone(),
             tool_name: tool.tool_name.clone(),
             namespaced_name: tool.namespaced_name.clone(),
-            canonical_name: capability::canonical(&tool.tool_name),
+            canonical_name: binding::github_name(&tool.tool_name),
         });
         Ok(ServerTools {
             canonicalized_discovered_tools: canonical.collect(),

@@ -6,9 +6,10 @@ use tandem_core::{
     automation::{Automation, admission},
     error::{Code, Failure},
     governance::tool_server::{Loss, ServerLoss, loss},
-    mcp::{self, NewServer, ServerPatch, ServerRow, ServerView, SettingError, ToolRow, names, server::Transport},
+    mcp::{NewServer, ServerPatch, ServerRow, ServerView, SettingError, ToolRow, names, server::Transport},
     record::{Column, Commit, Expect, Put, Record, Write},
     tenant::TenantKey,
+    tracker,
 };
 use tandem_posture::reassess::Trigger;
 
@@ -264,7 +265,7 @@ impl App {
                 *server == tool.server_name
                     && match named {
                         Some(named) => names::same_tool(server, &tool.tool_name, named),
-                        None => mcp::capability::is_tracker_tool(&tool.tool_name),
+                        None => tracker::binding::is_tracker_tool(&tool.tool_name),
                     }
             })
         })

@@ -110,6 +110,8 @@ pub struct Facts<'a> {
     pub server: &'a dyn Fn(&str) -> Server,
     /// Of a server's name and a tool's.
     pub tool: &'a dyn Fn(&str, &str) -> Tool,
+    /// Whether a server has a tool that may be called for what a tracker needs. One that changed may not.
+    pub capable: &'a dyn Fn(&str, Capability) -> bool,
     pub circuit: Circuit,
     pub circuit_open_until_ms: Option<u64>,
     /// The receiver answered 410.
@@ -124,6 +126,7 @@ impl<'a> Facts<'a> {
             secret_available,
             server: &|_| Server::Unregistered,
             tool: &|_, _| Tool::Unknown,
+            capable: &|_, _| false,
             circuit: Circuit::Closed,
             circuit_open_until_ms: None,
             gone: false,
@@ -261,8 +264,7 @@ fn tracker(config: &Config, destination: &Destination, facts: &Facts<'_>, gaps: 
                 server(Some(name), facts, gaps);
                 if (facts.server)(name) == Server::Connected {
                     for capability in Capability::required(destination.kind) {
-                        // A tool that changed is there, and still may not be called.
-                        if !capability.names().iter().any(|tool| (facts.tool)(name, tool) == Tool::Callable) {
+                        if !(facts.capable)(name, *capability) {
                             let text = format!("MCP server `{name}` has no tool for {capability}");
                             gaps.add(Gap::CapabilityMissing, text);
                         }
@@ -413,11 +415,12 @@ mod tests {
                 _ => Server::Unregistered,
             },
             tool: &|_, tool| match tool {
-                "t" | "list_issues" | "issue_read" | "create_issue" | "add_issue_comment" => Tool::Callable,
+                "t" => Tool::Callable,
                 "changed" => Tool::Changed,
                 "forbidden" => Tool::NotAllowed,
                 _ => Tool::Unknown,
             },
+            capable: &|_, capability| capability != Capability::LinearCreateIssue,
             ..Facts::new(1_000, &|reference| reference == "env:SET")
         };
         let row = readiness(&config(), &destination, &facts);
@@ -476,6 +479,10 @@ mod tests {
             (
                 json!({"kind": "linear_issue", "mcp_server": "none"}),
                 vec!["linear_team_missing", "linear_project_missing", "mcp_server_unregistered"],
+            ),
+            (
+                json!({"kind": "linear_issue", "linear_team": "ENG", "linear_project": "Core"}),
+                vec!["capability_missing"],
             ),
             (
                 json!({"kind": "mcp_tool", "config": {"allow_publish": "true"}}),

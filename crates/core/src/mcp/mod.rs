@@ -1,11 +1,9 @@
 //! Tools of other servers, reached over the Model Context Protocol: what is known of them and when they may be called.
 //!
 //! An operator registers a [`server`]; its [`listing`] becomes stored [`tool`] rows whose hash is pinned; [`names`]
-//! decides which of them may be called; [`mapping`] fills a tool's arguments from a draft; [`capability`] says which
-//! tools a tracker needs. Deliberately absent: connections and the protocol itself (a driver's), and when a tool is
-//! called (a delivery's).
+//! decides which of them may be called; [`mapping`] fills a tool's arguments from a draft. Deliberately absent: connections
+//! and the protocol itself (a driver's), and when a tool is called (a delivery's).
 
-pub mod capability;
 pub mod listing;
 pub mod mapping;
 pub mod names;

@@ -6,6 +6,7 @@
 //! values. Who sends them, with which token and under which limits, is the caller's business.
 
 pub mod answer;
+pub mod binding;
 pub mod body;
 pub mod budget;
 pub mod decide;

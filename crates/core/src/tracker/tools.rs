@@ -34,6 +34,16 @@ pub const GITHUB_REQUIRED: [Capability; 4] = [
 ];
 pub const LINEAR_REQUIRED: [Capability; 2] = [Capability::LinearListIssues, Capability::LinearCreateIssue];
 
+pub const GITHUB_PREFIX: &str = "github_";
+const LINEAR_PREFIX: &str = "linear_";
+
+/// A tool's name as it is looked for: the last part of a namespaced one, without case, and with `_` for `-`. Beside that a
+/// tool may carry its tracker's prefix (`github_list_issues`), as gateways give it.
+pub(super) fn canonical(name: &str) -> String {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    name.rsplit('.').next().unwrap_or(&name).to_owned()
+}
+
 /// By which time a list is cut and ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -60,7 +70,7 @@ impl Capability {
         }
     }
 
-    /// The names that tools of this kind have, the best one first.
+    /// The names that tools of this kind have, the best one first; see [`canonical`] for what a name may carry besides.
     pub fn names(self) -> &'static [&'static str] {
         match self {
             Self::GithubListIssues => &["list_issues", "list_repository_issues"],
@@ -70,23 +80,49 @@ impl Capability {
             Self::GithubSearchIssues => &["search_issues"],
             Self::GithubListComments => &["get_issue_comments", "list_issue_comments", "issue_read"],
             Self::GithubUpdateIssue => &["update_issue", "issue_write"],
-            Self::LinearListIssues => &["list_issues", "list_my_issues", "linear_list_issues"],
-            Self::LinearGetIssue => &["get_issue", "linear_get_issue"],
-            Self::LinearCreateIssue => &["create_issue", "save_issue", "linear_create_issue", "linear_save_issue"],
-            Self::LinearComment => &["create_comment", "save_comment", "linear_create_comment"],
-            Self::LinearListComments => &["list_comments", "linear_list_comments"],
-            Self::LinearUpdateIssue => &["update_issue", "save_issue", "linear_update_issue", "linear_save_issue"],
+            Self::LinearListIssues => &["list_issues", "list_my_issues"],
+            Self::LinearGetIssue => &["get_issue"],
+            Self::LinearCreateIssue => &["create_issue", "save_issue"],
+            Self::LinearComment => &["create_comment", "save_comment"],
+            Self::LinearListComments => &["list_comments"],
+            Self::LinearUpdateIssue => &["update_issue", "save_issue"],
         }
     }
 
-    /// The tool that has it: by its raw name, or by its namespaced one, in any case.
-    pub fn resolve(self, tools: &[ToolRow]) -> Option<&ToolRow> {
-        self.names().iter().find_map(|name| {
-            tools.iter().find(|tool| {
-                let last = tool.namespaced_name.rsplit('.').next().unwrap_or_default();
-                tool.tool_name.eq_ignore_ascii_case(name) || last.eq_ignore_ascii_case(name)
+    /// The tool that has it, and the place of its name in [`Capability::names`].
+    pub fn find<'a>(self, tools: impl Iterator<Item = &'a ToolRow> + Clone) -> Option<(usize, &'a ToolRow)> {
+        let (mut names, tracker) = (self.names().iter().enumerate(), self.tracker());
+        let named = |tool: &ToolRow, name: &str| {
+            [&tool.tool_name, &tool.namespaced_name].iter().any(|own| {
+                let own = canonical(own);
+                own.strip_prefix(tracker).unwrap_or(&own) == name
             })
-        })
+        };
+        names.find_map(|(at, name)| tools.clone().find(|tool| named(tool, name)).map(|tool| (at, tool)))
+    }
+
+    /// The tool that has it.
+    pub fn resolve(self, tools: &[ToolRow]) -> Option<&ToolRow> {
+        self.find(tools.iter()).map(|(_, tool)| tool)
+    }
+
+    /// The prefix that gateways give its tools.
+    fn tracker(self) -> &'static str {
+        match self {
+            Self::GithubListIssues
+            | Self::GithubGetIssue
+            | Self::GithubCreateIssue
+            | Self::GithubCommentOnIssue
+            | Self::GithubSearchIssues
+            | Self::GithubListComments
+            | Self::GithubUpdateIssue => GITHUB_PREFIX,
+            Self::LinearListIssues
+            | Self::LinearGetIssue
+            | Self::LinearCreateIssue
+            | Self::LinearComment
+            | Self::LinearListComments
+            | Self::LinearUpdateIssue => LINEAR_PREFIX,
+        }
     }
 
     /// Whether what the tool shows to its end is everything, and not somebody's own part of it.
@@ -515,6 +551,12 @@ mod tests {
         assert_eq!(name(Capability::GithubListIssues), Some("list_issues"));
         assert_eq!(name(Capability::GithubGetIssue), Some("issue_read"));
         assert_eq!(name(Capability::GithubCommentOnIssue), None);
+        // As gateways name them. Another tracker's prefix is another tool's name.
+        let tools = [tool("github-list_issues", &[]), tool("Linear_Create_Issue", &[])];
+        let name = |capability: Capability| capability.resolve(&tools).map(|tool| tool.tool_name.as_str());
+        assert_eq!(name(Capability::GithubListIssues), Some("github-list_issues"));
+        assert_eq!(name(Capability::LinearCreateIssue), Some("Linear_Create_Issue"));
+        assert_eq!((name(Capability::GithubCreateIssue), name(Capability::LinearListIssues)), (None, None));
     }
 
     #[test]

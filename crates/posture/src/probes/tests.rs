@@ -23,6 +23,7 @@ pub(crate) fn estate(body: Value) -> Estate {
     let facts = Facts {
         server: &|_| Server::Connected,
         tool: &|_, _| Tool::Callable,
+        capable: &|_, _| true,
         ..Facts::new(estate.now_ms, &|reference| reference.starts_with("env:"))
     };
     let all = destination::effective(&estate.config);

@@ -1,32 +1,14 @@
-//! Which tools of a server can do what a GitHub destination needs.
-//!
-//! A capability is found by the tool's name, raw or namespaced, in any case: first in the order of its bindings.
-//! Deliberately absent: how the tools are called, and what they are called with.
+//! What is told of the tools that a GitHub destination needs of its MCP server: which were found, and under which names
+//! they are looked for. How a tool is found is said once, in [`Capability::find`].
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::tool::ToolRow;
+use super::tools::{Capability, GITHUB_PREFIX, GITHUB_REQUIRED, canonical};
+use crate::mcp::ToolRow;
 
-/// A capability, and the tool names that provide it, best first.
-pub struct Binding {
-    pub capability_id: &'static str,
-    pub tools: &'static [&'static str],
-}
-
-/// What a GitHub destination needs of its MCP server.
-pub const GITHUB: [Binding; 4] = [
-    Binding { capability_id: "github.list_issues", tools: &["list_issues", "list_repository_issues"] },
-    Binding { capability_id: "github.get_issue", tools: &["get_issue", "issue_read"] },
-    Binding { capability_id: "github.create_issue", tools: &["create_issue", "issue_write", "create_an_issue"] },
-    Binding {
-        capability_id: "github.comment_on_issue",
-        tools: &["add_issue_comment", "create_issue_comment", "create_an_issue_comment"],
-    },
-];
-
-/// The release of [`GITHUB`], for `binding_source_version`.
+/// The release of the names, for `binding_source_version`.
 pub const VERSION: &str = "builtin-1";
 
 /// A capability with the tool that was found for it.
@@ -42,31 +24,22 @@ pub struct Resolved {
 
 /// Finds each capability among the tools that may be called.
 pub fn resolve(tools: &[&ToolRow]) -> Vec<Resolved> {
-    GITHUB.iter().filter_map(|binding| find(binding, tools)).collect()
-}
-
-fn find(binding: &Binding, tools: &[&ToolRow]) -> Option<Resolved> {
-    binding.tools.iter().enumerate().find_map(|(binding_index, name)| {
-        let tool = tools.iter().find(|tool| matches(tool, name))?;
+    let found = |capability: &Capability| {
+        let (binding_index, tool) = capability.find(tools.iter().copied())?;
         Some(Resolved {
-            capability_id: binding.capability_id.to_owned(),
+            capability_id: capability.word().to_owned(),
             provider: "mcp".to_owned(),
             tool_name: tool.tool_name.clone(),
             binding_index,
         })
-    })
+    };
+    GITHUB_REQUIRED.iter().filter_map(found).collect()
 }
 
-/// A tool may carry its server's own prefix, as gateways give them: `mcp.github.list_issues`, `github_list_issues`.
-fn matches(tool: &ToolRow, name: &str) -> bool {
-    canonical(&tool.tool_name) == name || canonical(&tool.namespaced_name) == name
-}
-
-/// The name without case, prefixes of gateways, and with `_` for `-`.
-pub fn canonical(name: &str) -> String {
-    let name = name.to_ascii_lowercase().replace('-', "_");
-    let last = name.rsplit('.').next().unwrap_or(&name);
-    last.strip_prefix("github_").unwrap_or(last).to_owned()
+/// The name that a tool is found by for GitHub.
+pub fn github_name(name: &str) -> String {
+    let name = canonical(name);
+    name.strip_prefix(GITHUB_PREFIX).unwrap_or(&name).to_owned()
 }
 
 /// Whether a tool looks like one that trackers publish through. A server that a tracker destination names may offer a
@@ -76,19 +49,18 @@ pub fn is_tracker_tool(name: &str) -> bool {
     name.contains("issue") || name.contains("comment")
 }
 
-/// Every binding with whether one of its names is there, for people who wonder why a capability is missing.
+/// Every capability with whether one of its names is there, for people who wonder why one is missing.
 pub fn candidates(tools: &[&ToolRow]) -> Vec<Value> {
-    GITHUB
-        .iter()
-        .map(|binding| {
-            json!({
-                "capability_id": binding.capability_id,
-                "binding_tool_name": binding.tools.first(),
-                "aliases": binding.tools.get(1..).unwrap_or_default(),
-                "matched": find(binding, tools).is_some(),
-            })
+    let told = |capability: &Capability| {
+        let names = capability.names();
+        json!({
+            "capability_id": capability.word(),
+            "binding_tool_name": names.first(),
+            "aliases": names.get(1..).unwrap_or_default(),
+            "matched": capability.find(tools.iter().copied()).is_some(),
         })
-        .collect()
+    };
+    GITHUB_REQUIRED.iter().map(told).collect()
 }
 
 #[cfg(test)]
