@@ -1,5 +1,7 @@
 //! `POST /incident-monitor/intake/report`: a failure reported with a scoped key, for one project.
 
+use std::sync::Arc;
+
 use tandem_core::{
     actor::{ActorKind, ActorRef, OpContext},
     config::Config,
@@ -111,7 +113,8 @@ impl App {
         if draft.is_none() && blocked.is_none() {
             return Err(Failure::of(Code::DraftNotFound));
         }
-        Ok(Some(Outcome { incident: incident.value, draft, created: false, blocked, written: None }))
+        let (incident, draft) = (Arc::new(incident.value), draft.map(Arc::new));
+        Ok(Some(Outcome { incident, draft, created: false, blocked, stored: None }))
     }
 
     /// Every refusal of a presented key looks the same to the caller; the audit log knows more.

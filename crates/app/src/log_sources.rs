@@ -1,6 +1,6 @@
 //! What operators see of log sources and do to them: status rows, reset, replay, kept evidence.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 use tandem_core::{
@@ -244,7 +244,7 @@ impl App {
         let mut committed = self.store().commit(commit).await.map_err(store_failure)?;
         let outcome = committed.signals.pop().ok_or_else(|| Failure::of(Code::Internal))?;
         self.wake.notify_waiters();
-        Ok(Replayed { incident, draft: outcome.draft })
+        Ok(Replayed { incident, draft: outcome.draft.map(Arc::unwrap_or_clone) })
     }
 
     /// The newest incident of a source that knows its lines.

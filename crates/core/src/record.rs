@@ -79,14 +79,13 @@ pub struct Put {
 }
 
 impl Put {
-    /// Serialising our own records cannot fail: their maps have string keys and no custom serialiser errors.
     pub fn of<R: Record>(record: &R, expect: Expect) -> Self {
         Self {
             collection: R::COLLECTION,
             id: record.id().to_owned(),
             expect,
             columns: record.columns(),
-            body: serde_json::to_string(record).unwrap_or_default(),
+            body: body(record),
         }
     }
 
@@ -98,6 +97,18 @@ impl Put {
         Self::of(record, Expect::Version(read))
     }
 }
+
+/// A record's JSON. Serialising our own records cannot fail: their maps have string keys and no custom serialiser errors.
+pub fn body<R: Record>(record: &R) -> String {
+    let mut bytes = Vec::with_capacity(BODY_BYTES);
+    match serde_json::to_writer(&mut bytes, record) {
+        Ok(()) => String::from_utf8(bytes).unwrap_or_default(),
+        Err(_) => String::new(),
+    }
+}
+
+/// Room for most bodies, so that writing one does not move it several times.
+const BODY_BYTES: usize = 4096;
 
 /// One change of one row.
 #[derive(Clone, Debug)]

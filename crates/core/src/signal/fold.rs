@@ -1,6 +1,8 @@
 //! Adding an accepted signal to its incident. Runs inside the write transaction, on rows read under its lock, so any
 //! number of equal signals at once make one incident and lose no count.
 
+use std::{borrow::Cow, sync::Arc};
+
 use serde_json::json;
 
 use super::{Accepted, QualityGate, context::merge_bounded};
@@ -10,34 +12,47 @@ use crate::{
     config::RecurrencePolicy,
     draft::{self, Draft, DraftStatus, Stage},
     incident::{Incident, IncidentStatus, OCCURRENCE_SAMPLE, Occurrence},
-    record::{Job, JobKind},
+    record::{Job, JobKind, body},
     source::evidence::LogEvidence,
 };
 
-/// The rows that one identity owns, as read; [`fold`] changes them in place.
+/// The rows that one identity owns, as read; [`fold`] changes them in place. They are shared with the outcomes: what an
+/// outcome holds is copied when a further signal changes it, and not before.
 #[derive(Clone, Debug, Default)]
 pub struct Existing {
-    pub incident: Option<Incident>,
+    pub incident: Option<Arc<Incident>>,
     /// The incident's draft; or, for a new incident, the one that a deleted incident of this identity left behind.
-    pub draft: Option<Draft>,
+    pub draft: Option<Arc<Draft>>,
     /// The published draft that [`Existing::draft`] has followed, when a recurrence opened a new one.
-    pub superseded: Option<Draft>,
+    pub superseded: Option<Arc<Draft>>,
 }
 
 /// What became of one signal.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    pub incident: Incident,
-    pub draft: Option<Draft>,
+    pub incident: Arc<Incident>,
+    pub draft: Option<Arc<Draft>>,
     /// This signal created the incident.
     pub created: bool,
     /// The quality gate that blocked it: such a signal is counted, and gets no draft of its own.
     pub blocked: Option<QualityGate>,
-    /// The rows as the store wrote them, where they are at hand.
-    pub written: Option<Written>,
+    /// The rows as the store has just written them, where that is what they were after this signal.
+    pub stored: Option<Written>,
 }
 
-/// The JSON of an outcome's rows. An answer repeats it instead of writing the same values once more.
+impl Outcome {
+    /// The JSON of the rows; it is made only where the store has not made it already.
+    pub fn written(&self) -> Cow<'_, Written> {
+        match &self.stored {
+            Some(stored) => Cow::Borrowed(stored),
+            None => {
+                Cow::Owned(Written { incident: body(self.incident.as_ref()), draft: self.draft.as_deref().map(body) })
+            }
+        }
+    }
+}
+
+/// The JSON of an outcome's rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
     pub incident: String,
@@ -58,9 +73,10 @@ pub struct Folded {
 pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Folded {
     let blocked = !signal.gate.passed;
     let created = existing.incident.is_none();
-    let cooling = cooling(existing.incident.as_ref(), signal);
+    let cooling = cooling(existing.incident.as_deref(), signal);
     let seen_before = existing.incident.as_ref().and_then(|incident| incident.last_seen_at_ms);
-    let incident = existing.incident.get_or_insert_with(|| new_incident(signal));
+    let shared = existing.incident.get_or_insert_with(|| Arc::new(new_incident(signal)));
+    let incident = Arc::make_mut(shared);
     // Whoever closed its issue thought that it was over.
     let regression = incident.status == IncidentStatus::Resolved;
     if !created {
@@ -82,7 +98,8 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
     let mut draft_created = false;
     let mut recur_at = None;
     match &mut existing.draft {
-        Some(draft) => {
+        Some(kept) => {
+            let draft = Arc::make_mut(kept);
             incident.draft_id = Some(draft.draft_id.clone());
             if created {
                 // The incident was deleted, its draft was not: what a person decided about the draft still holds.
@@ -97,13 +114,13 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
                         recurrence_of: Some(draft.draft_id.clone()),
                         ..open_draft(signal, incident, &mut draft_created)
                     };
-                    existing.superseded = Some(std::mem::replace(draft, fresh));
+                    existing.superseded = Some(std::mem::replace(kept, Arc::new(fresh)));
                 }
             }
         }
         slot @ None => {
             if !blocked && !cooling {
-                *slot = Some(open_draft(signal, incident, &mut draft_created));
+                *slot = Some(Arc::new(open_draft(signal, incident, &mut draft_created)));
             }
         }
     }
@@ -162,7 +179,7 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
     let evidence = signal.log.as_ref().filter(|_| draft_created).map(|log| log.evidence.clone());
     let gate = blocked.then(|| signal.gate.clone());
     let outcome =
-        Outcome { incident: incident.clone(), draft: existing.draft.clone(), created, blocked: gate, written: None };
+        Outcome { incident: Arc::clone(shared), draft: existing.draft.clone(), created, blocked: gate, stored: None };
     Folded { outcome, audit, jobs, evidence }
 }
 

@@ -41,7 +41,7 @@ fn seen(existing: &mut Existing, n: u64, at_ms: u64, recurrence: &Recurrence) ->
 }
 
 fn published(existing: &mut Existing, now_ms: u64) {
-    let draft = existing.draft.as_mut().expect("a draft");
+    let draft = Arc::make_mut(existing.draft.as_mut().expect("a draft"));
     let event = draft::Event::Published {
         kind: DestinationKind::Webhook,
         action: Action::PostWebhook,
@@ -87,7 +87,7 @@ fn a_denied_draft_is_never_followed_by_another() {
     let recurrence = Recurrence { policy: RecurrencePolicy::NewDraft, ..Recurrence::default() };
     let mut existing = Existing::default();
     seen(&mut existing, 1, 1_000, &recurrence);
-    existing.draft.as_mut().expect("a draft").status = DraftStatus::Denied;
+    Arc::make_mut(existing.draft.as_mut().expect("a draft")).status = DraftStatus::Denied;
     let outcome = seen(&mut existing, 2, 90_000, &recurrence);
     assert_eq!((outcome.incident.draft_id.as_deref(), outcome.incident.occurrence_count), (Some("d1"), 2));
 
@@ -105,7 +105,7 @@ fn a_good_report_after_a_blocked_one_shows_its_own_gate() {
     assert_eq!(blocked.incident.status, IncidentStatus::QualityGateBlocked);
     let incident = seen(&mut existing, 2, 2_000, &recurrence).incident;
     assert_eq!((incident.status, incident.occurrence_count), (IncidentStatus::DraftCreated, 2));
-    assert!(incident.quality_gate.is_some_and(|gate| gate.passed));
+    assert!(incident.quality_gate.as_ref().is_some_and(|gate| gate.passed));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_tracker_is_told_once_until_it_has_been() {
     assert_eq!(job(&mut existing, 1, 1_000, &recurrence), None);
     published(&mut existing, 1_500);
     assert_eq!(job(&mut existing, 2, 2_000, &recurrence), None, "no tracker has it");
-    if let Some(draft) = &mut existing.draft {
+    if let Some(draft) = existing.draft.as_mut().map(Arc::make_mut) {
         draft.github_issue_url = Some("https://github.com/acme/app/issues/1".into());
     }
     for policy in [RecurrencePolicy::None, RecurrencePolicy::NewDraft] {
@@ -161,7 +161,7 @@ fn a_tracker_is_told_once_until_it_has_been() {
     }
     assert_eq!(job(&mut existing, 4, 3_000, &recurrence), Some((JobKind::Recur, 3_000)));
     assert_eq!(job(&mut existing, 5, 3_001, &recurrence), None, "it is on its way");
-    if let Some(draft) = &mut existing.draft {
+    if let Some(draft) = existing.draft.as_mut().map(Arc::make_mut) {
         draft::transition(draft, draft::Event::RecurrenceHandled, 4_000).expect("never refused");
     }
     assert_eq!(
@@ -170,6 +170,7 @@ fn a_tracker_is_told_once_until_it_has_been() {
         "not more often than allowed"
     );
     if let (Some(draft), Some(incident)) = (&mut existing.draft, &mut existing.incident) {
+        let (draft, incident) = (Arc::make_mut(draft), Arc::make_mut(incident));
         draft::transition(draft, draft::Event::RecurrenceHandled, 14_000).expect("never refused");
         incident.status = IncidentStatus::Resolved;
     }
@@ -188,7 +189,7 @@ fn what_happens_upstream_resolves_and_reopens_and_a_late_word_is_a_regression() 
     use crate::incident::{Amendment, amend};
     let mut existing = Existing::default();
     seen(&mut existing, 1, 10_000, &Recurrence::default());
-    let mut incident = existing.incident.expect("an incident");
+    let mut incident = Arc::unwrap_or_clone(existing.incident.expect("an incident"));
     let closed = |at_ms| Amendment::Upstream { closed: true, at_ms };
     // Times of trackers have no milliseconds, so the second in which it was seen last is no proof.
     amend(&mut incident, &closed(9_500), 20_000);

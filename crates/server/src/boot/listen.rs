@@ -3,8 +3,8 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::Router;
-use hyper::{body::Incoming, server::conn::http1};
+use axum::response::Response;
+use hyper::{Request, body::Incoming, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -33,11 +33,22 @@ impl Listening {
     }
 }
 
-pub fn start(listener: TcpListener, router: Router, stopping: watch::Receiver<bool>) -> Listening {
-    Listening(tokio::spawn(accept(listener, router, stopping)))
+/// Answers requests, and never fails to.
+pub trait Answer:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bool>) {
+impl<S> Answer for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+pub fn start(listener: TcpListener, answer: impl Answer, stopping: watch::Receiver<bool>) -> Listening {
+    Listening(tokio::spawn(accept(listener, answer, stopping)))
+}
+
+async fn accept(listener: TcpListener, answer: impl Answer, mut stopping: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -48,9 +59,9 @@ async fn accept(listener: TcpListener, router: Router, mut stopping: watch::Rece
             accepted = next(&listener, &room) => accepted,
         };
         let Some((stream, place)) = accepted else { continue };
-        let (router, stopping) = (router.clone(), stopping.clone());
+        let (answer, stopping) = (answer.clone(), stopping.clone());
         connections.spawn(async move {
-            serve(stream, router, stopping).await;
+            serve(stream, answer, stopping).await;
             drop(place);
         });
     }
@@ -74,13 +85,10 @@ async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStrea
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, mut stopping: watch::Receiver<bool>) {
+async fn serve(stream: TcpStream, answer: impl Answer, mut stopping: watch::Receiver<bool>) {
     // Answers are written at once; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        let answer = router.clone().call(request);
-        async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
-    });
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| answer.clone().call(request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -108,7 +116,7 @@ async fn serve(stream: TcpStream, router: Router, mut stopping: watch::Receiver<
 mod tests {
     use std::time::Instant;
 
-    use axum::routing::get;
+    use axum::{Router, routing::get};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         sync::Notify,

@@ -78,7 +78,7 @@ impl Server {
         };
         let auth = Auth::new(token.secret(), loopback, settings.cors_origins.clone());
         let gate = Arc::new(Gate::new(Arc::new(SystemClock), Arc::new(SystemIds), auth, Metrics::default(), facts));
-        let listening = listen::start(listener, http::front(Arc::clone(&gate)), gate.stopping());
+        let listening = listen::start(listener, http::Front::new(Arc::clone(&gate)), gate.stopping());
         say(&format!("tandem {} listening on http://{address}", env!("CARGO_PKG_VERSION")));
         say(&token.notice());
         let opened = store::open(&settings.backend, &state_dir.path).await?;

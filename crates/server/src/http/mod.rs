@@ -18,6 +18,7 @@ mod doors;
 mod drafts;
 mod executors;
 mod fallback;
+mod front;
 pub mod gate;
 mod governance;
 pub mod health;
@@ -45,10 +46,11 @@ mod unavailable;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::Request, middleware};
+use axum::{Router, middleware};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{gate::Gate, observe::Observer, state::AppState};
+pub use self::front::Front;
+use self::state::AppState;
 
 /// Every route of the server.
 fn routes() -> OpenApiRouter<AppState> {
@@ -94,21 +96,4 @@ pub fn handlers(state: AppState) -> Router {
         .method_not_allowed_fallback(fallback::wrong_method)
         .layer(middleware::from_fn(observe::note_route))
         .with_state(state)
-}
-
-/// What the listener serves from its first connection on.
-pub fn front(gate: Arc<Gate>) -> Router {
-    let observer = Observer::new(Arc::clone(&gate));
-    let cors = cors::layer(&gate.facts.cors_origins);
-    let mut router = Router::new().fallback(move |request: Request| {
-        let gate = Arc::clone(&gate);
-        async move {
-            let id = request.extensions().get::<observe::RequestId>().map_or_else(Arc::default, |id| Arc::clone(&id.0));
-            gate.pass(request, &id).await
-        }
-    });
-    if let Some(cors) = cors {
-        router = router.layer(cors);
-    }
-    router.layer(middleware::from_fn(move |request, next| observer.clone().run(request, next)))
 }

@@ -1,7 +1,7 @@
-//! The outermost layer: gives each request its id, turns a panic into an answer, renders refusals, counts and times,
-//! and writes one access line. It logs the route's template, never the path, the query, a header or a body.
+//! What is noted of every request: gives it its id, turns a panic into an answer, renders refusals, counts and times, and
+//! writes one access line. It logs the route's template, never the path, the query, a header or a body.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request},
@@ -9,7 +9,6 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use futures_util::FutureExt;
 use tandem_core::error::Code;
 
 use super::{
@@ -23,7 +22,6 @@ use crate::telemetry::metrics::{Counter, Family, Gauge, Histogram, Metrics};
 #[derive(Clone)]
 pub struct RequestId(pub Arc<str>);
 
-#[derive(Clone)]
 pub struct Observer {
     gate: Arc<Gate>,
     requests: Family<Counter>,
@@ -50,18 +48,22 @@ impl Observer {
         }
     }
 
-    pub async fn run(self, mut request: Request, next: Next) -> Response {
-        let started = Instant::now();
+    /// Notes a request on its way in and gives it its id.
+    pub fn asked(&self, request: &mut Request) -> Asked {
         let id: Arc<str> = match request_id::given(request.headers()) {
             Some(id) => id.into(),
             None => self.gate.ids.fresh().into(),
         };
-        let method = method_label(request.method());
         request.extensions_mut().insert(RequestId(Arc::clone(&id)));
-        let running = Running::start(&self.in_flight);
-        let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let method = method_label(request.method());
+        Asked { id, method, started: Instant::now(), running: Running::start(&self.in_flight) }
+    }
+
+    /// Notes what became of it and dresses the answer; there is none where a handler panicked.
+    pub fn answered(&self, asked: Asked, answer: Option<Response>) -> Response {
+        let Asked { id, method, started, running } = asked;
         drop(running);
-        let mut response = outcome.unwrap_or_else(|_| {
+        let mut response = answer.unwrap_or_else(|| {
             tracing::error!(target: "tandem::http", request_id = %id, "a handler panicked");
             ApiError::of(Code::Internal).into_response()
         });
@@ -85,6 +87,20 @@ impl Observer {
             _ => tracing::info!(target: "tandem::http", request_id = %id, method, route, status, micros, "request"),
         }
         response
+    }
+}
+
+/// A request that is being answered.
+pub struct Asked {
+    id: Arc<str>,
+    method: &'static str,
+    started: Instant,
+    running: Running,
+}
+
+impl Asked {
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{borrow::Cow, sync::LazyLock};
 
 use axum::{
-    Json,
     extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
@@ -13,14 +12,14 @@ use serde_json::{Value, json};
 use tandem_app::{IntakeRequest, wire::Reported};
 use tandem_core::{
     error::{Code, Failure},
-    incident::{self, Incident},
-    signal::{Outcome, Submission, fold::Written},
+    incident,
+    signal::{Outcome, Submission},
     triage::DuplicateSummary,
 };
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{answer::ApiError, document::ErrorBody, incidents::shown, state::AppState};
+use super::{answer::ApiError, document::ErrorBody, state::AppState};
 use crate::extract::{Body, IntakeAuth, Operator};
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -116,36 +115,30 @@ pub async fn intake(
 }
 
 fn answer(outcome: Outcome, with_gate: bool) -> Result<Response, ApiError> {
-    let Outcome { incident, draft, blocked, written, .. } = outcome;
-    if let Some(gate) = blocked {
+    let written = outcome.written();
+    let incident = incident::shown_body(&written.incident);
+    if let Some(gate) = &outcome.blocked {
         let why = gate.blocked_reason.clone().unwrap_or_default();
+        let incident: Value = serde_json::from_str(&incident).unwrap_or_default();
         let mut failure = Failure::of(Code::ReportInvalid)
             .with("detail", format!("the signal quality gate blocked the report: {why}"))
-            .with("incident", json!(shown(incident)));
+            .with("incident", incident);
         if with_gate {
             failure = failure.with("quality_gate", json!(gate));
         }
         return Err(failure.into());
     }
-    let Some(draft) = draft else { return Err(ApiError::of(Code::Internal)) };
-    if let Some(Written { incident: stored, draft: Some(stored_draft) }) = &written {
-        return Ok(spliced(&incident, stored, stored_draft));
-    }
-    let incident = shown(incident);
-    let duplicate_matches = incident.duplicate_matches.clone().unwrap_or_default();
-    let duplicate_summary = incident.duplicate_summary.clone().unwrap_or_else(no_duplicates);
-    Ok(Json(Reported { draft, incident, duplicate_summary, duplicate_matches }).into_response())
-}
-
-/// A [`Reported`] from the texts that the store has just written. This is the busiest answer of the server, and its rows
-/// have been put into JSON once already.
-fn spliced(incident: &Incident, stored: &str, draft: &str) -> Response {
-    let summary = match &incident.duplicate_summary {
+    let Some(draft) = &written.draft else { return Err(ApiError::of(Code::Internal)) };
+    let summary = match &outcome.incident.duplicate_summary {
         Some(summary) => Cow::Owned(summary.to_string()),
         None => Cow::Borrowed(NO_DUPLICATES.as_str()),
     };
-    let matches = incident.duplicate_matches.as_ref().map_or_else(|| "[]".into(), |found| json!(found).to_string());
-    let incident = incident::shown_body(stored);
+    let matches = match &outcome.incident.duplicate_matches {
+        Some(found) => Cow::Owned(json!(found).to_string()),
+        None => Cow::Borrowed("[]"),
+    };
+    // A [`Reported`] from the texts of its rows: this is the busiest answer of the server, and the store has just put most
+    // of them into JSON.
     let parts = [
         "{\"draft\":",
         draft,
@@ -157,18 +150,16 @@ fn spliced(incident: &Incident, stored: &str, draft: &str) -> Response {
         &matches,
         "}",
     ];
-    ([(header::CONTENT_TYPE, "application/json")], parts.concat()).into_response()
+    Ok(([(header::CONTENT_TYPE, "application/json")], parts.concat()).into_response())
 }
 
-static NO_DUPLICATES: LazyLock<String> = LazyLock::new(|| no_duplicates().to_string());
-
-fn no_duplicates() -> Value {
-    json!(DuplicateSummary::default())
-}
+static NO_DUPLICATES: LazyLock<String> = LazyLock::new(|| json!(DuplicateSummary::default()).to_string());
 
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt as _;
+    use std::sync::Arc;
+
     use serde_json::{Value, json};
     use tandem_core::{
         actor::{ActorKind, ActorRef, OpContext},
@@ -180,7 +171,7 @@ mod tests {
         tenant::TenantContext,
     };
 
-    use super::{Outcome, answer};
+    use super::{DuplicateSummary, Outcome, answer};
 
     fn outcome() -> Outcome {
         let tenant = TenantContext::local();
@@ -201,16 +192,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn spliced_and_written_anew_are_the_same_answer() {
+    async fn an_answer_is_its_rows_without_the_identity() {
         let mut outcome = outcome();
-        outcome.incident.title = "a \"quoted\" ,\"identity\":\"x\" title".into();
-        outcome.incident.identity = "ab".repeat(16);
-        let plain = body(outcome.clone()).await;
-        let incident = serde_json::to_string(&outcome.incident).expect("JSON");
-        let draft = outcome.draft.as_ref().map(|draft| serde_json::to_string(draft).expect("JSON"));
-        outcome.written = Some(Written { incident, draft });
-        let spliced = body(outcome).await;
-        assert_eq!(spliced, plain);
-        assert!(spliced["incident"].get("identity").is_none() && spliced["duplicate_summary"].is_object());
+        let incident = Arc::make_mut(&mut outcome.incident);
+        incident.title = "a \"quoted\" ,\"identity\":\"x\" title".into();
+        let mut shown = json!(incident);
+        assert!(shown.as_object_mut().expect("an object").remove("identity").is_some());
+        let told = body(outcome.clone()).await;
+        assert_eq!(told["incident"], shown);
+        assert_eq!(told["draft"], json!(outcome.draft));
+        assert_eq!(
+            (&told["duplicate_summary"], &told["duplicate_matches"]),
+            (&json!(DuplicateSummary::default()), &json!([]))
+        );
+        // What the store has written is repeated as it is.
+        let draft = json!({ "draft_id": "as stored" });
+        outcome.stored = Some(Written { incident: shown.to_string(), draft: Some(draft.to_string()) });
+        assert_eq!(body(outcome).await["draft"], draft);
     }
 }

@@ -1,29 +1,40 @@
 //! What handlers are given beside the request. Exists once the store is open.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use tandem_app::App;
 use tandem_core::ports::{Ids, Store};
 
 use super::{gate::Gate, meters::Meters};
 
+/// Shared, because every request clones it.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+pub struct Shared {
     pub app: Arc<App>,
     pub store: Arc<dyn Store>,
     pub gate: Arc<Gate>,
     pub meters: Meters,
     /// Serialises changes of full tokens in this process, so that their number stays bounded.
-    pub token_changes: Arc<tokio::sync::Mutex<()>>,
+    pub token_changes: tokio::sync::Mutex<()>,
 }
 
 impl AppState {
     pub fn new(app: Arc<App>, store: Arc<dyn Store>, gate: Arc<Gate>) -> Self {
         let meters = Meters::new(&gate.metrics);
-        Self { app, store, gate, meters, token_changes: Arc::default() }
+        Self(Arc::new(Shared { app, store, gate, meters, token_changes: tokio::sync::Mutex::default() }))
     }
 
     pub fn ids(&self) -> &dyn Ids {
         &*self.gate.ids
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
     }
 }

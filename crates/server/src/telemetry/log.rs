@@ -27,6 +27,8 @@ pub enum Format {
 
 const QUEUE_LINES: usize = 8192;
 const WRITE_AT_ONCE: usize = 64 * 1024;
+/// A line waits at most so long for others.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Writes what is queued when dropped.
 pub struct Flush {
@@ -109,6 +111,9 @@ fn drain(lines: &Receiver<Vec<u8>>, dropped: &AtomicU64) {
             batch.extend_from_slice(format!("{{\"level\":\"WARN\",\"dropped_log_lines\":{lost}}}\n").as_bytes());
         }
         let _ = io::stderr().write_all(&batch);
+        // Lines that come meanwhile are written together. Waking this thread for each would cost whoever logs more than the
+        // line itself.
+        std::thread::sleep(GATHER);
     }
 }
 

@@ -1,7 +1,10 @@
 //! Signals into incidents, a whole batch at once: every identity's rows are read once, every signal is folded in order
 //! of arrival, and every row is written once, however many signals it took in.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use tandem_core::{
     draft::{DRAFTS, Draft},
@@ -102,7 +105,7 @@ pub async fn apply<S: Session>(
         if let Some((n, signal)) = last
             && let Ok(committed) = &mut settled[n]
         {
-            committed.signals[signal].written = written;
+            committed.signals[signal].stored = written;
         }
     }
     Ok(settled)
@@ -158,7 +161,7 @@ async fn load<S: Session>(session: &mut S, slots: &mut [Slot<'_>]) -> Result<(),
             None => new.push((n, hex(&slot.identity))),
             Some((id, version, body)) => {
                 slot.incident_version = Some(version);
-                slot.existing.incident = slot.parse::<Incident>("incident", &id, &body);
+                slot.existing.incident = slot.parse::<Incident>("incident", &id, &body).map(Arc::new);
                 drafts.extend(slot.existing.incident.as_ref().and_then(|i| i.draft_id.clone()).map(|id| (n, id)));
             }
         }
@@ -173,7 +176,7 @@ async fn load<S: Session>(session: &mut S, slots: &mut [Slot<'_>]) -> Result<(),
     for ((n, id), rows) in drafts.iter().zip(get_all(session, &sql::of(&DRAFTS).get, slots, &drafts).await?) {
         if let Some((_, version, body)) = row(rows)? {
             let slot = &mut slots[*n];
-            slot.existing.draft = slot.parse::<Draft>("draft", id, &body);
+            slot.existing.draft = slot.parse::<Draft>("draft", id, &body).map(Arc::new);
             slot.draft = Some((version, body));
         }
     }
@@ -237,7 +240,7 @@ async fn save<S: Session>(
             continue;
         };
         let tenant = slot.tenant;
-        let put = Put::insert(incident);
+        let put = Put::insert(incident.as_ref());
         let place = rows.len();
         rows.push(match slot.incident_version {
             None => Row::Insert { sql: &sql::of(&INCIDENTS).insert, tenant, put },
@@ -247,10 +250,10 @@ async fn save<S: Session>(
         // The row that was read is the superseded draft's, where a recurrence has opened a new one.
         if let (Some(_), Some(fresh)) = (&slot.existing.superseded, &slot.existing.draft) {
             draft_place = Some(rows.len());
-            rows.push(Row::Insert { sql: &sql::of(&DRAFTS).insert, tenant, put: Put::insert(fresh) });
+            rows.push(Row::Insert { sql: &sql::of(&DRAFTS).insert, tenant, put: Put::insert(fresh.as_ref()) });
         }
         if let Some(draft) = slot.existing.superseded.as_ref().or(slot.existing.draft.as_ref()) {
-            let put = Put::insert(draft);
+            let put = Put::insert(draft.as_ref());
             draft_place = draft_place.or(Some(rows.len()));
             rows.push(match &slot.draft {
                 None => Row::Insert { sql: &sql::of(&DRAFTS).insert, tenant, put },

@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use self::fake_store::FakeStore;
 use super::{
-    front,
+    Front,
     gate::{Facts, Gate},
     handlers,
     state::AppState,
@@ -46,7 +46,7 @@ impl Clock for Fixed {
 }
 
 struct Server {
-    router: Router,
+    front: Front,
     gate: Arc<Gate>,
     store: Arc<FakeStore>,
 }
@@ -92,7 +92,7 @@ impl Setup {
             );
             gate.open(handlers(AppState::new(app, Arc::clone(&store) as _, Arc::clone(&gate))));
         }
-        Server { router: front(Arc::clone(&gate)), gate, store }
+        Server { front: Front::new(Arc::clone(&gate)), gate, store }
     }
 }
 
@@ -137,7 +137,7 @@ type Headers<'a> = &'a [(&'a str, &'a str)];
 
 impl Server {
     async fn raw(&self, request: Request<Body>) -> Seen {
-        Seen::of(self.router.clone().oneshot(request).await.unwrap()).await
+        Seen::of(self.front.clone().oneshot(request).await.unwrap()).await
     }
 
     /// A request exactly as given.
