@@ -119,6 +119,7 @@ pub struct Draft {
     pub draft_id: String,
     pub fingerprint: String,
     pub repo: String,
+    /// Where the draft stands; `denied` is final.
     pub status: DraftStatus,
     pub created_at_ms: u64,
     pub updated_at_ms: u64,
@@ -133,34 +134,47 @@ pub struct Draft {
     /// Set by approve alone; the only thing that satisfies an approval rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_granted_at_ms: Option<u64>,
+    /// Id of its latest triage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub triage_run_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue_number: Option<u64>,
+    /// What an issue would be called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// What would be published: known fields, detail, excerpt and evidence of the first report, redacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The latest publish action, or the word of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub github_status: Option<String>,
+    /// The issue that the latest publish created or matched, at any tracker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub github_issue_url: Option<String>,
+    /// The comment that the latest publish left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub github_comment_url: Option<String>,
+    /// When something was published last, wherever it went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub github_posted_at_ms: Option<u64>,
+    /// The issue that was found to be about the same failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched_issue_number: Option<u64>,
+    /// `open` or `closed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched_issue_state: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence_digest: Option<String>,
+    /// The gate that the latest report passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality_gate: Option<QualityGate>,
+    /// Why the latest publish failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_post_error: Option<String>,
+    /// When a failed publish is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_recovery_at_ms: Option<u64>,
+    /// How often a failed publish was tried again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub recovery_attempts: u64,
     /// Last recurrence after publication, and how many there were.

@@ -81,10 +81,12 @@ pub const OCCURRENCE_SAMPLE: usize = 10;
 pub struct Incident {
     pub incident_id: String,
     pub fingerprint: String,
+    /// The report's `event`.
     pub event_type: String,
     pub status: IncidentStatus,
     pub repo: String,
     pub workspace_root: String,
+    /// The report's title, or one that was made of its event, component or process.
     pub title: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<String>,
@@ -92,8 +94,10 @@ pub struct Incident {
     pub log_source_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_kind: Option<SourceKind>,
+    /// The first report's detail, redacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The reporter, as it names itself or as the source's binding does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +114,9 @@ pub struct Incident {
     pub component: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<String>,
+    /// Lines that show the failure, redacted; those of the first report that had any.
     pub excerpt: Vec<String>,
+    /// How often the failure was seen, blocked reports included.
     pub occurrence_count: u64,
     pub created_at_ms: u64,
     pub updated_at_ms: u64,
@@ -123,16 +129,20 @@ pub struct Incident {
     pub draft_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub triage_run_id: Option<String>,
+    /// What went wrong in handling it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// The gate that its latest draft passed, or that blocked it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality_gate: Option<QualityGate>,
+    /// What triage found among similar incidents: how many, and what follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub duplicate_summary: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]
     pub duplicate_matches: Option<Vec<Value>>,
+    /// Where in a log it stands, for incidents of log sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub event_payload: Option<Value>,

@@ -22,13 +22,16 @@ pub struct Post {
     /// `create_issue`, `comment_issue`, `match_issue`, `post_webhook`, `record_telemetry`, `store_memory_summary` or
     /// `call_mcp_tool`.
     pub operation: String,
+    /// What became of the delivery.
     pub status: DeliveryState,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue_number: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue_url: Option<String>,
+    /// The tracker's id of the comment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment_id: Option<String>,
+    /// Address of the comment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment_url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,14 +42,18 @@ pub struct Post {
     pub route_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route_match_reason: Option<String>,
+    /// What the destination calls what was made: an issue's number or identifier, a record's or a call's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// Where it can be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_url: Option<String>,
+    /// What it is called there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_title: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_ref: Option<String>,
+    /// The attempts, their status codes, what was redacted, and what the destination answered; no secret and no payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub receipt: Option<Value>,
@@ -62,8 +69,10 @@ pub struct Post {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality_gate: Option<QualityGate>,
     pub idempotency_key: String,
+    /// The beginning of the last answer, redacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_excerpt: Option<String>,
+    /// Why it failed, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -120,15 +120,22 @@ pub const USES_KEPT: usize = 20;
 pub struct Approval {
     pub approval_id: String,
     pub request_type: RequestType,
+    /// Who asks; never one of those who decide.
     pub requested_by: ActorRef,
+    /// What the request is about.
     pub target_resource: Resource,
+    /// Why it is asked for, in the requester's words.
     pub rationale: String,
+    /// What the requester adds for the reviewers.
     #[schema(value_type = Object)]
     pub context: Value,
+    /// Where the request stands.
     pub status: Status,
     /// The deadline that is next: to decide while pending, to use once approved.
     pub expires_at_ms: u64,
+    /// Nobody may decide after this.
     pub decide_by_ms: u64,
+    /// It may not be used after this.
     pub use_by_ms: u64,
     pub risk_tier: Option<String>,
     /// The one action that is approved, with its parameters, and the digest over both and the target.
@@ -136,10 +143,13 @@ pub struct Approval {
     #[schema(value_type = Option<Object>)]
     pub parameters: Option<Value>,
     pub action_digest: Option<String>,
+    /// The capability that is asked for.
     pub capability_key: Option<String>,
     /// The only automation that it may be used for.
     pub automation_id: Option<String>,
+    /// The limit that is to be passed.
     pub quota: Option<Quota>,
+    /// The depth of lineage that is asked for.
     pub max_depth: Option<u64>,
     /// What may be spent above the cap; without it, as much as is spent until `use_by_ms`.
     pub max_additional_usd: Option<Usd>,
@@ -147,21 +157,35 @@ pub struct Approval {
     pub additional_spent_usd: Usd,
     /// Null: any number until `use_by_ms`.
     pub uses_allowed: Option<u32>,
+    /// How often it was used.
     pub uses: u32,
+    /// The latest uses, the newest last.
     pub recent_uses: Vec<Use>,
+    /// Votes for it that approve it.
     pub approvals_needed: u32,
+    /// Votes against it that deny it.
     pub denials_needed: u32,
     /// The only ones who may decide; empty means every eligible person.
     pub reviewers: Vec<String>,
+    /// Who decided what, and why.
     pub votes: Vec<Vote>,
+    /// Who handed the decision to whom.
     pub delegations: Vec<Delegation>,
+    /// When its reviewers are reminded.
     pub remind_at_ms: Option<u64>,
+    /// When they were.
     pub reminded_at_ms: Option<u64>,
+    /// When others are asked as well.
     pub escalate_at_ms: Option<u64>,
+    /// When they were.
     pub escalated_at_ms: Option<u64>,
+    /// The others.
     pub escalate_to: Vec<String>,
+    /// Who settled it.
     pub reviewed_by: Option<ActorRef>,
+    /// When it was settled.
     pub reviewed_at_ms: Option<u64>,
+    /// What the last reviewer said.
     pub review_notes: Option<String>,
     /// Something newer took its place.
     pub superseded: bool,

@@ -102,6 +102,7 @@ pub struct Delivery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route_match_reason: Option<String>,
     pub target_ref: String,
+    /// What is done: `create_issue`, `post_webhook` and so on.
     pub operation: String,
     pub action: Action,
     pub mode: Mode,
@@ -115,15 +116,20 @@ pub struct Delivery {
     pub approval_required: bool,
     pub idempotency_key: String,
     pub evidence_digest: String,
+    /// Where the delivery stands.
     pub state: DeliveryState,
+    /// Attempts until it is given up.
     pub max_attempts: u32,
+    /// What was tried, the newest last.
     pub attempts: Vec<Attempt>,
+    /// When it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at_ms: Option<u64>,
     /// The destination's configuration when the decision was made; a change before sending aborts the delivery.
     pub destination_digest: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
+    /// Why the last attempt failed, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Something was sent, or was about to be, and what became of it is not known yet.

@@ -16,7 +16,7 @@ use utoipa::{
     },
 };
 
-use super::{alias, config::FormerConfigAnswer, gate};
+use super::{alias, config::FormerConfigAnswer, gate, glossary};
 
 /// Every refusal of this server.
 #[derive(Serialize, ToSchema)]
@@ -94,6 +94,7 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_with(Components::new);
     components.schemas.insert("ErrorBody".into(), ErrorBody::schema());
     components.schemas.insert("FormerConfigAnswer".into(), FormerConfigAnswer::schema());
+    glossary::describe(components);
     for (name, scheme) in schemes() {
         components.security_schemes.insert(name.into(), RefOr::T(scheme));
     }
@@ -247,6 +248,13 @@ fn complete(path: &str, operation: &mut Operation) {
             && response.description.is_empty()
         {
             response.description.push_str("Done.");
+        }
+    }
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && parameter.description.is_none()
+        {
+            parameter.description = glossary::meaning(&parameter.name).map(str::to_owned);
         }
     }
     operation.security = Some(match path {

@@ -20,6 +20,7 @@ mod executors;
 mod fallback;
 mod front;
 pub mod gate;
+mod glossary;
 mod governance;
 pub mod health;
 mod incidents;

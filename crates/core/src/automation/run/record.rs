@@ -148,27 +148,39 @@ pub struct Run {
     pub started_at_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at_ms: Option<u64>,
+    /// The executor's sessions that are open.
     #[serde(default)]
     pub active_session_ids: Vec<String>,
+    /// The newest of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_session_id: Option<String>,
+    /// The executor's instances that work on it.
     #[serde(default)]
     pub active_instance_ids: Vec<String>,
+    /// How far it has come.
     pub checkpoint: Checkpoint,
+    /// Why it was paused, in the words of who paused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause_reason: Option<String>,
+    /// Why it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume_reason: Option<String>,
+    /// What is said of its state, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What stopped it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_kind: Option<StopKind>,
+    /// Why, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<String>,
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
+    /// The sum of both.
     pub total_tokens: u64,
+    /// Dollars, as reported or by the model's price.
     pub estimated_cost_usd: f64,
+    /// Calls of tools, as reported.
     #[serde(default)]
     pub tool_calls: u64,
     /// Who is working on it, and until when it is theirs.
@@ -176,22 +188,29 @@ pub struct Run {
     pub execution_claim: Option<Claim>,
     /// How often it has been claimed. A claim of an earlier epoch may not report any more.
     pub execution_claim_epoch: u64,
+    /// How much the executor may do by itself.
     pub effective_execution_profile: ExecutionProfile,
+    /// What the call asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_execution_profile: Option<ExecutionProfile>,
+    /// The automation's version when the run was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow_definition_version: Option<u64>,
+    /// SHA-256 of the automation when the run was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow_definition_snapshot_hash: Option<String>,
+    /// Why it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger_reason: Option<String>,
     /// A stop on its way to the executor, or the latest one that arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_order: Option<StopOrder>,
+    /// What it may use until it is stopped.
     pub limits: Limits,
     /// Agents that answer for the run, the closest first: its creator, then that agent's ancestors.
     #[serde(default)]
     pub lineage_agent_ids: Vec<String>,
+    /// Who asked for it.
     pub requested_by: ActorRef,
     /// How many reports have been counted.
     #[serde(default)]
