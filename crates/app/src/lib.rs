@@ -25,6 +25,7 @@ mod recheck;
 pub mod reconcile;
 mod report;
 pub mod status;
+mod tokens;
 pub mod triage;
 mod waiters;
 pub mod wire;

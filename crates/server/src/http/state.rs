@@ -16,14 +16,12 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     pub gate: Arc<Gate>,
     pub meters: Meters,
-    /// Serialises changes of full tokens in this process, so that their number stays bounded.
-    pub token_changes: tokio::sync::Mutex<()>,
 }
 
 impl AppState {
     pub fn new(app: Arc<App>, store: Arc<dyn Store>, gate: Arc<Gate>) -> Self {
         let meters = Meters::new(&gate.metrics);
-        Self(Arc::new(Shared { app, store, gate, meters, token_changes: tokio::sync::Mutex::default() }))
+        Self(Arc::new(Shared { app, store, gate, meters }))
     }
 
     pub fn ids(&self) -> &dyn Ids {

@@ -51,10 +51,32 @@ fn exact(servers: &[&Server]) {
     assert!(report.record_count >= (2 * THREADS * EACH) as u64, "{report:?}");
 }
 
+/// A tenant has sixteen full tokens, whichever server makes them, however many are asked for at once.
+fn limited(servers: &[&Server]) {
+    let made = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..24 {
+            let (client, made) = (servers[thread % servers.len()].client(), &made);
+            scope.spawn(move || {
+                let reply = client.post("/auth/tokens", json!({ "name": format!("t{thread}") }));
+                match reply.status {
+                    201 => drop(made.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
+                    other => assert_eq!((other, reply.json()["code"].as_str()), (409, Some("API_TOKEN_LIMIT"))),
+                }
+            });
+        }
+    });
+    assert_eq!(made.into_inner(), 16);
+    for token in all(&servers[0].client(), "/auth/tokens", "tokens") {
+        servers[0].client().ask(&format!("/auth/tokens/{}/revoke", text(&token["token_id"]))).ok();
+    }
+}
+
 #[test]
 fn sixteen_threads_lose_and_double_nothing() {
     let (server, _client) = configured("storm", json!({}));
     exact(&[&server]);
+    limited(&[&server]);
 }
 
 /// A fresh database, dropped when the test ends. `None` where no server is named for tests.
@@ -116,6 +138,7 @@ fn two_engines_on_one_postgres_count_and_publish_as_one() {
     configure(&first, json!({ "monitored_projects": [bodies::project("shop", "/srv/shop")] }));
     assert_eq!(second.get("/config/incident-monitor").ok(), first.get("/config/incident-monitor").ok());
     exact(&[&one, &two]);
+    limited(&[&one, &two]);
 
     // What one engine decides holds on the other at once.
     let (id, raw) = crate::support::keyed(&first, json!({}));

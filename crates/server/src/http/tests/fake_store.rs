@@ -9,7 +9,9 @@ use std::{
 };
 
 use tandem_core::{
+    actor::OpContext,
     audit::merkle::Hash,
+    decide::{Ask, Decide, Loaded, ROUNDS, Settled, Step, step},
     ports::{AuditQuery, AuditRow, BoxFuture, Checkpoint, Claim, PageRow, Query, Row, Store, StoreError},
     record::{Collection, Column, Commit, Committed, Expect, JobKind, Write},
     tenant::TenantKey,
@@ -19,7 +21,7 @@ type Key = (&'static str, TenantKey, String);
 
 #[derive(Default)]
 pub struct FakeStore {
-    rows: Mutex<BTreeMap<Key, (Row, Vec<Column>)>>,
+    rows: Mutex<Rows>,
     pub audit: Mutex<Vec<tandem_core::audit::event::Draft>>,
     pub lookups: AtomicUsize,
     pub shared: AtomicBool,
@@ -34,6 +36,33 @@ fn absent<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, StoreError>> {
     ready(Err(StoreError::Unavailable("not part of the fake".into())))
 }
 
+type Rows = BTreeMap<Key, (Row, Vec<Column>)>;
+
+/// Runs a decision on the rows. Pages are not filtered: no decision of these routes asks for a part.
+fn settle(decide: &dyn Decide, ctx: &OpContext, seed: u128, rows: &Rows) -> Result<Settled, StoreError> {
+    let mut loaded = Loaded::default();
+    let mut asks = decide.first_asks();
+    for _ in 0..ROUNDS {
+        for ask in asks {
+            let (wanted, id) = match &ask {
+                Ask::Row { collection, id } => (collection.name, Some(id)),
+                Ask::Page(page) => (page.collection.name, None),
+            };
+            let of = |(name, tenant, own): &&Key| {
+                *name == wanted && *tenant == ctx.tenant.key() && id.is_none_or(|id| id == own)
+            };
+            let found = rows.iter().filter(|(key, _)| of(key)).map(|(_, (row, _))| row.clone()).collect();
+            loaded.fill(ask, found);
+        }
+        match step(decide, ctx, &loaded, seed) {
+            Step::Settled(settled) => return Ok(settled),
+            Step::Ask(more) => asks = more,
+            Step::Corrupt(why) => return Err(StoreError::Corrupt(why)),
+        }
+    }
+    Err(StoreError::Unavailable("a decision asks without end".into()))
+}
+
 impl FakeStore {
     fn check(&self) -> Result<(), StoreError> {
         if self.broken.load(Ordering::Relaxed) { Err(StoreError::Unavailable("/secret/path".into())) } else { Ok(()) }
@@ -44,7 +73,20 @@ impl FakeStore {
         let tenant = commit.ctx.tenant.key();
         let mut rows = self.rows.lock().unwrap();
         let mut next = rows.clone();
+        let (mut puts, mut decided, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
         for write in commit.writes {
+            let settled = match &write {
+                Write::Decide { decide, seed } => settle(decide.as_ref(), &commit.ctx, *seed, &next)?,
+                _ => {
+                    puts.push(write);
+                    continue;
+                }
+            };
+            puts.extend(settled.writes);
+            decided.extend(settled.audit);
+            verdicts.push(settled.verdict);
+        }
+        for write in puts {
             let Write::Put(put) = write else { return Err(StoreError::Unavailable("puts only".into())) };
             let key = (put.collection.name, tenant.clone(), put.id.clone());
             let version = next.get(&key).map(|(row, _)| row.version);
@@ -58,8 +100,9 @@ impl FakeStore {
         }
         *rows = next;
         let mut audit = self.audit.lock().unwrap();
+        audit.extend(decided);
         audit.extend(commit.audit);
-        Ok(Committed { audit_seq: audit.len() as u64, ..Committed::default() })
+        Ok(Committed { audit_seq: audit.len() as u64, verdicts, ..Committed::default() })
     }
 
     /// Puts a row without a commit.

@@ -1,5 +1,7 @@
 //! Credentials as they are stored: hashes, never the secret.
 
+pub mod token;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
