@@ -24,7 +24,7 @@ use table::Table;
 pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 const HELP: &str = "\
-cargo xtask bench [NAME…] [--repeat N] [--seconds N] [--rows N]
+cargo xtask bench [NAME…] [--repeat N] [--seconds N] [--rows N] [--incidents N]
 
 NAME       any of: reports_distinct reports_same idle_latency webhooks trackers audit_append audit_verify size scale
            log_parse log_tail run_reports governed assess
@@ -32,6 +32,7 @@ NAME       any of: reports_distinct reports_same idle_latency webhooks trackers 
 --repeat   measurements of each figure; the median is shown (3)
 --seconds  length of one measurement (4)
 --mib      length of the log file that is read (512)
+--incidents  stored incidents in the estate of 10 000 that `assess` measures, over the two weeks before now (0)
 --rows     what `scale` and the audit scenarios grow to (1000000)";
 
 /// What a run was asked for.
@@ -41,6 +42,8 @@ pub struct Plan {
     pub repeat: usize,
     pub seconds: u64,
     pub rows: u64,
+    /// Incidents that are stored when an estate is assessed.
+    pub incidents: u64,
     /// Length of a log file in MiB.
     pub mib: u64,
     /// Where state directories are made; they are removed afterwards.
@@ -57,6 +60,7 @@ fn plan(args: &[String]) -> Result<Option<Plan>, Fault> {
         repeat: 3,
         seconds: 4,
         rows: 1_000_000,
+        incidents: 0,
         mib: 512,
         scratch: target.join(format!("bench-state-{}", std::process::id())),
         server: target.join("tandem"),
@@ -68,6 +72,7 @@ fn plan(args: &[String]) -> Result<Option<Plan>, Fault> {
             "--repeat" => plan.repeat = number()?.max(1) as usize,
             "--seconds" => plan.seconds = number()?.max(1),
             "--mib" => plan.mib = number()?.max(1),
+            "--incidents" => plan.incidents = number()?,
             "--rows" => plan.rows = number()?.max(2_000),
             "--help" | "-h" | "help" => return Ok(None),
             name if scenario::NAMES.contains(&name) => plan.names.push(name.to_owned()),

@@ -37,13 +37,23 @@ pub async fn close(store: Arc<SqliteStore>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// When incidents came in: the first one, and how long after each other the rest.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    pub from_ms: u64,
+    pub every_ms: u64,
+}
+
+/// A while ago, 27 a second.
+pub const LONG_AGO: Pace = Pace { from_ms: 1_700_000_000_000, every_ms: 37 };
+
 /// Writes `count` incidents with their drafts and audit rows.
-pub async fn incidents(state: &Path, count: u64) -> Result<(), Fault> {
+pub async fn incidents(state: &Path, count: u64, pace: Pace) -> Result<(), Fault> {
     let store = open(state)?;
     each(count, |n| {
         let store = Arc::clone(&store);
         async move {
-            let ctx = context(1_700_000_000_000 + n * 37);
+            let ctx = context(pace.from_ms + n * pace.every_ms);
             let ids = FreshIds {
                 incident_id: format!("failure-incident-{n:032x}"),
                 draft_id: format!("failure-draft-{n:032x}"),

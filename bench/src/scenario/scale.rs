@@ -6,7 +6,7 @@ use super::intake::measure;
 use crate::{
     Fault, Plan, http,
     load::{self, Again},
-    prefill,
+    prefill::{self, LONG_AGO},
     process::{Process, scratch},
     reports::Kind,
     table::{Table, median, number},
@@ -28,13 +28,13 @@ pub async fn run(plan: &Plan, table: &mut Table) -> Result<(), Fault> {
     let mut short = Side::default();
     let state = scratch(plan, "long");
     let begun = Instant::now();
-    prefill::incidents(&state, plan.rows).await?;
+    prefill::incidents(&state, plan.rows, LONG_AGO).await?;
     let bytes = std::fs::metadata(state.join("tandem.db"))?.len();
     println!("  {} incidents written in {:.0} s, {} MB", plan.rows, begun.elapsed().as_secs_f64(), bytes / 1_000_000);
     for round in 0..plan.repeat as u64 {
         // Each round of the short side begins with a short history again.
         let small = scratch(plan, "short");
-        prefill::incidents(&small, SHORT).await?;
+        prefill::incidents(&small, SHORT, LONG_AGO).await?;
         one(plan, &small, round, &mut short).await?;
         one(plan, &state, round, &mut long).await?;
     }

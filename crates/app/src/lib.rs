@@ -60,6 +60,8 @@ pub struct Ports {
     pub workspace: Arc<dyn tandem_core::triage::Workspace>,
     pub logs: Arc<dyn tandem_core::ports::LogFiles>,
     pub mcp: Arc<dyn tandem_core::ports::Mcp>,
+    /// Called on each thread that assesses before it begins: lets others go first, where the platform can.
+    pub background: fn(),
     /// The seed of the audit signing key, where an operator keeps it outside the store.
     pub audit_seed: Option<[u8; 32]>,
 }
@@ -89,6 +91,8 @@ pub struct App {
     initial_config: tandem_core::config::Config,
     /// Limits that the server was started with.
     governance: std::sync::OnceLock<Arc<tandem_core::governance::Base>>,
+    /// Where assessments are made.
+    pub(crate) turns: assess::Turns,
     /// What stands before the use cases.
     doors: std::sync::OnceLock<Arc<dyn assess::Doors>>,
     /// Scenario packs of the operator.
@@ -119,6 +123,7 @@ impl App {
             signer: tokio::sync::OnceCell::new(),
             initial_config,
             governance: std::sync::OnceLock::new(),
+            turns: assess::Turns::default(),
             doors: std::sync::OnceLock::new(),
             packs: std::sync::OnceLock::new(),
             witnesses: std::sync::OnceLock::new(),

@@ -3,14 +3,14 @@
 use serde::de::DeserializeOwned;
 use tandem_core::{
     error::Failure,
-    ports::{Query, Row, StoreError},
+    ports::{Query, Row, StoreError, Walk},
     record::{Collection, Column, Record, Versioned},
     tenant::TenantKey,
 };
 
-use crate::{App, store_failure};
+use crate::{App, assess::Turn, store_failure};
 
-/// How many rows [`App::every`] reads at once.
+/// How many rows [`App::every`] and [`App::whole`] read at once.
 const EVERY: usize = 500;
 
 /// What a list call asks for. `limit` is already clamped.
@@ -122,6 +122,41 @@ impl App {
                 None => return Ok(all),
             }
         }
+    }
+
+    /// A whole collection of up to `most` rows, the newest first. Each row that is there all the while is met once, and
+    /// only a part of the bodies is held at any time.
+    pub(crate) async fn whole<R: Record>(
+        &self,
+        _: &Turn,
+        tenant: &TenantKey,
+        order: &'static str,
+        equals: Option<(&'static str, &str)>,
+        most: usize,
+    ) -> Result<Vec<Versioned<R>>, Failure> {
+        let mut found: Vec<(i64, String, Versioned<R>)> = Vec::new();
+        loop {
+            let limit = EVERY.min(most - found.len());
+            let walk = Walk {
+                collection: R::COLLECTION,
+                tenant: tenant.clone(),
+                equals: equals.map(|(column, value)| (column, value.to_owned())),
+                order,
+                after: found.last().map(|(_, id, _)| id.clone()).unwrap_or_default(),
+                limit,
+            };
+            let rows = self.store().walk(walk).await.map_err(store_failure)?;
+            let more = rows.len() == limit;
+            for row in rows {
+                let parsed = parse(&row.row).map_err(store_failure)?;
+                found.push((row.order, row.row.id, parsed));
+            }
+            if !more || found.len() == most {
+                break;
+            }
+        }
+        found.sort_unstable_by(|(at, id, _), (other_at, other_id, _)| (other_at, other_id).cmp(&(at, id)));
+        Ok(found.into_iter().map(|(.., row)| row).collect())
     }
 
     /// Up to `limit` rows with their versions.

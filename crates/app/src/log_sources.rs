@@ -23,7 +23,7 @@ use tandem_core::{
 
 use crate::{
     App, PageRequest, decide_again,
-    reconcile::tail::{spec, wanted},
+    reconcile::tail::{is_wanted, spec},
     status::LogWatcher,
     store_failure,
 };
@@ -71,7 +71,7 @@ impl App {
         let mut enabled_sources = 0;
         for project in &config.monitored_projects {
             for source in &project.log_sources {
-                let on = wanted(config, &project.project_id, &source.source_id).is_some();
+                let on = is_wanted(config, project, source);
                 enabled_sources += u64::from(on);
                 let known = rows.remove(&row_id(&project.project_id, &source.source_id));
                 // One that nobody has looked at yet.

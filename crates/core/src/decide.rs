@@ -268,6 +268,11 @@ impl<'a> Desk<'a> {
         self.set(R::COLLECTION, id, None);
     }
 
+    /// Writes a row that was made before the decision, over the version that was read then.
+    pub fn put(&mut self, put: Put) {
+        self.jobs.push(Write::Put(put));
+    }
+
     pub fn job(&mut self, job: Job) {
         self.jobs.push(Write::Job(job));
     }

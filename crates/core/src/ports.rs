@@ -64,6 +64,21 @@ pub struct Query {
     pub limit: usize,
 }
 
+/// A part of a walk over a whole collection, by id. However rows change meanwhile, one that is there all the while is met
+/// exactly once, which pages in the order of a time cannot promise.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    pub collection: &'static Collection,
+    pub tenant: TenantKey,
+    /// A column of text that must have this value.
+    pub equals: Option<(&'static str, String)>,
+    /// Column whose value comes with each row.
+    pub order: &'static str,
+    /// Continue after this id; empty begins.
+    pub after: String,
+    pub limit: usize,
+}
+
 /// A row of a page, with the value that orders it (for the next cursor).
 #[derive(Clone, Debug, PartialEq)]
 pub struct PageRow {
@@ -122,6 +137,10 @@ pub trait Store: Send + Sync {
         id: &'a str,
     ) -> BoxFuture<'a, Result<Option<Row>, StoreError>>;
     fn page(&self, query: Query) -> BoxFuture<'_, Result<Vec<PageRow>, StoreError>>;
+    /// The same from the other end: oldest first, rows after the cursor.
+    fn oldest(&self, query: Query) -> BoxFuture<'_, Result<Vec<PageRow>, StoreError>>;
+    /// For work on a thread of its own: the caller's thread may be kept busy with reading.
+    fn walk(&self, walk: Walk) -> BoxFuture<'_, Result<Vec<PageRow>, StoreError>>;
     fn count<'a>(
         &'a self,
         collection: &'static Collection,

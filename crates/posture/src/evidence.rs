@@ -11,6 +11,7 @@ use serde_json::Value;
 use tandem_core::{
     actor::{ActorRef, OpContext},
     audit::dsse::Envelope,
+    custody::retention::{ArtifactPlace, OldArtifact},
     record::{Collection, Column, Put, Record},
     tenant::TenantContext,
     text::sha256_hex,
@@ -141,9 +142,23 @@ impl Record for EvidenceArtifact {
 }
 
 impl EvidenceArtifact {
-    /// Whether the body is what the digest says; `None` when the body is gone.
+    /// Whether the body is what the digest says; `None` when retention has dropped it. One that is gone otherwise is not.
     pub fn intact(&self) -> Option<bool> {
-        self.body.as_deref().map(|body| sha256_hex(body) == self.content_sha256)
+        match &self.body {
+            Some(body) => Some(sha256_hex(body) == self.content_sha256),
+            None => self.body_dropped_at_ms.is_none().then_some(false),
+        }
+    }
+
+    /// For retention: what stays when the body goes. `version` is that of the row.
+    pub fn aged(self, version: u64, now_ms: u64) -> OldArtifact {
+        let place = ArtifactPlace { created_at_ms: self.created_at_ms, artifact_id: self.artifact_id.clone() };
+        let (content_sha256, content_bytes) = (self.content_sha256.clone(), self.content_bytes);
+        let emptied = self.body.is_some().then(|| {
+            let emptied = Self { body: None, body_dropped_at_ms: Some(now_ms), ..self };
+            Put::update(&emptied, version)
+        });
+        OldArtifact { place, content_sha256, content_bytes, emptied }
     }
 }
 
@@ -291,6 +306,21 @@ mod tests {
         assert_eq!((artifact.body.as_deref(), artifact.intact()), (Some(body.as_str()), Some(true)));
         let forged = EvidenceArtifact { body: Some(body.replace('v', "w")), ..artifact };
         assert_eq!(forged.intact(), Some(false));
-        assert_eq!(EvidenceArtifact { body: None, ..forged }.intact(), None);
+        let gone = EvidenceArtifact { body: None, ..forged };
+        assert_eq!(gone.intact(), Some(false), "nobody says that retention dropped it");
+        let dropped = EvidenceArtifact { body_dropped_at_ms: Some(2), ..gone };
+        assert_eq!((dropped.intact(), dropped.aged(1, 3).emptied.map(|put| put.body)), (None, None));
+    }
+
+    #[test]
+    fn an_aged_artifact_keeps_everything_but_its_body() {
+        let names = Names::new(RunType::Report, 1_700, "a", "b");
+        let (puts, _) = pack(&context(), &names, "{}".into(), None);
+        let artifact: EvidenceArtifact = serde_json::from_str(&puts[1].body).unwrap();
+        let aged = artifact.clone().aged(4, 9_000);
+        let emptied = aged.emptied.unwrap();
+        assert_eq!(emptied.expect, tandem_core::record::Expect::Version(4));
+        let kept: EvidenceArtifact = serde_json::from_str(&emptied.body).unwrap();
+        assert_eq!(kept, EvidenceArtifact { body: None, body_dropped_at_ms: Some(9_000), ..artifact });
     }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tandem_core::{
     audit::merkle::Hash,
-    ports::{AuditQuery, AuditRow, BoxFuture, Checkpoint, Claim, PageRow, Query, Row, Store, StoreError},
+    ports::{AuditQuery, AuditRow, BoxFuture, Checkpoint, Claim, PageRow, Query, Row, Store, StoreError, Walk},
     record::{Collection, Column, Commit, Committed, JobKind},
     tenant::TenantKey,
 };
@@ -23,8 +23,9 @@ pub trait Backend: Send + Sync + 'static {
     /// No other process can write this database.
     const EXCLUSIVE: bool;
     fn rows(&self, select: Select) -> impl Future<Output = Result<Vec<Cells>, Fault>> + Send;
-    /// The same for one row found by its key, which a back end may read without leaving the caller's thread.
-    fn point(&self, select: Select) -> impl Future<Output = Result<Vec<Cells>, Fault>> + Send {
+    /// The same without leaving the caller's thread, where a back end can: for one row found by its key, and for callers
+    /// on a thread of their own.
+    fn here(&self, select: Select) -> impl Future<Output = Result<Vec<Cells>, Fault>> + Send {
         self.rows(select)
     }
     /// Waits until everything queued is written and the connections are shut. The queue is gone already.
@@ -76,12 +77,20 @@ impl<B: Backend> Store for Engine<B> {
         id: &'a str,
     ) -> BoxFuture<'a, Result<Option<Row>, StoreError>> {
         Box::pin(
-            async move { Ok(read::first(self.backend.point(read::get(collection, tenant, id)).await?, read::row)?) },
+            async move { Ok(read::first(self.backend.here(read::get(collection, tenant, id)).await?, read::row)?) },
         )
     }
 
     fn page(&self, query: Query) -> BoxFuture<'_, Result<Vec<PageRow>, StoreError>> {
         Box::pin(async move { Ok(read::all(self.backend.rows(sql::page(query)).await?, read::page_row)?) })
+    }
+
+    fn oldest(&self, query: Query) -> BoxFuture<'_, Result<Vec<PageRow>, StoreError>> {
+        Box::pin(async move { Ok(read::all(self.backend.rows(sql::oldest(query)).await?, read::page_row)?) })
+    }
+
+    fn walk(&self, walk: Walk) -> BoxFuture<'_, Result<Vec<PageRow>, StoreError>> {
+        Box::pin(async move { Ok(read::all(self.backend.here(sql::walk(walk)).await?, read::page_row)?) })
     }
 
     fn count<'a>(

@@ -7,6 +7,8 @@
 
 mod engine;
 mod error;
+#[cfg(test)]
+mod plans;
 mod postgres;
 mod read;
 mod schema;

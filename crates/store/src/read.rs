@@ -8,7 +8,7 @@ use tandem_core::{
 
 use crate::{
     error::Fault,
-    schema::{COMMON_EVENTS, IS_RARE},
+    schema::{COMMON_EVENTS, IS_LATE, IS_RARE, SLACK_MS},
     session::Cells,
     sql::{self, Select},
 };
@@ -108,11 +108,7 @@ pub fn audit_rows(tenant: &TenantKey, query: AuditQuery) -> Select {
             select.and(" AND seq > ?", [int(after)]);
             "ASC"
         }
-        (None, Some(before)) => {
-            select.and(" AND seq < ?", [int(before)]);
-            "DESC"
-        }
-        (None, None) => "DESC",
+        (None, Some(_) | None) => "DESC",
     };
     if let Some(since) = query.since_ms {
         // Exact, and then as few rows as can be: nothing up to the sampled row is as late as `since`.
@@ -126,8 +122,33 @@ pub fn audit_rows(tenant: &TenantKey, query: AuditQuery) -> Select {
     if let Some(until) = query.until_ms {
         select.and(" AND created_at_ms <= ?", [int(until)]);
     }
+    upper_bound(&mut select, tenant, &query);
     select.and(&format!(" ORDER BY seq {direction} LIMIT ?"), [int(query.limit as u64)]);
     select
+}
+
+/// The rows before which, and the time until which, as one bound on the sequence: given two, SQLite prefers the whole log to
+/// the index of a type. Nothing behind the sampled row from which on the clock is later can be as early as the time, unless
+/// it came late.
+fn upper_bound(select: &mut Select, tenant: &TenantKey, query: &AuditQuery) {
+    let before = query.before_seq.filter(|_| query.after_seq.is_none()).map(|before| before.saturating_sub(1));
+    let tenant = || text(tenant.as_str());
+    let edge = format!(
+        "SELECT MAX(at) AS at FROM (SELECT COALESCE((SELECT e.seq FROM audit_events AS e WHERE e.tenant = ? \
+         AND e.clock_ms > ? AND e.seq % 64 = 0 ORDER BY e.clock_ms, e.seq LIMIT 1), {}) AS at UNION ALL \
+         SELECT seq AS at FROM audit_events WHERE tenant = ? AND {IS_LATE} AND created_at_ms <= ?) AS edge",
+        i64::MAX
+    );
+    let edges = |until: u64| [tenant(), int(until.saturating_add(SLACK_MS)), tenant(), int(until)];
+    match (query.until_ms, before) {
+        (None, None) => {}
+        (None, Some(before)) => select.and(" AND seq <= ?", [int(before)]),
+        (Some(until), None) => select.and(&format!(" AND seq <= ({edge})"), edges(until)),
+        (Some(until), Some(before)) => select.and(
+            &format!(" AND seq <= (SELECT MIN(at) FROM ({edge} UNION ALL SELECT ?) AS bound)"),
+            edges(until).into_iter().chain([int(before)]),
+        ),
+    }
 }
 
 pub fn audit_row(cells: &mut Cells) -> Result<AuditRow, Fault> {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tandem_core::{
-    ports::Query,
+    ports::{Query, Walk},
     record::{Collection, Column},
     tenant::TenantKey,
 };
@@ -128,6 +128,39 @@ pub fn page(query: Query) -> Select {
     }
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     select.and(&format!(" ORDER BY {order} DESC, id DESC LIMIT ?"), [Column::Int(limit)]);
+    select
+}
+
+/// As [`page`], oldest first.
+pub fn oldest(query: Query) -> Select {
+    let (name, order) = (query.collection.name, query.order);
+    let mut select = Select::new(format!("SELECT {order}, id, version, body FROM {name} WHERE tenant = "), []);
+    select.and("?", [Column::Text(query.tenant.0)]);
+    select.equals(query.equals);
+    // A cursor is a lower bound itself, and a later one than any that it was reached from.
+    match (query.since, query.after) {
+        (_, Some((at, id))) => {
+            select.and(&format!(" AND ({order}, id) > (?, ?)"), [Column::Int(at), Column::Text(id)]);
+        }
+        (Some(since), None) => select.and(&format!(" AND {order} >= ?"), [Column::Int(since)]),
+        (None, None) => {}
+    }
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    select.and(&format!(" ORDER BY {order}, id LIMIT ?"), [Column::Int(limit)]);
+    select
+}
+
+/// As [`page`], by id from the first on.
+pub fn walk(walk: Walk) -> Select {
+    let (name, order) = (walk.collection.name, walk.order);
+    let mut select = Select::new(format!("SELECT {order}, id, version, body FROM {name} WHERE tenant = "), []);
+    select.and("? AND id > ?", [Column::Text(walk.tenant.0), Column::Text(walk.after)]);
+    if let Some((column, value)) = walk.equals {
+        // Hidden from the planners: an index of the column would be in another order than the walk.
+        select.and(&format!(" AND COALESCE({column}, '') = ?"), [Column::Text(value)]);
+    }
+    let limit = i64::try_from(walk.limit).unwrap_or(i64::MAX);
+    select.and(" ORDER BY id LIMIT ?", [Column::Int(limit)]);
     select
 }
 

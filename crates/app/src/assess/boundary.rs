@@ -3,7 +3,7 @@
 use tandem_core::{audit::integrity::Integrity, error::Failure, ports::AuditQuery, tenant::TenantKey};
 use tandem_posture::boundary::{self, Filter, Monitoring};
 
-use super::rows::row_fact;
+use super::{Turn, rows::row_fact};
 use crate::{App, store_failure};
 
 /// The newest rows of each type that are counted.
@@ -21,6 +21,7 @@ impl App {
     /// What was counted, how intact the log is, and whether there were more rows than are counted.
     pub async fn boundary_monitoring(
         &self,
+        _: &Turn,
         tenant: &TenantKey,
         request: &BoundaryRequest,
     ) -> Result<(Monitoring, Integrity, bool), Failure> {

@@ -26,7 +26,7 @@ use tandem_posture::{
 };
 use utoipa::ToSchema;
 
-use super::viewer;
+use super::{Turn, viewer};
 use crate::{App, Page, PageRequest};
 
 /// The newest incidents and evidence packs that cards refer to.
@@ -76,8 +76,13 @@ fn not_found(card_id: &str) -> Failure {
 
 impl App {
     /// Makes the cards of everything that the caller may see. That this was done is a row of the log.
-    pub async fn deployment_cards(&self, ctx: &OpContext, options: &Options) -> Result<DeploymentCards, Failure> {
-        let estate = self.estate(ctx).await?;
+    pub async fn deployment_cards(
+        &self,
+        turn: &Turn,
+        ctx: &OpContext,
+        options: &Options,
+    ) -> Result<DeploymentCards, Failure> {
+        let estate = self.estate(turn, ctx).await?;
         let inventory = inventory(&estate, &viewer(ctx));
         let findings = check(&estate, &inventory, &posture::Options::default()).findings;
         // Where the implicit tenant and another one have a card of the same id, its own counts.
@@ -132,10 +137,10 @@ impl App {
         self.page(&ctx.tenant.key(), order, &request).await
     }
 
-    pub async fn deployment_card(&self, ctx: &OpContext, card_id: &str) -> Result<CardDetail, Failure> {
+    pub async fn deployment_card(&self, turn: &Turn, ctx: &OpContext, card_id: &str) -> Result<CardDetail, Failure> {
         let tenant = ctx.tenant.key();
         let stored = self.load::<StoredCard>(&tenant, card_id).await?.map(|row| row.value);
-        let estate = self.estate(ctx).await?;
+        let estate = self.estate(turn, ctx).await?;
         let inventory = inventory(&estate, &viewer(ctx));
         let subject = cards::subject(&inventory, card_id);
         if subject.is_none() && stored.is_none() {
@@ -180,11 +185,12 @@ impl App {
 
     pub async fn deployment_card_sign(
         &self,
+        turn: &Turn,
         ctx: &OpContext,
         card_id: &str,
         signing: Signing,
     ) -> Result<StoredCard, Failure> {
-        let estate = self.estate(ctx).await?;
+        let estate = self.estate(turn, ctx).await?;
         let subject = cards::subject(&inventory(&estate, &viewer(ctx)), card_id);
         let Signing { digest, version, outcome, note, review_cadence_days } = signing;
         let sign = SignCard {

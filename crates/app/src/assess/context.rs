@@ -63,8 +63,10 @@ pub struct BlackboardArtifact {
     pub artifact: ArtifactRef,
     /// The body is still here.
     pub body_present: bool,
-    /// The body has the digest that was recorded with it; absent without a body.
+    /// The body has the digest that was recorded with it; absent where retention has dropped it.
     pub intact: Option<bool>,
+    /// When retention dropped the body. Digest, size and signed statement stay.
+    pub body_dropped_at_ms: Option<u64>,
     /// A signed statement about the digest (DSSE), where one was made.
     #[schema(value_type = Option<Object>)]
     pub attestation: Option<Value>,
@@ -262,6 +264,7 @@ impl App {
                         artifact: artifact.clone(),
                         body_present: row.is_some_and(|row| row.body.is_some()),
                         intact: row.and_then(EvidenceArtifact::intact),
+                        body_dropped_at_ms: row.and_then(|row| row.body_dropped_at_ms),
                         attestation: row.and_then(|row| row.attestation.as_ref()).map(|seal| serde_json::json!(seal)),
                     }
                 };
@@ -293,6 +296,7 @@ fn triage_artifact(record: ArtifactRecord) -> BlackboardArtifact {
         },
         body_present: true,
         intact: None,
+        body_dropped_at_ms: None,
         attestation: None,
     }
 }

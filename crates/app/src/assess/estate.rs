@@ -11,8 +11,9 @@ use tandem_core::{
     governance::{agent::Agent, approval::Approval, policy::PolicyDecision},
     mcp::ToolRow,
     publish::external_action::ExternalAction,
-    record::{Column, Record},
+    record::{Column, Record, Versioned},
     source,
+    tenant::TenantKey,
 };
 use tandem_posture::{
     cards::StoredCard,
@@ -21,7 +22,8 @@ use tandem_posture::{
     inventory::{AuthorityInventory, CAP, Viewer, inventory},
 };
 
-use crate::{App, store_failure, tenant_of};
+use super::Turn;
+use crate::{App, tenant_of};
 
 /// Rows of a collection that an assessment reads at most. Beyond it the estate would not fit into an answer either.
 const MANY: usize = 200_000;
@@ -44,32 +46,31 @@ pub fn viewer(ctx: &OpContext) -> Viewer {
 
 impl App {
     /// Everything that is known of the caller's tenant. The implicit tenant sees the rows of all.
-    pub async fn estate(&self, ctx: &OpContext) -> Result<Estate, Failure> {
+    pub async fn estate(&self, turn: &Turn, ctx: &OpContext) -> Result<Estate, Failure> {
         let tenant = ctx.tenant.key();
         let snapshot = self.snapshot(&tenant).await?;
         let config = snapshot.config.clone();
         let view = self.mcp_facts(&tenant, &config).await?;
         let destinations = self.destination_readiness_with(&tenant, &config, &view);
         let (_, watchers) = self.log_watcher(&tenant, &config).await?;
-        let live = vec![("state", Column::text(Automation::LIVE))];
+        let live = Some(("state", Automation::LIVE));
         let waiting = vec![("status", Column::text(RunStatus::AwaitingApproval.word()))];
-        let all = Vec::new;
         Ok(Estate {
             tenant: ctx.tenant.clone(),
             now_ms: ctx.now_ms,
-            automations: self.everywhere::<Automation>(ctx, "updated_at_ms", live, MANY).await?,
-            waiting: self.everywhere::<Run>(ctx, "turn", waiting, CAP).await?,
-            approvals: self.everywhere::<Approval>(ctx, "updated_at_ms", all(), MANY).await?,
-            decisions: self.everywhere::<PolicyDecision>(ctx, "created_at_ms", all(), DECISIONS).await?,
-            actions: self.everywhere::<ExternalAction>(ctx, "updated_at_ms", all(), CAP).await?,
-            agents: self.everywhere::<Agent>(ctx, "updated_at_ms", all(), MANY).await?,
-            declared: self.everywhere::<Declared>(ctx, "last_seen_at_ms", all(), MANY).await?,
+            automations: self.everywhere::<Automation>(turn, ctx, "updated_at_ms", live).await?,
+            waiting: self.newest_everywhere::<Run>(ctx, "turn", waiting, CAP).await?,
+            approvals: self.everywhere::<Approval>(turn, ctx, "updated_at_ms", None).await?,
+            decisions: self.newest_everywhere::<PolicyDecision>(ctx, "created_at_ms", Vec::new(), DECISIONS).await?,
+            actions: self.newest_everywhere::<ExternalAction>(ctx, "updated_at_ms", Vec::new(), CAP).await?,
+            agents: self.everywhere::<Agent>(turn, ctx, "updated_at_ms", None).await?,
+            declared: self.everywhere::<Declared>(turn, ctx, "last_seen_at_ms", None).await?,
             keys: self.keys(ctx).await?,
-            tokens: self.plain::<ApiToken>(ctx, "created_at_ms").await?.into_iter().map(without_hash).collect(),
+            tokens: self.plain::<ApiToken>(turn, ctx, "created_at_ms").await?.into_iter().map(without_hash).collect(),
             servers: self.mcp_server_rows(&tenant).await?.into_iter().map(|row| row.value).collect(),
-            tools: self.plain::<ToolRow>(ctx, "fetched_at_ms").await?,
+            tools: self.plain::<ToolRow>(turn, ctx, "fetched_at_ms").await?,
             sources: source::readiness(&config, &watchers, ctx.now_ms),
-            cards: self.everywhere::<StoredCard>(ctx, "updated_at_ms", all(), MANY).await?,
+            cards: self.everywhere::<StoredCard>(turn, ctx, "updated_at_ms", None).await?,
             integrity: self.integrity(&tenant).await?,
             exported: self.exports_work(&tenant).await?,
             destinations,
@@ -77,35 +78,51 @@ impl App {
         })
     }
 
-    pub async fn authority_inventory(&self, ctx: &OpContext) -> Result<AuthorityInventory, Failure> {
-        Ok(inventory(&self.estate(ctx).await?, &viewer(ctx)))
+    pub async fn authority_inventory(&self, turn: &Turn, ctx: &OpContext) -> Result<AuthorityInventory, Failure> {
+        Ok(inventory(&self.estate(turn, ctx).await?, &viewer(ctx)))
     }
 
-    async fn plain<R: Record>(&self, ctx: &OpContext, order: &'static str) -> Result<Vec<R>, Failure> {
-        let rows = self.all::<R>(&ctx.tenant.key(), order, Vec::new(), MANY).await?;
+    async fn plain<R: Record>(&self, turn: &Turn, ctx: &OpContext, order: &'static str) -> Result<Vec<R>, Failure> {
+        let rows = self.whole::<R>(turn, &ctx.tenant.key(), order, None, MANY).await?;
         Ok(rows.into_iter().map(|row| row.value).collect())
     }
 
-    /// The newest rows of the caller's tenant, or of all tenants for the implicit one; newest first in each.
+    /// The rows of the caller's tenant, or of all tenants for the implicit one; newest first in each.
     async fn everywhere<R: Record>(
+        &self,
+        turn: &Turn,
+        ctx: &OpContext,
+        order: &'static str,
+        equals: Option<(&'static str, &str)>,
+    ) -> Result<Vec<Owned<R>>, Failure> {
+        let mut found = Vec::new();
+        for key in self.seen_tenants(ctx, R::COLLECTION).await? {
+            let rows = self.whole::<R>(turn, &key, order, equals, MANY).await?;
+            found.extend(owned(&key, rows));
+        }
+        Ok(found)
+    }
+
+    /// The same for the newest so many.
+    async fn newest_everywhere<R: Record>(
         &self,
         ctx: &OpContext,
         order: &'static str,
         equals: Vec<(&'static str, Column)>,
         limit: usize,
     ) -> Result<Vec<Owned<R>>, Failure> {
-        let tenants = match ctx.tenant.is_local_implicit() {
-            true => self.store().tenants(R::COLLECTION).await.map_err(store_failure)?,
-            false => vec![ctx.tenant.key()],
-        };
         let mut found = Vec::new();
-        for key in tenants {
-            let tenant = tenant_of(&key);
+        for key in self.seen_tenants(ctx, R::COLLECTION).await? {
             let rows = self.all::<R>(&key, order, equals.clone(), limit).await?;
-            found.extend(rows.into_iter().map(|row| Owned { tenant: tenant.clone(), value: row.value }));
+            found.extend(owned(&key, rows));
         }
         Ok(found)
     }
+}
+
+fn owned<R>(key: &TenantKey, rows: Vec<Versioned<R>>) -> impl Iterator<Item = Owned<R>> {
+    let tenant = tenant_of(key);
+    rows.into_iter().map(move |row| Owned { tenant: tenant.clone(), value: row.value })
 }
 
 fn without_hash(mut token: ApiToken) -> ApiToken {

@@ -1,5 +1,7 @@
 //! Findings as they are kept: listed, read, and what a person says of them. Reassessments write the rest.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tandem_core::{
     actor::OpContext,
@@ -74,7 +76,7 @@ impl App {
         }
     }
 
-    pub async fn live_finding(&self, ctx: &OpContext, fingerprint: &str) -> Result<LiveFinding, Failure> {
+    pub async fn live_finding(self: &Arc<Self>, ctx: &OpContext, fingerprint: &str) -> Result<LiveFinding, Failure> {
         match self.load::<LiveFinding>(&ctx.tenant.key(), fingerprint).await? {
             Some(row) => Ok(as_of(row.value, ctx.now_ms)),
             None => self.finding_now(ctx, fingerprint).await,
@@ -83,7 +85,7 @@ impl App {
 
     /// Writes down what a person says. A finding that nobody has recorded yet is recorded with it.
     pub async fn live_finding_update(
-        &self,
+        self: &Arc<Self>,
         ctx: &OpContext,
         fingerprint: &str,
         said: &Update,
@@ -109,11 +111,15 @@ impl App {
     }
 
     /// A finding that is there now, as if it were seen for the first time.
-    async fn finding_now(&self, ctx: &OpContext, fingerprint: &str) -> Result<LiveFinding, Failure> {
-        let checks = self.posture_whole(ctx, &Options::default()).await?;
-        let found = checks.findings.iter().find(|finding| finding.fingerprint == fingerprint);
-        let missing = || Failure::of(Code::FindingNotFound).with("fingerprint", fingerprint);
-        Ok(LiveFinding::new(found.ok_or_else(missing)?, ctx.now_ms))
+    async fn finding_now(self: &Arc<Self>, ctx: &OpContext, fingerprint: &str) -> Result<LiveFinding, Failure> {
+        let wanted = fingerprint.to_owned();
+        self.assess(ctx, async move |app, turn, ctx| {
+            let checks = app.posture_whole(turn, ctx, &Options::default()).await?;
+            let found = checks.findings.iter().find(|finding| finding.fingerprint == wanted);
+            let missing = || Failure::of(Code::FindingNotFound).with("fingerprint", wanted.as_str());
+            Ok(LiveFinding::new(found.ok_or_else(missing)?, ctx.now_ms))
+        })
+        .await
     }
 }
 

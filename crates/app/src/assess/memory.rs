@@ -1,10 +1,11 @@
 //! The audit of the internal memory: what was remembered, when, for which run.
 
 use serde::Serialize;
-use tandem_core::{actor::OpContext, error::Failure, tenant::TenantContext, triage::MemoryEntry};
+use tandem_core::{actor::OpContext, error::Failure, record::Record, tenant::TenantContext, triage::MemoryEntry};
 use utoipa::ToSchema;
 
-use crate::{App, PageRequest, store_failure, tenant_of};
+use super::Turn;
+use crate::{App, PageRequest, tenant_of};
 
 /// Entries looked through at most for one answer.
 const LOOKED_THROUGH: usize = 10_000;
@@ -34,16 +35,13 @@ impl App {
     /// Newest first.
     pub async fn memory_audit(
         &self,
+        _: &Turn,
         ctx: &OpContext,
         run_id: Option<&str>,
         limit: usize,
     ) -> Result<Vec<MemoryAuditRow>, Failure> {
-        let tenants = match ctx.tenant.is_local_implicit() {
-            true => self.store().tenants(&tandem_core::triage::memory::MEMORY_ENTRIES).await.map_err(store_failure)?,
-            false => vec![ctx.tenant.key()],
-        };
         let mut rows = Vec::new();
-        for tenant in tenants {
+        for tenant in self.seen_tenants(ctx, MemoryEntry::COLLECTION).await? {
             let context = tenant_of(&tenant);
             let (mut after, mut looked, mut own) = (None, 0, Vec::new());
             while own.len() < limit && looked < LOOKED_THROUGH {

@@ -23,7 +23,7 @@ use tandem_posture::{
     metrics::{Facts, IncidentFact, Maturity, Measured, ReceiptFact, Request, Settings, Span, measure, settings},
 };
 
-use super::viewer;
+use super::{Turn, viewer};
 use crate::{App, store_failure};
 
 /// Rows of a kind in one window at most.
@@ -37,16 +37,22 @@ const PUBLISH_EVENTS: [&str; 3] =
     ["incident_monitor.publish.attempted", "incident_monitor.publish.completed", "incident_monitor.publish.failed"];
 
 impl App {
-    pub async fn governance_metrics(&self, ctx: &OpContext, request: &Request) -> Result<Measured, Failure> {
+    pub async fn governance_metrics(
+        &self,
+        turn: &Turn,
+        ctx: &OpContext,
+        request: &Request,
+    ) -> Result<Measured, Failure> {
         let settings = settings(request, ctx.now_ms)?;
-        let estate = self.estate(ctx).await?;
+        let estate = self.estate(turn, ctx).await?;
         let inventory = inventory(&estate, &viewer(ctx));
-        Ok(Measured::of(&ctx.tenant, self.maturity(ctx, &estate, &inventory, &settings).await?))
+        Ok(Measured::of(&ctx.tenant, self.maturity(turn, ctx, &estate, &inventory, &settings).await?))
     }
 
     /// The metrics on what is loaded already.
     pub async fn maturity(
         &self,
+        turn: &Turn,
         ctx: &OpContext,
         estate: &Estate,
         inventory: &AuthorityInventory,
@@ -63,9 +69,12 @@ impl App {
                     truncated.push(kind.to_owned());
                 }
             };
-            note("incidents", self.window(ctx, &INCIDENTS, "updated_at_ms", span, &mut incidents).await?);
-            note("receipts", self.window(ctx, &POSTS, "updated_at_ms", span, &mut receipts).await?);
-            note("policy_decisions", self.window(ctx, &POLICY_DECISIONS, "created_at_ms", span, &mut decisions).await?);
+            note("incidents", self.window(turn, ctx, &INCIDENTS, "updated_at_ms", span, &mut incidents).await?);
+            note("receipts", self.window(turn, ctx, &POSTS, "updated_at_ms", span, &mut receipts).await?);
+            note(
+                "policy_decisions",
+                self.window(turn, ctx, &POLICY_DECISIONS, "created_at_ms", span, &mut decisions).await?,
+            );
         }
         let receipted: BTreeSet<&str> = receipts.iter().filter_map(|receipt| receipt.incident_id.as_deref()).collect();
         let untold = incidents.iter().any(|incident| {
@@ -91,6 +100,7 @@ impl App {
     /// Adds the rows of a window, newest first. Says whether they are all.
     async fn window<T: DeserializeOwned>(
         &self,
+        _: &Turn,
         ctx: &OpContext,
         collection: &'static Collection,
         order: &'static str,

@@ -16,6 +16,7 @@ mod reassess;
 mod report;
 mod rows;
 mod scenarios;
+mod turn;
 
 pub use boundary::BoundaryRequest;
 pub use cards::{CardDetail, CardFilter, Signing};
@@ -27,3 +28,5 @@ pub use memory::MemoryAuditRow;
 pub use package::{GovernanceEvidence, LedgerRequest, RunLedgerAnswer};
 pub use probes::probe_options;
 pub(crate) use reassess::Run;
+pub use turn::Turn;
+pub(crate) use turn::Turns;

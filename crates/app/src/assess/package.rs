@@ -26,14 +26,14 @@ use tandem_posture::{
     evidence::ContextRun,
     run::{
         Facts, RunFacts,
-        facts::{ArtifactFact, DecisionFact, EffectFact, GateFact, MemoryFact, PendingGate, RowFact},
+        facts::{ArtifactFact, DecisionFact, Dropped, EffectFact, GateFact, MemoryFact, PendingGate, RowFact},
         ledger,
         package::package,
     },
 };
 use utoipa::ToSchema;
 
-use super::{context::Found, rows::Wanted};
+use super::{Turn, context::Found, rows::Wanted};
 use crate::{App, tenant_of};
 
 /// Decisions of one run that are read at most.
@@ -68,8 +68,13 @@ pub struct LedgerRequest {
 }
 
 impl App {
-    pub async fn governance_evidence(&self, ctx: &OpContext, id: &str) -> Result<GovernanceEvidence, Failure> {
-        let facts = self.run_facts(ctx, id).await?;
+    pub async fn governance_evidence(
+        &self,
+        turn: &Turn,
+        ctx: &OpContext,
+        id: &str,
+    ) -> Result<GovernanceEvidence, Failure> {
+        let facts = self.run_facts(turn, ctx, id).await?;
         let filename = format!("tandem-governance-evidence-{}.json", file_part(&facts.run.run_id));
         let evidence_package = package(&facts, ctx.now_ms);
         let text = evidence_package.to_string();
@@ -83,11 +88,12 @@ impl App {
 
     pub async fn run_ledger(
         &self,
+        turn: &Turn,
         ctx: &OpContext,
         id: &str,
         request: LedgerRequest,
     ) -> Result<RunLedgerAnswer, Failure> {
-        let facts = self.run_facts(ctx, id).await?;
+        let facts = self.run_facts(turn, ctx, id).await?;
         let mut records = ledger::rows(&facts.effects);
         records.retain(|record| request.since_seq.is_none_or(|since| record.seq > since));
         let surplus = request.tail.map_or(0, |tail| records.len().saturating_sub(tail));
@@ -100,7 +106,7 @@ impl App {
         })
     }
 
-    async fn run_facts(&self, ctx: &OpContext, id: &str) -> Result<Facts, Failure> {
+    async fn run_facts(&self, turn: &Turn, ctx: &OpContext, id: &str) -> Result<Facts, Failure> {
         let (tenant, found) = self.context_found(ctx, id).await?;
         let artifacts = self.context_artifacts(&tenant, &found).await?.into_iter().map(|found| ArtifactFact {
             artifact_id: found.artifact.id,
@@ -108,13 +114,14 @@ impl App {
             path: found.artifact.path,
             content_sha256: Some(found.artifact.content_sha256),
             intact: found.intact,
+            body_dropped_at_ms: found.body_dropped_at_ms,
             created_at_ms: Some(found.artifact.ts_ms),
         });
         let artifacts = artifacts.collect();
         let mut facts = match found {
-            Found::Assessment(run) => self.assessment_facts(&tenant, &run).await?,
-            Found::Triage(run) => self.triage_facts(&tenant, &run).await?,
-            Found::Automation(run) => self.automation_facts(&tenant, &run).await?,
+            Found::Assessment(run) => self.assessment_facts(turn, &tenant, &run).await?,
+            Found::Triage(run) => self.triage_facts(turn, &tenant, &run).await?,
+            Found::Automation(run) => self.automation_facts(turn, &tenant, &run).await?,
         };
         facts.artifacts.splice(0..0, Vec::from_iter::<Vec<ArtifactFact>>(artifacts));
         facts.integrity = self.integrity(&tenant).await?;
@@ -123,19 +130,22 @@ impl App {
 
     async fn named(
         &self,
+        turn: &Turn,
         tenant: &TenantKey,
         ids: &[&str],
         from_ms: u64,
         updated_at_ms: u64,
-    ) -> Result<(Vec<RowFact>, bool), Failure> {
+    ) -> Result<Logged, Failure> {
         let until_ms = updated_at_ms.saturating_add(AFTERWARDS_MS);
-        self.rows_naming(tenant, &Wanted { ids, since_ms: from_ms, until_ms }).await
+        let found = self.rows_naming(turn, tenant, &Wanted { ids, since_ms: from_ms, until_ms }).await?;
+        let dropped = self.dropped(tenant, found.silent, found.silent_count).await?;
+        Ok(Logged { rows: found.rows, truncated: found.truncated, dropped })
     }
 
-    async fn assessment_facts(&self, tenant: &TenantKey, run: &ContextRun) -> Result<Facts, Failure> {
-        let (rows, rows_truncated) = self.named(tenant, &[&run.run_id], run.created_at_ms, run.updated_at_ms).await?;
+    async fn assessment_facts(&self, turn: &Turn, tenant: &TenantKey, run: &ContextRun) -> Result<Facts, Failure> {
+        let log = self.named(turn, tenant, &[&run.run_id], run.created_at_ms, run.updated_at_ms).await?;
         let effects =
-            rows.iter().map(|row| effect(row, row.event_type.clone(), "outcome", "succeeded", true)).collect();
+            log.rows.iter().map(|row| effect(row, row.event_type.clone(), "outcome", "succeeded", true)).collect();
         let facts = RunFacts {
             run_id: run.run_id.clone(),
             context_run_id: run.run_id.clone(),
@@ -161,20 +171,20 @@ impl App {
             lineage_agent_ids: Vec::new(),
             pending_gate: None,
         };
-        Ok(whole(facts, effects, rows, rows_truncated))
+        Ok(whole(facts, effects, log))
     }
 
     /// A triage run has no effects outside; the publishes of its draft have. What routing and approval said of a publish
     /// is its decision.
-    async fn triage_facts(&self, tenant: &TenantKey, run: &TriageRun) -> Result<Facts, Failure> {
+    async fn triage_facts(&self, turn: &Turn, tenant: &TenantKey, run: &TriageRun) -> Result<Facts, Failure> {
         let ids = [run.run_id.as_str(), run.draft_id.as_str()];
         // A draft may have been approved before the publish that asked for this run.
         let draft = self.load::<Draft>(tenant, &run.draft_id).await?;
         let since_ms = draft.map_or(run.created_at_ms, |draft| draft.value.created_at_ms.min(run.created_at_ms));
-        let (rows, rows_truncated) = self.named(tenant, &ids, since_ms, self.now_ms()).await?;
+        let log = self.named(turn, tenant, &ids, since_ms, self.now_ms()).await?;
         let (mut decisions, mut effects, mut approval) = (Vec::new(), Vec::new(), None);
         let mut decided = Vec::new();
-        for row in &rows {
+        for row in &log.rows {
             let required = row.payload["approval_required"].as_bool().unwrap_or_default();
             let kind = row.payload["selected_destination_kind"].as_str().unwrap_or("none");
             match row.event_type.as_str() {
@@ -230,7 +240,7 @@ impl App {
             lineage_agent_ids: Vec::new(),
             pending_gate: None,
         };
-        let mut facts = whole(facts, effects, rows, rows_truncated);
+        let mut facts = whole(facts, effects, log);
         facts.decisions = decisions;
         facts.gates = decided;
         let memory = self.all::<MemoryEntry>(tenant, "created_at_ms", Vec::new(), 500).await?;
@@ -246,10 +256,11 @@ impl App {
         Ok(facts)
     }
 
-    async fn automation_facts(&self, tenant: &TenantKey, run: &Run) -> Result<Facts, Failure> {
-        let (rows, rows_truncated) = self.named(tenant, &[&run.run_id], run.created_at_ms, run.updated_at_ms).await?;
+    async fn automation_facts(&self, turn: &Turn, tenant: &TenantKey, run: &Run) -> Result<Facts, Failure> {
+        let log = self.named(turn, tenant, &[&run.run_id], run.created_at_ms, run.updated_at_ms).await?;
         let own = vec![("run_id", Column::text(&run.run_id))];
         let decisions = self.all::<PolicyDecision>(tenant, "created_at_ms", own, MOST_DECISIONS).await?;
+        let rows = &log.rows;
         let mut facts_of = Vec::new();
         for decision in decisions.into_iter().rev().map(|row| row.value) {
             let expires_at_ms = match &decision.approval_id {
@@ -267,9 +278,9 @@ impl App {
         let admitted =
             facts_of.iter().find(|fact| fact.decision.operation == "run_start" && fact.effect() == Effect::Allow);
         let admitted = admitted.map(|fact| fact.decision.decision_id.clone());
-        let gates = gates(run, &rows);
+        let gates = gates(run, rows);
         let automation = self.load::<Automation>(tenant, &run.automation_id).await?.map(|found| found.value);
-        let effects = effects(run, automation.as_ref(), &rows, admitted.as_deref());
+        let effects = effects(run, automation.as_ref(), rows, admitted.as_deref());
         let facts = RunFacts {
             run_id: run.run_id.clone(),
             context_run_id: view::context_run_id(&run.run_id),
@@ -299,7 +310,7 @@ impl App {
                 expires_at_ms: gate.expires_at_ms,
             }),
         };
-        let mut facts = whole(facts, effects, rows, rows_truncated);
+        let mut facts = whole(facts, effects, log);
         facts.decisions = facts_of;
         facts.gates = gates;
         facts.artifacts = run.artifact_refs.iter().map(|reference| reported(reference)).collect();
@@ -307,17 +318,25 @@ impl App {
     }
 }
 
-fn whole(run: RunFacts, effects: Vec<EffectFact>, rows: Vec<RowFact>, rows_truncated: bool) -> Facts {
+/// What the log says of a run.
+struct Logged {
+    rows: Vec<RowFact>,
+    truncated: bool,
+    dropped: Option<Dropped>,
+}
+
+fn whole(run: RunFacts, effects: Vec<EffectFact>, log: Logged) -> Facts {
     Facts {
         run,
         decisions: Vec::new(),
         effects,
         gates: Vec::new(),
-        rows,
+        rows: log.rows,
         artifacts: Vec::new(),
         memory: Vec::new(),
         integrity: tandem_core::audit::integrity::Integrity::EMPTY,
-        rows_truncated,
+        rows_truncated: log.truncated,
+        dropped: log.dropped,
     }
 }
 
@@ -462,6 +481,7 @@ fn reported(reference: &str) -> ArtifactFact {
         path: redactor(None).text(reference, &mut Counts::new()).into_owned(),
         content_sha256: None,
         intact: None,
+        body_dropped_at_ms: None,
         created_at_ms: None,
     }
 }

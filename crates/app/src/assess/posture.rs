@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use tandem_core::{
-    actor::OpContext,
-    error::{Code, Failure},
-};
+use tandem_core::{actor::OpContext, error::Failure};
 use tandem_posture::{
     inventory::inventory,
     lifecycle::{Lifecycle, LiveFinding},
@@ -13,7 +10,7 @@ use tandem_posture::{
     reach::{Ask, Reach, reach},
 };
 
-use super::viewer;
+use super::{Turn, viewer};
 use crate::App;
 
 /// Recorded findings that are read for one answer at most.
@@ -21,48 +18,54 @@ pub(super) const MANY: usize = 200_000;
 
 impl App {
     /// Judges the caller's estate by the rules. What is recorded of a finding stands beside it.
-    pub async fn posture_checks(&self, ctx: &OpContext, options: &Options) -> Result<PostureChecks, Failure> {
-        let mut checks = self.posture_whole(ctx, options).await?.shortened(MOST_SHOWN);
-        self.with_lifecycles(ctx, &mut checks).await?;
+    pub async fn posture_checks(
+        &self,
+        turn: &Turn,
+        ctx: &OpContext,
+        options: &Options,
+    ) -> Result<PostureChecks, Failure> {
+        let mut checks = self.posture_whole(turn, ctx, options).await?.shortened(MOST_SHOWN);
+        self.with_lifecycles(turn, ctx, &mut checks).await?;
         Ok(checks)
     }
 
     /// Every finding, however many there are, and nothing of what is recorded of them.
-    pub(super) async fn posture_whole(&self, ctx: &OpContext, options: &Options) -> Result<PostureChecks, Failure> {
-        let (estate, viewer, options) = (self.estate(ctx).await?, viewer(ctx), options.clone());
-        // A large estate keeps a core busy for a while; other requests do not wait for it.
-        let judged = tokio::task::spawn_blocking(move || {
-            let inventory = inventory(&estate, &viewer);
-            check(&estate, &inventory, &options)
-        });
-        judged.await.map_err(|_| Failure::of(Code::Internal))
+    pub(super) async fn posture_whole(
+        &self,
+        turn: &Turn,
+        ctx: &OpContext,
+        options: &Options,
+    ) -> Result<PostureChecks, Failure> {
+        let estate = self.estate(turn, ctx).await?;
+        Ok(check(&estate, &inventory(&estate, &viewer(ctx)), options))
     }
 
     /// Puts beside each finding what is recorded of it.
-    pub(super) async fn with_lifecycles(&self, ctx: &OpContext, checks: &mut PostureChecks) -> Result<(), Failure> {
+    pub(super) async fn with_lifecycles(
+        &self,
+        turn: &Turn,
+        ctx: &OpContext,
+        checks: &mut PostureChecks,
+    ) -> Result<(), Failure> {
         if checks.findings.is_empty() {
             return Ok(());
         }
-        let mut known: HashMap<String, Lifecycle> = self.lifecycles(ctx).await?;
+        let mut known: HashMap<String, Lifecycle> = self.lifecycles(turn, ctx).await?;
         for finding in &mut checks.findings {
             finding.lifecycle = known.remove(&finding.fingerprint).map(|life| life.at(ctx.now_ms));
         }
         Ok(())
     }
 
-    async fn lifecycles(&self, ctx: &OpContext) -> Result<HashMap<String, Lifecycle>, Failure> {
+    async fn lifecycles(&self, turn: &Turn, ctx: &OpContext) -> Result<HashMap<String, Lifecycle>, Failure> {
         let tenant = ctx.tenant.key();
-        let rows = self.all::<LiveFinding>(&tenant, "last_seen_at_ms", Vec::new(), MANY).await?;
+        let rows = self.whole::<LiveFinding>(turn, &tenant, "last_seen_at_ms", None, MANY).await?;
         Ok(rows.into_iter().map(|row| (row.value.fingerprint, row.value.life)).collect())
     }
 
     /// Who can make what reach where.
-    pub async fn reach(&self, ctx: &OpContext, ask: &Ask) -> Result<Reach, Failure> {
-        let (estate, viewer, ask) = (self.estate(ctx).await?, viewer(ctx), ask.clone());
-        let answered = tokio::task::spawn_blocking(move || {
-            let inventory = inventory(&estate, &viewer);
-            reach(&estate, &inventory, &ask)
-        });
-        answered.await.map_err(|_| Failure::of(Code::Internal))?
+    pub async fn reach(&self, turn: &Turn, ctx: &OpContext, ask: &Ask) -> Result<Reach, Failure> {
+        let estate = self.estate(turn, ctx).await?;
+        reach(&estate, &inventory(&estate, &viewer(ctx)), ask)
     }
 }

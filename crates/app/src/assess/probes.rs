@@ -15,13 +15,18 @@ use tandem_posture::{
     probes::{self, Options, ProbeId, ProbeMode, ProbeRun, Request, Unknown},
 };
 
-use super::viewer;
+use super::{Turn, viewer};
 use crate::{App, store_failure};
 
 impl App {
-    pub async fn assessment_probes(&self, ctx: &OpContext, request: &Request) -> Result<ProbeRun, Failure> {
+    pub async fn assessment_probes(
+        &self,
+        turn: &Turn,
+        ctx: &OpContext,
+        request: &Request,
+    ) -> Result<ProbeRun, Failure> {
         let options = probe_options(request)?;
-        let estate = self.estate(ctx).await?;
+        let estate = self.estate(turn, ctx).await?;
         let inventory = inventory(&estate, &viewer(ctx));
         let mut run = self.probe(&estate, &inventory, &options).await;
         if run.probe_policy.mode == ProbeMode::Disabled {

@@ -29,7 +29,7 @@ use tandem_posture::{
     scenarios,
 };
 
-use super::probe_options;
+use super::{Turn, probe_options};
 use crate::{App, decide_again, store_failure, tenant_of};
 
 /// Live findings of a tenant at most.
@@ -76,9 +76,9 @@ impl App {
     }
 
     /// Assesses the caller's own scope now.
-    pub async fn reassess_now(&self, ctx: &OpContext) -> Result<ReassessmentRun, Failure> {
+    pub async fn reassess_now(self: &Arc<Self>, ctx: &OpContext) -> Result<ReassessmentRun, Failure> {
         let run = Run { id: ScopeId::of(&ctx.tenant), cause: Cause::Asked, held: None };
-        let reassessment = self.reassess(ctx, &run).await?;
+        let reassessment = self.reassess(ctx, run).await?;
         let schedule = self.reassessment_block(ctx).await?.schedule;
         Ok(ReassessmentRun { scope: ReassessmentScope::of(&ctx.tenant), reassessment, schedule })
     }
@@ -121,18 +121,22 @@ impl App {
 
     /// One run: look, compare and write, in one commit. When somebody changed a row meanwhile, or another run recorded what
     /// it saw, all of it is done again.
-    pub(crate) async fn reassess(&self, ctx: &OpContext, run: &Run) -> Result<Reassessment, Failure> {
+    pub(crate) async fn reassess(self: &Arc<Self>, ctx: &OpContext, run: Run) -> Result<Reassessment, Failure> {
+        self.assess(ctx, async move |app, turn, ctx| app.reassess_in(turn, ctx, &run).await).await
+    }
+
+    async fn reassess_in(&self, turn: &Turn, ctx: &OpContext, run: &Run) -> Result<Reassessment, Failure> {
         let tenant = ctx.tenant.key();
         let settings = self.snapshot(&tenant).await?.config.reassessment.clone();
         decide_again(async || {
             let began = std::time::Instant::now();
             let state = self.load::<ScopeState>(&tenant, &run.id.key()).await?;
-            let sight = self.look(ctx, &run.id).await?;
+            let sight = self.look(turn, ctx, &run.id).await?;
             let complete = Complete {
                 id: run.id.clone(),
                 cause: run.cause,
                 after: state.map_or(0, |row| row.value.last_version),
-                living: self.living(ctx, run.cause, sight.findings.as_deref()).await?,
+                living: self.living(turn, ctx, run.cause, sight.findings.as_deref()).await?,
                 observed: sight.observed,
                 settings: settings.clone(),
                 rules_digest: table::digest(),
@@ -152,40 +156,40 @@ impl App {
     }
 
     /// What there is to be found in a scope now.
-    async fn look(&self, ctx: &OpContext, id: &ScopeId) -> Result<Sight, Failure> {
+    async fn look(&self, turn: &Turn, ctx: &OpContext, id: &ScopeId) -> Result<Sight, Failure> {
         let whole = *id == ScopeId::of(&ctx.tenant);
-        let mut estate = self.estate(ctx).await?;
+        let mut estate = self.estate(turn, ctx).await?;
         if !whole {
             narrow(&mut estate, id);
         }
         let tenant = estate.tenant.clone();
-        let packs = self.packs();
-        // Seconds of work on a large estate, which requests must not wait for.
-        let judged = tokio::task::spawn_blocking(move || {
-            // Whoever asks, the same is judged.
-            let inventory = inventory(&estate, &Viewer::Reviewer);
-            let findings = check(&estate, &inventory, &posture::Options::default()).findings;
-            let mut observed: Vec<Observed> = reassess::of_findings(&findings).collect();
-            for pack in packs {
-                observed.extend(reassess::of_scenarios(&scenarios::evaluate(&estate, &pack, &[]), &estate.tenant));
-            }
-            (estate, inventory, findings, observed)
-        });
-        let (estate, inventory, findings, mut observed) = judged.await.map_err(|_| Failure::of(Code::Internal))?;
+        // Whoever asks, the same is judged.
+        let inventory = inventory(&estate, &Viewer::Reviewer);
+        let findings = check(&estate, &inventory, &posture::Options::default()).findings;
+        let mut observed: Vec<Observed> = reassess::of_findings(&findings).collect();
+        for pack in self.packs() {
+            observed.extend(reassess::of_scenarios(&scenarios::evaluate(&estate, &pack, &[]), &tenant));
+        }
         let probes = self.probe(&estate, &inventory, &probe_options(&probes::Request::default())?).await;
         observed.extend(reassess::of_probes(&probes, &tenant));
         if whole {
             let settings = metrics::settings(&metrics::Request::default(), ctx.now_ms)?;
-            let measured = self.maturity(ctx, &estate, &inventory, &settings).await?;
+            let measured = self.maturity(turn, ctx, &estate, &inventory, &settings).await?;
             observed.extend(reassess::of_metrics(&measured, &tenant));
         }
         Ok(Sight { observed, findings: whole.then_some(findings) })
     }
 
     /// The rows of live findings that a run changes.
-    async fn living(&self, ctx: &OpContext, cause: Cause, found: Option<&[Finding]>) -> Result<Vec<Put>, Failure> {
+    async fn living(
+        &self,
+        turn: &Turn,
+        ctx: &OpContext,
+        cause: Cause,
+        found: Option<&[Finding]>,
+    ) -> Result<Vec<Put>, Failure> {
         let Some(found) = found else { return Ok(Vec::new()) };
-        let stored = self.all::<LiveFinding>(&ctx.tenant.key(), "last_seen_at_ms", Vec::new(), MANY).await?;
+        let stored = self.whole::<LiveFinding>(turn, &ctx.tenant.key(), "last_seen_at_ms", None, MANY).await?;
         let versions: std::collections::HashMap<String, (u64, u64)> = stored
             .iter()
             .map(|row| (row.value.fingerprint.clone(), (row.version, row.value.life.last_seen_at_ms)))

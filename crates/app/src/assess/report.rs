@@ -11,6 +11,7 @@ use tandem_core::{
     record::{Commit, Record},
     route::{self, PreviewInput, RoutePreview},
     source::SourceKind,
+    text::sha256_hex,
 };
 use tandem_posture::{
     estate::Estate,
@@ -26,7 +27,7 @@ use tandem_posture::{
     scenarios::{DEFAULT_PACK, built_in, evaluate},
 };
 
-use super::{probes::probe_options, rows::row_fact, viewer};
+use super::{Turn, probes::probe_options, rows::row_fact, viewer};
 use crate::{App, load::parse, store_failure};
 
 /// Audit rows that are looked through for one report.
@@ -35,7 +36,7 @@ const PAGE: usize = 1_000;
 const GENERATED: &str = "incident_monitor.assessment_report.generated";
 
 impl App {
-    pub async fn assessment_report(&self, ctx: &OpContext, request: &Request) -> Result<Report, Failure> {
+    pub async fn assessment_report(&self, turn: &Turn, ctx: &OpContext, request: &Request) -> Result<Report, Failure> {
         let options = Options {
             min_severity: posture::severity(request.min_severity.as_deref())?
                 .unwrap_or_else(|| Options::default().min_severity),
@@ -53,43 +54,34 @@ impl App {
         let probe_options = probe_options(&wanted)?;
         let settings = metrics::settings(&metrics_request(request, ctx.now_ms), ctx.now_ms)?;
 
-        let (estate, viewer) = (self.estate(ctx).await?, viewer(ctx));
-        // A large estate keeps a core busy for a while; other requests do not wait for it.
-        let (estate, inventory, mut posture, scenarios) = apart(move || {
-            let inventory = inventory(&estate, &viewer);
-            let posture = posture::check(&estate, &inventory, &options);
-            let pack = built_in().into_iter().find(|pack| pack.pack_id == DEFAULT_PACK).unwrap_or_default();
-            let scenarios = evaluate(&estate, &pack, &[]);
-            (estate, inventory, posture, scenarios)
-        })
-        .await?;
-        self.with_lifecycles(ctx, &mut posture).await?;
+        let estate = self.estate(turn, ctx).await?;
+        let inventory = inventory(&estate, &viewer(ctx));
+        let mut posture = posture::check(&estate, &inventory, &options);
+        let pack = built_in().into_iter().find(|pack| pack.pack_id == DEFAULT_PACK).unwrap_or_default();
+        let scenarios = evaluate(&estate, &pack, &[]);
+        self.with_lifecycles(turn, ctx, &mut posture).await?;
         let probes = self.probe(&estate, &inventory, &probe_options).await;
-        let maturity = self.maturity(ctx, &estate, &inventory, &settings).await?;
+        let maturity = self.maturity(turn, ctx, &estate, &inventory, &settings).await?;
         let incidents: Vec<Incident> = self.newest(ctx, request, |row: &Incident| row.updated_at_ms).await?;
         let receipts: Vec<Post> = self.newest(ctx, request, |row: &Post| row.updated_at_ms).await?;
         let (records, next_cursor) = self.records(ctx, request).await?;
         let ledger = self.ledger_head(ctx, &estate).await?;
-        let asked = request.clone();
-        let report = apart(move || {
-            build(Material {
-                request: &asked,
-                preview: &export_preview(&estate, &asked),
-                estate: &estate,
-                inventory: &inventory,
-                posture: &posture,
-                probes: &probes,
-                include_probes,
-                scenarios: &scenarios,
-                maturity: &maturity,
-                incidents: incidents.iter().map(IncidentRow::of).collect(),
-                receipts: receipts.iter().map(ReceiptRow::of).collect(),
-                records,
-                next_cursor,
-                ledger,
-            })
-        })
-        .await?;
+        let report = build(Material {
+            request,
+            preview: &export_preview(&estate, request),
+            estate: &estate,
+            inventory: &inventory,
+            posture: &posture,
+            probes: &probes,
+            include_probes,
+            scenarios: &scenarios,
+            maturity: &maturity,
+            incidents: incidents.iter().map(IncidentRow::of).collect(),
+            receipts: receipts.iter().map(ReceiptRow::of).collect(),
+            records,
+            next_cursor,
+            ledger,
+        });
         self.keep_report(ctx, request, report).await
     }
 
@@ -99,13 +91,8 @@ impl App {
         if request.persist_artifact.unwrap_or(true) {
             let (run, artifact) = (self.ports.ids.uuid(), self.ports.ids.uuid());
             let names = Names::new(RunType::Report, ctx.now_ms, &run.replace('-', ""), &artifact.replace('-', ""));
-            let (whole, body, digest) = apart(move || {
-                let body = report.body();
-                let digest = tandem_core::text::sha256_hex(&body);
-                (report, body, digest)
-            })
-            .await?;
-            report = whole;
+            let body = report.body();
+            let digest = sha256_hex(&body);
             let statement = dsse::statement(&names.path(), &digest, PREDICATE_TYPE, predicate(&report, &names.run_id));
             let attestation = dsse::seal(self.signer().await?, dsse::IN_TOTO, &statement);
             let (puts, kept) = pack(ctx, &names, body, Some(attestation.clone()));
@@ -130,7 +117,7 @@ impl App {
     }
 
     /// A report that was kept, with what is only known of it since.
-    pub async fn kept_report(&self, ctx: &OpContext, artifact_id: &str) -> Result<Report, Failure> {
+    pub async fn kept_report(&self, _: &Turn, ctx: &OpContext, artifact_id: &str) -> Result<Report, Failure> {
         let missing = || Failure::of(Code::EvidenceArtifactNotFound).with("artifact_id", artifact_id);
         let found = self.find_visible::<EvidenceArtifact>(ctx, artifact_id).await?;
         let (_, artifact) = found
@@ -142,7 +129,8 @@ impl App {
             return Err(Failure::of(Code::EvidenceTampered).with("artifact_id", artifact_id).with("detail", why));
         }
         let Some(body) = &artifact.body else {
-            return Err(missing().with("content_sha256", artifact.content_sha256.as_str()));
+            let failure = missing().with("content_sha256", artifact.content_sha256.as_str());
+            return Err(failure.with("detail", "retention dropped the body"));
         };
         let mut report: Report =
             serde_json::from_str(body).map_err(|error| Failure::new(Code::StoreCorrupt, error.to_string()))?;
@@ -234,11 +222,6 @@ impl App {
             }
         }
     }
-}
-
-/// Runs what only computes on a thread that may be kept busy.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Failure::of(Code::Internal))
 }
 
 fn invalid(why: &str) -> Failure {

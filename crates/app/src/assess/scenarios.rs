@@ -7,6 +7,7 @@ use tandem_core::{
 };
 use tandem_posture::scenarios::{DEFAULT_PACK, Pack, PackList, PackRun, Request, Scope, built_in, evaluate, refuse};
 
+use super::Turn;
 use crate::App;
 
 const NOTE: &str = "Packs as they are, not run. POST runs one: by `pack_id`, or your own as `pack`.";
@@ -27,7 +28,7 @@ impl App {
         PackList { schema_version: 1, scope: Scope::of(None), packs: self.packs(), note: NOTE.into() }
     }
 
-    pub async fn run_scenarios(&self, ctx: &OpContext, request: Request) -> Result<PackRun, Failure> {
+    pub async fn run_scenarios(&self, turn: &Turn, ctx: &OpContext, request: Request) -> Result<PackRun, Failure> {
         let pack = match request.pack {
             Some(pack) => match refuse(&pack) {
                 Some(why) => {
@@ -37,7 +38,7 @@ impl App {
             },
             None => self.pack(non_blank(request.pack_id.as_deref()).unwrap_or(DEFAULT_PACK))?,
         };
-        let estate = self.estate(ctx).await?;
+        let estate = self.estate(turn, ctx).await?;
         let pack = evaluate(&estate, &pack, &request.scenario_ids);
         Ok(PackRun { schema_version: 1, scope: Scope::of(Some(&ctx.tenant)), pack })
     }

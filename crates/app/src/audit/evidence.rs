@@ -16,7 +16,7 @@ use tandem_core::{
 use tandem_posture::evidence::{EvidenceArtifact, RunType};
 
 use super::export::ExportStream;
-use crate::{App, PageRequest, tenant_of};
+use crate::{App, PageRequest, assess::Turn, tenant_of};
 
 /// Assessment reports that are listed, and bytes of those that go along.
 const REPORTS: usize = 200;
@@ -34,18 +34,22 @@ impl App {
         until_ms: Option<u64>,
     ) -> Result<(String, ExportStream), Failure> {
         let whose = OpContext { tenant: tenant_of(tenant), ..ctx.clone() };
-        let documents = self.evidence_documents(&whose).await?;
-        let stream = self.audit_export(tenant, since_ms, until_ms).await?;
-        let signer = self.signer().await?;
-        let head = Checkpoint::open(stream.checkpoint(), std::slice::from_ref(signer.verifier_key()))
-            .map_err(|_| Failure::of(Code::StoreCorrupt))?;
-        let lines = pack(&head, self.now_ms(), &documents, signer).map_err(|_| Failure::of(Code::Internal))?;
-        Ok((lines, stream))
+        let tenant = tenant.clone();
+        self.assess(&whose, async move |app, turn, whose| {
+            let documents = app.evidence_documents(turn, whose).await?;
+            let stream = app.audit_export(&tenant, since_ms, until_ms).await?;
+            let signer = app.signer().await?;
+            let head = Checkpoint::open(stream.checkpoint(), std::slice::from_ref(signer.verifier_key()))
+                .map_err(|_| Failure::of(Code::StoreCorrupt))?;
+            let lines = pack(&head, app.now_ms(), &documents, signer).map_err(|_| Failure::of(Code::Internal))?;
+            Ok((lines, stream))
+        })
+        .await
     }
 
     /// What is kept together with the log. Nothing in it holds a secret: each is an answer of this server.
-    async fn evidence_documents(&self, ctx: &OpContext) -> Result<Vec<Document>, Failure> {
-        let inventory = self.authority_inventory(ctx).await?;
+    async fn evidence_documents(&self, turn: &Turn, ctx: &OpContext) -> Result<Vec<Document>, Failure> {
+        let inventory = self.authority_inventory(turn, ctx).await?;
         let receipts = self.exports(ctx, &PageRequest { limit: RECEIPTS, ..PageRequest::default() }).await?.items;
         let tenant = ctx.tenant.key();
         let witnessed = self.witnessed(&tenant, self.checkpoint(&tenant).await?.size).await?;

@@ -1,24 +1,29 @@
-//! Retention of audit rows: setting, holds, and the sweep that drops bodies.
+//! Retention of audit rows and evidence artifacts: setting, holds, and the sweep that drops bodies.
 //!
-//! One job for each tenant that has a setting, claimed under a lease. A step looks at a bounded run of rows and drops what
-//! is old, signed, not on hold and not waiting for a scheduled export, in one commit with the row that tells of it. Nothing
-//! is dropped from a log that was tampered with: its bodies are what the break is understood by.
+//! One job for each tenant that has a setting, claimed under a lease. A step looks at a bounded run of rows and of
+//! artifacts and drops what is old and not on hold, in one commit with the rows that tell of it; of rows only what is signed
+//! and not waiting for a scheduled export. Nothing is dropped where the log was tampered with: the bodies are what the break
+//! is understood by.
 
 use tandem_core::{
     actor::OpContext,
     audit::integrity::Status,
     custody::retention::{
-        AuditRetention, Configure, DropOld, Hold, HoldWish, LOOK_MS, LegalHold, MOST_HOLDS, Old, Release, RetentionWish,
+        AuditRetention, Configure, DropOld, Hold, HoldWish, LOOK_MS, LegalHold, MOST_HOLDS, Old, OldArtifact, Release,
+        RetentionWish,
     },
     error::Failure,
-    ports::{AuditQuery, Claim},
-    record::{Commit, JobKind, Write},
+    ports::{AuditQuery, Claim, Query},
+    record::{Commit, JobKind, Record, Write},
 };
+use tandem_posture::evidence::EvidenceArtifact;
 
-use crate::{App, store_failure};
+use crate::{App, load::parse, store_failure};
 
 /// Rows that one step looks at.
 const STEP: usize = 1_000;
+/// Artifacts that one step looks at. Each may be many megabytes.
+const ARTIFACTS: usize = 8;
 /// A step takes less.
 const LEASE_MS: u64 = 60_000;
 const AGAIN_MS: u64 = 5_000;
@@ -76,14 +81,26 @@ impl App {
         let tenant = &claim.tenant;
         let ctx = self.worker_ctx("audit_retention", tenant);
         let Some(setting) = self.audit_retention(&ctx).await? else { return self.retention_rest(claim, LOOK_MS).await };
-        let Some(cutoff) = setting.cutoff_ms(ctx.now_ms) else { return self.retention_rest(claim, LOOK_MS).await };
-        if self.integrity(tenant).await?.status == Status::Tampered {
+        if setting.body_days.is_none() && setting.artifact_days.is_none()
+            || self.integrity(tenant).await?.status == Status::Tampered
+        {
             return self.retention_rest(claim, LOOK_MS).await;
         }
-        let signed = self.checkpoint(tenant).await?.size;
-        let bound = self.exported_to(tenant).await?.map_or(signed, |exported| exported.min(signed));
+        let (old, more_rows) = self.old_rows(&ctx, &setting).await?;
+        let (artifacts, more_artifacts) = self.old_artifacts(&ctx, &setting).await?;
+        let (job_id, lease) = (claim.job.job_id.clone(), claim.lease.clone());
+        let step = DropOld { old, artifacts, job_id, lease, more_rows, more_artifacts };
+        self.decide(&ctx, step).await.map(|_| ())
+    }
+
+    /// The next rows that may be dropped, and whether there may be more behind them.
+    async fn old_rows(&self, ctx: &OpContext, setting: &AuditRetention) -> Result<(Vec<Old>, bool), Failure> {
+        let Some(cutoff) = setting.cutoff_ms(ctx.now_ms) else { return Ok((Vec::new(), false)) };
+        let tenant = ctx.tenant.key();
+        let signed = self.checkpoint(&tenant).await?.size;
+        let bound = self.exported_to(&tenant).await?.map_or(signed, |exported| exported.min(signed));
         let query = AuditQuery { after_seq: Some(setting.swept_to_seq), limit: STEP, ..AuditQuery::default() };
-        let rows = self.store().audit_rows(tenant, query).await.map_err(store_failure)?;
+        let rows = self.store().audit_rows(&tenant, query).await.map_err(store_failure)?;
         let full = rows.len() == STEP;
         let old: Vec<Old> = rows
             .into_iter()
@@ -96,8 +113,37 @@ impl App {
             })
             .collect();
         let more = full && old.len() == STEP;
-        let (job_id, lease) = (claim.job.job_id.clone(), claim.lease.clone());
-        self.decide(&ctx, DropOld { old, job_id, lease, more }).await.map(|_| ())
+        Ok((old, more))
+    }
+
+    /// The same for artifacts.
+    async fn old_artifacts(
+        &self,
+        ctx: &OpContext,
+        setting: &AuditRetention,
+    ) -> Result<(Vec<OldArtifact>, bool), Failure> {
+        let Some(cutoff) = setting.artifact_cutoff_ms(ctx.now_ms) else { return Ok((Vec::new(), false)) };
+        let swept = setting.artifacts_swept_to.clone();
+        let query = Query {
+            collection: EvidenceArtifact::COLLECTION,
+            tenant: ctx.tenant.key(),
+            equals: Vec::new(),
+            order: "created_at_ms",
+            since: None,
+            after: swept.map(|at| (i64::try_from(at.created_at_ms).unwrap_or(i64::MAX), at.artifact_id)),
+            limit: ARTIFACTS,
+        };
+        let rows = self.store().oldest(query).await.map_err(store_failure)?;
+        let mut old = Vec::with_capacity(rows.len());
+        for found in &rows {
+            let row = parse::<EvidenceArtifact>(&found.row).map_err(store_failure)?;
+            if row.value.created_at_ms >= cutoff {
+                break;
+            }
+            old.push(row.value.aged(row.version, ctx.now_ms));
+        }
+        let more = old.len() == ARTIFACTS;
+        Ok((old, more))
     }
 
     async fn retention_rest(&self, claim: &Claim, pause_ms: u64) -> Result<(), Failure> {

@@ -112,7 +112,7 @@ impl App {
         Ok(())
     }
 
-    pub(super) async fn fetch(&self, tenant: &TenantKey, ranges: &[Range]) -> Result<Vec<Vec<Hash>>, Failure> {
+    pub(crate) async fn fetch(&self, tenant: &TenantKey, ranges: &[Range]) -> Result<Vec<Vec<Hash>>, Failure> {
         let mut fetched = Vec::with_capacity(ranges.len());
         for range in ranges {
             let hashes = self.store().audit_hashes(tenant, range.level, range.start, range.count).await;

@@ -2,6 +2,8 @@
 //! assesses the scope if that is due, and commits the record, the schedule and the job together. A run that is lost with
 //! its process is made again after the lease.
 
+use std::sync::Arc;
+
 use tandem_core::{
     actor::{ActorKind, ActorRef, OpContext},
     config::CONFIGS,
@@ -38,7 +40,7 @@ impl App {
     }
 
     /// Looks at every scope that is due; returns how many there were.
-    pub async fn reassess_due(&self) -> Result<usize, Failure> {
+    pub async fn reassess_due(self: &Arc<Self>) -> Result<usize, Failure> {
         let mut done = 0;
         for lane in self.store().due_lanes(JobKind::Reassess, self.now_ms()).await.map_err(store_failure)? {
             let (now_ms, lease) = (self.now_ms(), self.ports.ids.fresh());
@@ -69,7 +71,7 @@ impl App {
         OpContext { actor, ..self.worker_ctx("reassessment", tenant) }
     }
 
-    async fn reassess_claimed(&self, claim: &Claim) -> Result<(), Failure> {
+    async fn reassess_claimed(self: &Arc<Self>, claim: &Claim) -> Result<(), Failure> {
         let ctx = self.scheduler(&claim.tenant);
         let held = Held { job_id: claim.job.job_id.clone(), lease: claim.lease.clone() };
         let Some(state) = self.load::<ScopeState>(&claim.tenant, &claim.job.subject).await?.map(|row| row.value) else {
@@ -93,7 +95,7 @@ impl App {
             return self.give_back_scope(&ctx, &id, held, Vec::new(), None).await;
         }
         let cause = Cause::Due { mark: state.marks };
-        let record = self.reassess(&ctx, &Run { id, cause, held: Some(held) }).await?;
+        let record = self.reassess(&ctx, Run { id, cause, held: Some(held) }).await?;
         tracing::debug!(record = record.record_id, trigger = record.trigger.word(), "a scope was assessed");
         Ok(())
     }

@@ -1,8 +1,9 @@
-//! How long the bodies of a tenant's audit rows are kept, and what is kept longer.
+//! How long the bodies of a tenant's audit rows and evidence artifacts are kept, and what is kept longer.
 //!
 //! Dropping takes the body of a row and nothing else: its place, its leaf hash, its time and its type stay, so every proof,
 //! every checkpoint and every export goes on as before. What was dropped is told by a row of the log, and a body that is
 //! gone without one is a break. Rows about retention, holds and breaks keep theirs: they are what accounts for the others.
+//! Of an artifact its digest, its size and what was signed about it stay, and a row of the log tells of it as well.
 //!
 //! Deliberately absent: reading rows, exports (nothing is dropped that a scheduled export has still to take), and removing
 //! rows. A log from which rows are gone proves nothing.
@@ -15,13 +16,15 @@ use crate::{
     actor::ActorRef,
     decide::{Ask, Decided, Decision, Desk, PageAsk},
     error::{Code, Failure},
-    record::{Collection, Column, Job, JobKind, Record, Write},
+    record::{Collection, Column, Job, JobKind, Put, Record, Write},
     redaction::{Counts, redactor},
     text::non_blank,
 };
 
 /// The type of the row that tells of dropped bodies. Its payload has `ranges`: first and last row of each run.
 pub const DROPPED: &str = "audit.retention.dropped";
+/// The type of the row that tells of dropped artifacts. Its payload has `artifacts`: id, digest and size of each.
+pub const ARTIFACTS_DROPPED: &str = "audit.retention.artifacts_dropped";
 /// Rows of these families account for others, and keep their bodies.
 const ACCOUNTS: [&str; 3] = ["audit.retention.", "audit.hold.", "audit.integrity."];
 const DAY_MS: u64 = 86_400_000;
@@ -35,12 +38,22 @@ pub const LOOK_MS: u64 = 3_600_000;
 /// A tenant's setting, and how far the sweep has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AuditRetention {
-    /// Bodies older than this many days are dropped. Null keeps them all.
+    /// Bodies of rows older than this many days are dropped. Null keeps them all.
     pub body_days: Option<u64>,
+    /// Bodies of evidence artifacts older than this many days are dropped. Null keeps them all.
+    #[serde(default)]
+    pub artifact_days: Option<u64>,
     /// Every row up to this one has been looked at.
     pub swept_to_seq: u64,
     /// Bodies that were dropped so far.
     pub bodies_dropped: u64,
+    /// Every artifact up to this one has been looked at.
+    #[serde(default)]
+    pub artifacts_swept_to: Option<ArtifactPlace>,
+    /// Bodies of artifacts that were dropped so far.
+    #[serde(default)]
+    pub artifacts_dropped: u64,
+    /// A body of either kind.
     pub last_dropped_at_ms: Option<u64>,
     pub updated_at_ms: u64,
     pub updated_by: ActorRef,
@@ -51,8 +64,24 @@ impl AuditRetention {
 
     /// Bodies of rows before this are dropped.
     pub fn cutoff_ms(&self, now_ms: u64) -> Option<u64> {
-        self.body_days.map(|days| now_ms.saturating_sub(days.saturating_mul(DAY_MS)))
+        before(self.body_days, now_ms)
     }
+
+    /// Bodies of artifacts before this are dropped.
+    pub fn artifact_cutoff_ms(&self, now_ms: u64) -> Option<u64> {
+        before(self.artifact_days, now_ms)
+    }
+}
+
+fn before(days: Option<u64>, now_ms: u64) -> Option<u64> {
+    days.map(|days| now_ms.saturating_sub(days.saturating_mul(DAY_MS)))
+}
+
+/// Where an artifact stands among the others, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct ArtifactPlace {
+    pub created_at_ms: u64,
+    pub artifact_id: String,
 }
 
 pub static AUDIT_RETENTION: Collection = Collection { name: "audit_retention", columns: &["updated_at_ms"] };
@@ -72,9 +101,9 @@ impl Record for AuditRetention {
 pub struct LegalHold {
     pub hold_id: String,
     pub reason: String,
-    /// Rows from this time on; from the first one when null.
+    /// Rows and artifacts from this time on; from the first one when null.
     pub since_ms: Option<u64>,
-    /// Rows up to this time; all later ones too when null.
+    /// Rows and artifacts up to this time; all later ones too when null.
     pub until_ms: Option<u64>,
     pub created_at_ms: u64,
     pub created_by: ActorRef,
@@ -101,9 +130,12 @@ impl Record for LegalHold {
 /// PUT /audit/retention
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct RetentionWish {
-    /// 1 to 36500; null or absent keeps every body.
+    /// 1 to 36500; null or absent keeps every body of a row.
     #[serde(default, alias = "bodyDays")]
     pub body_days: Option<u64>,
+    /// 1 to 36500; null or absent keeps every body of an evidence artifact.
+    #[serde(default, alias = "artifactDays")]
+    pub artifact_days: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,17 +151,22 @@ impl Decision for Configure {
     }
 
     fn decide(&self, desk: &mut Desk<'_>) -> Decided<AuditRetention> {
-        let body_days = self.wish.body_days;
-        if body_days.is_some_and(|days| !(1..=LONGEST_DAYS).contains(&days)) {
-            return Err(invalid("body_days", "it lies between 1 and 36500 days").into());
+        let RetentionWish { body_days, artifact_days } = self.wish;
+        for (field, days) in [("body_days", body_days), ("artifact_days", artifact_days)] {
+            if days.is_some_and(|days| !(1..=LONGEST_DAYS).contains(&days)) {
+                return Err(invalid(field, "it lies between 1 and 36500 days").into());
+            }
         }
         let before = desk.get::<AuditRetention>(AuditRetention::ID)?;
         let setting = AuditRetention {
             body_days,
+            artifact_days,
             updated_at_ms: desk.now_ms(),
             updated_by: desk.ctx.actor.clone(),
             swept_to_seq: before.as_ref().map_or(0, |before| before.swept_to_seq),
             bodies_dropped: before.as_ref().map_or(0, |before| before.bodies_dropped),
+            artifacts_swept_to: before.as_ref().and_then(|before| before.artifacts_swept_to.clone()),
+            artifacts_dropped: before.as_ref().map_or(0, |before| before.artifacts_dropped),
             last_dropped_at_ms: before.as_ref().and_then(|before| before.last_dropped_at_ms),
         };
         let (job_id, now) = (job_id(desk), desk.now_ms());
@@ -143,7 +180,11 @@ impl Decision for Configure {
         }
         desk.audit(
             "audit.retention.configured",
-            json!({ "body_days": body_days, "previous_body_days": before.and_then(|before| before.body_days) }),
+            json!({
+                "body_days": body_days, "previous_body_days": before.as_ref().and_then(|before| before.body_days),
+                "artifact_days": artifact_days,
+                "previous_artifact_days": before.as_ref().and_then(|before| before.artifact_days),
+            }),
         );
         desk.save(&setting);
         Ok(setting)
@@ -164,10 +205,10 @@ fn wake(desk: &mut Desk<'_>) {
 pub struct HoldWish {
     /// Why; 1 to 2000 bytes. Secrets in it are redacted.
     pub reason: String,
-    /// Rows from this time on; from the first one when absent.
+    /// Rows and artifacts from this time on; from the first one when absent.
     #[serde(default, alias = "sinceMs")]
     pub since_ms: Option<u64>,
-    /// Rows up to this time; all later ones too when absent.
+    /// Rows and artifacts up to this time; all later ones too when absent.
     #[serde(default, alias = "untilMs")]
     pub until_ms: Option<u64>,
 }
@@ -226,6 +267,7 @@ impl Decision for Release {
         };
         if let Some(mut setting) = desk.get::<AuditRetention>(AuditRetention::ID)? {
             setting.swept_to_seq = 0;
+            setting.artifacts_swept_to = None;
             desk.save(&setting);
             wake(desk);
         }
@@ -253,33 +295,35 @@ pub struct Old {
     pub dropped: bool,
 }
 
+/// An artifact whose body may be dropped: older than the setting says.
+#[derive(Clone, Debug)]
+pub struct OldArtifact {
+    pub place: ArtifactPlace,
+    pub content_sha256: String,
+    pub content_bytes: u64,
+    /// What takes the place of its row; nothing where its body is gone already.
+    pub emptied: Option<Put>,
+}
+
 /// One step of the sweep. What was read before the lock is judged by setting and holds under it.
 #[derive(Clone, Debug)]
 pub struct DropOld {
+    /// By sequence.
     pub old: Vec<Old>,
+    /// The oldest first.
+    pub artifacts: Vec<OldArtifact>,
     pub job_id: String,
     pub lease: String,
-    /// There may be more at once.
-    pub more: bool,
+    /// There may be more rows at once …
+    pub more_rows: bool,
+    /// … and more artifacts.
+    pub more_artifacts: bool,
 }
 
-impl Decision for DropOld {
-    /// How many bodies were dropped.
-    type Outcome = u64;
-
-    fn asks(&self) -> Vec<Ask> {
-        vec![Ask::row::<AuditRetention>(AuditRetention::ID), Ask::Page(holds())]
-    }
-
-    fn decide(&self, desk: &mut Desk<'_>) -> Decided<u64> {
-        let now = desk.now_ms();
-        let (job_id, lease) = (self.job_id.clone(), self.lease.clone());
-        let Some(mut setting) = desk.get::<AuditRetention>(AuditRetention::ID)? else {
-            desk.write(Write::JobDone { job_id, lease });
-            return Ok(0);
-        };
-        let held = desk.page::<LegalHold>(holds())?;
-        let cutoff = setting.cutoff_ms(now).unwrap_or_default();
+impl DropOld {
+    /// Drops the bodies of rows. Says how many, and whether all that were read were old enough.
+    fn rows(&self, setting: &mut AuditRetention, held: &[LegalHold], desk: &mut Desk<'_>) -> (u64, bool) {
+        let cutoff = setting.cutoff_ms(desk.now_ms()).unwrap_or_default();
         let newer = self.old.iter().position(|row| row.created_at_ms >= cutoff);
         let old = &self.old[..newer.unwrap_or(self.old.len())];
         let kept = |at_ms: u64| held.iter().any(|hold| hold.keeps(at_ms));
@@ -300,13 +344,73 @@ impl Decision for DropOld {
                 }),
             );
             setting.bodies_dropped += count;
+        }
+        setting.swept_to_seq = setting.swept_to_seq.max(old.last().map_or(0, |last| last.seq));
+        (count, old.len() == self.old.len())
+    }
+
+    /// The same for artifacts.
+    fn artifacts(&self, setting: &mut AuditRetention, held: &[LegalHold], desk: &mut Desk<'_>) -> (u64, bool) {
+        let cutoff = setting.artifact_cutoff_ms(desk.now_ms()).unwrap_or_default();
+        let newer = self.artifacts.iter().position(|artifact| artifact.place.created_at_ms >= cutoff);
+        let old = &self.artifacts[..newer.unwrap_or(self.artifacts.len())];
+        let kept = |artifact: &OldArtifact| held.iter().any(|hold| hold.keeps(artifact.place.created_at_ms));
+        let mut told = Vec::new();
+        for artifact in old.iter().filter(|artifact| !kept(artifact)) {
+            let Some(emptied) = &artifact.emptied else { continue };
+            desk.put(emptied.clone());
+            told.push(json!({
+                "artifact_id": artifact.place.artifact_id,
+                "content_sha256": artifact.content_sha256,
+                "content_bytes": artifact.content_bytes,
+            }));
+        }
+        let count = told.len() as u64;
+        if count > 0 {
+            let on_hold = old.iter().filter(|artifact| artifact.emptied.is_some() && kept(artifact)).count();
+            desk.audit(
+                ARTIFACTS_DROPPED,
+                json!({
+                    "artifacts": told, "on_hold": on_hold, "before_ms": cutoff,
+                    "artifact_days": setting.artifact_days,
+                }),
+            );
+            setting.artifacts_dropped += count;
+        }
+        let last = old.last().map(|artifact| artifact.place.clone());
+        setting.artifacts_swept_to = setting.artifacts_swept_to.take().max(last);
+        (count, old.len() == self.artifacts.len())
+    }
+}
+
+impl Decision for DropOld {
+    /// How many bodies were dropped.
+    type Outcome = u64;
+
+    fn asks(&self) -> Vec<Ask> {
+        vec![Ask::row::<AuditRetention>(AuditRetention::ID), Ask::Page(holds())]
+    }
+
+    fn decide(&self, desk: &mut Desk<'_>) -> Decided<u64> {
+        let now = desk.now_ms();
+        let (job_id, lease) = (self.job_id.clone(), self.lease.clone());
+        let Some(mut setting) = desk.get::<AuditRetention>(AuditRetention::ID)? else {
+            desk.write(Write::JobDone { job_id, lease });
+            return Ok(0);
+        };
+        let held = desk.page::<LegalHold>(holds())?;
+        let before = setting.clone();
+        let (rows, all_rows) = self.rows(&mut setting, &held, desk);
+        let (artifacts, all_artifacts) = self.artifacts(&mut setting, &held, desk);
+        let count = rows + artifacts;
+        if count > 0 {
             setting.last_dropped_at_ms = Some(now);
         }
-        if let Some(last) = old.last().filter(|last| last.seq > setting.swept_to_seq) {
-            setting.swept_to_seq = last.seq;
+        if setting != before {
             desk.save(&setting);
         }
-        let due_at_ms = if self.more && old.len() == self.old.len() { now } else { now.saturating_add(LOOK_MS) };
+        let more = (self.more_rows && all_rows) || (self.more_artifacts && all_artifacts);
+        let due_at_ms = if more { now } else { now.saturating_add(LOOK_MS) };
         desk.write(Write::JobRetry { job_id, lease, due_at_ms });
         Ok(count)
     }

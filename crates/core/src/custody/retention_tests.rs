@@ -6,6 +6,7 @@ use crate::{
     audit::event::Draft,
     decide::{Loaded, Step, Verdict, step},
     ports::Row,
+    record::Expect,
     tenant::TenantContext,
 };
 
@@ -67,7 +68,7 @@ impl Table {
     }
 
     fn keep_days(&mut self, body_days: Option<u64>) {
-        self.run(&Configure { wish: RetentionWish { body_days } }).map(|_| ()).unwrap();
+        self.run(&Configure { wish: RetentionWish { body_days, artifact_days: None } }).map(|_| ()).unwrap();
     }
 
     fn hold(&mut self, since_ms: Option<u64>, until_ms: Option<u64>) -> String {
@@ -82,14 +83,102 @@ impl Table {
 
     /// The runs that a sweep over these rows drops, and what it tells.
     fn sweep(&mut self, old: Vec<Old>) -> (Vec<(u64, u64)>, Vec<Value>) {
-        let sweep = DropOld { old, job_id: "j".into(), lease: "l".into(), more: false };
-        let (_, audit, writes) = self.run(&sweep).unwrap();
+        let (_, audit, writes) = self.run(&step_over(old, Vec::new())).unwrap();
         let dropped = writes.iter().filter_map(|write| match write {
             Write::DropBodies { first_seq, last_seq } => Some((*first_seq, *last_seq)),
             _ => None,
         });
         assert!(writes.iter().any(|write| matches!(write, Write::JobRetry { .. })), "{writes:?}");
         (dropped.collect(), audit.into_iter().map(|row| row.payload).collect())
+    }
+}
+
+fn step_over(old: Vec<Old>, artifacts: Vec<OldArtifact>) -> DropOld {
+    let (job_id, lease) = ("j".into(), "l".into());
+    DropOld { old, artifacts, job_id, lease, more_rows: false, more_artifacts: false }
+}
+
+/// When the job is due again.
+fn due(writes: &[Write]) -> u64 {
+    let due = writes.iter().find_map(|write| match write {
+        Write::JobRetry { due_at_ms, .. } => Some(*due_at_ms),
+        _ => None,
+    });
+    due.unwrap()
+}
+
+static ARTIFACTS: Collection = Collection { name: "artifacts_of_this_test", columns: &[] };
+
+/// An artifact so many days old.
+fn artifact(days: u64) -> OldArtifact {
+    let artifact_id = format!("a-{days}");
+    let emptied = Put {
+        collection: &ARTIFACTS,
+        id: artifact_id.clone(),
+        expect: Expect::Version(1),
+        columns: Vec::new(),
+        body: "emptied".into(),
+    };
+    OldArtifact {
+        place: ArtifactPlace { created_at_ms: NOW - days * DAY_MS, artifact_id },
+        content_sha256: "d".repeat(64),
+        content_bytes: days,
+        emptied: Some(emptied),
+    }
+}
+
+#[test]
+fn artifacts_have_days_of_their_own() {
+    let mut table = Table::default();
+    table.keep_days(Some(1));
+    let artifacts = || vec![artifact(90), artifact(60), artifact(30)];
+    let (dropped, ..) = table.run(&step_over(Vec::new(), artifacts())).unwrap();
+    assert_eq!((dropped, table.setting().artifacts_swept_to), (0, None), "nothing was said of artifacts");
+
+    let wish = RetentionWish { body_days: None, artifact_days: Some(45) };
+    table.run(&Configure { wish }).unwrap();
+    let (dropped, told, _) = table.run(&step_over(rows(), artifacts())).unwrap();
+    assert_eq!((dropped, told.len(), told[0].event_type.as_ref()), (2, 1, ARTIFACTS_DROPPED));
+    let payload = &told[0].payload;
+    assert_eq!((&payload["artifacts"][1]["artifact_id"], &payload["on_hold"]), (&json!("a-60"), &json!(0)));
+    assert_eq!(payload["artifacts"][0]["content_sha256"], json!("d".repeat(64)));
+    let setting = table.setting();
+    assert_eq!(setting.artifacts_swept_to, Some(artifact(60).place));
+    assert_eq!((setting.artifacts_dropped, setting.bodies_dropped), (2, 0));
+    assert_eq!((setting.swept_to_seq, setting.last_dropped_at_ms), (0, Some(NOW)));
+    let emptied = table.0.iter().filter(|(_, row)| row.body == "emptied").map(|(_, row)| row.id.clone());
+    assert_eq!(emptied.collect::<Vec<_>>(), ["a-90", "a-60"]);
+}
+
+#[test]
+fn an_artifact_on_hold_stays_until_it_is_released() {
+    let mut table = Table::default();
+    table.run(&Configure { wish: RetentionWish { body_days: None, artifact_days: Some(1) } }).unwrap();
+    let id = table.hold(Some(NOW - 70 * DAY_MS), Some(NOW - 50 * DAY_MS));
+    let artifacts = || vec![OldArtifact { emptied: None, ..artifact(90) }, artifact(60), artifact(30)];
+    let (dropped, told, _) = table.run(&step_over(Vec::new(), artifacts())).unwrap();
+    assert_eq!((dropped, &told[0].payload["on_hold"]), (1, &json!(1)));
+    assert_eq!(table.setting().artifacts_swept_to, Some(artifact(30).place));
+    table.run(&Release { hold_id: id }).unwrap();
+    assert_eq!(table.setting().artifacts_swept_to, None, "it is looked at again");
+    assert_eq!(table.run(&step_over(Vec::new(), artifacts())).unwrap().0, 2);
+}
+
+#[test]
+fn either_kind_that_has_more_is_gone_on_with() {
+    let mut table = Table::default();
+    table.run(&Configure { wish: RetentionWish { body_days: Some(1), artifact_days: Some(45) } }).unwrap();
+    // (more rows, more artifacts, the newest artifact's age) and whether the sweep goes on at once.
+    for (more_rows, more_artifacts, days, on) in [
+        (false, false, 60, false),
+        (true, false, 30, true),
+        (false, true, 60, true),
+        (false, true, 30, false),
+        (true, true, 30, true),
+    ] {
+        let sweep = DropOld { more_rows, more_artifacts, ..step_over(rows(), vec![artifact(90), artifact(days)]) };
+        let (_, _, writes) = table.run(&sweep).unwrap();
+        assert_eq!(due(&writes) == NOW, on, "{more_rows} {more_artifacts} {days}");
     }
 }
 
@@ -162,8 +251,10 @@ fn what_is_on_hold_stays_until_it_is_released() {
 fn nonsense_is_refused() {
     let mut table = Table::default();
     for days in [0, LONGEST_DAYS + 1] {
-        let wish = RetentionWish { body_days: Some(days) };
-        assert_eq!(table.run(&Configure { wish }).map(|_| ()).unwrap_err().code, Code::ValidationFailed);
+        for (body_days, artifact_days) in [(Some(days), None), (Some(1), Some(days))] {
+            let wish = RetentionWish { body_days, artifact_days };
+            assert_eq!(table.run(&Configure { wish }).map(|_| ()).unwrap_err().code, Code::ValidationFailed);
+        }
     }
     for (reason, since_ms, until_ms) in [("  ", None, None), ("why", Some(2), Some(1))] {
         let wish = HoldWish { reason: reason.into(), since_ms, until_ms };

@@ -12,7 +12,7 @@ use std::{
 
 use tandem_core::{
     approval::{self, ApprovalPolicy, Inputs},
-    config::{Config, Project},
+    config::{Config, LogSource, Project},
     receipt::LEGACY_DESTINATION,
     route::{self, Context, Decision, PreviewInput, Route},
     source::Scope,
@@ -47,8 +47,7 @@ pub(super) fn add(
     let routes: Vec<&Route> =
         config.routes.iter().filter(|route| route.enabled && goal.wants_route(route, graph)).collect();
     let named = Named::of(config);
-    let projects: HashMap<&str, &Project> =
-        config.monitored_projects.iter().map(|project| (project.project_id.as_str(), project)).collect();
+    let scopes = Scopes::of(config);
     let mut asker = Asker::of(config);
     let mut classes: HashMap<String, Vec<usize>> = HashMap::new();
     let unbound = graph.known(Kind::Source, UNBOUND).map(|node| (node, None));
@@ -60,7 +59,7 @@ pub(super) fn add(
         if !passed || !row.is_none_or(|row| goal.admitted(row, graph)) {
             continue;
         }
-        let scope = row.and_then(|row| scope(&projects, row));
+        let scope = row.and_then(|row| scopes.scope(row));
         let class = scope.as_ref().map_or_else(String::new, |scope| named.class(scope));
         if !classes.contains_key(&class) {
             let won = asker.won(scope.as_ref(), &routes);
@@ -78,10 +77,26 @@ fn is_route(graph: &Graph, ends: &[usize]) -> bool {
     ends.iter().any(|end| graph.nodes[*end].point.kind == Kind::Route)
 }
 
-fn scope<'a>(projects: &HashMap<&str, &'a Project>, row: &SourceRow) -> Option<Scope<'a>> {
-    let project = *projects.get(row.project_id.as_str())?;
-    let source = row.source_id.as_ref().and_then(|id| project.log_sources.iter().find(|s| s.source_id == *id));
-    Some(Scope { project, source })
+/// Projects and their sources by name: a project may have as many sources as an estate has.
+struct Scopes<'a> {
+    projects: HashMap<&'a str, &'a Project>,
+    sources: HashMap<(&'a str, &'a str), &'a LogSource>,
+}
+
+impl<'a> Scopes<'a> {
+    fn of(config: &'a Config) -> Self {
+        let projects = || config.monitored_projects.iter().map(|project| (project.project_id.as_str(), project));
+        let of_project = |(id, project): (&'a str, &'a Project)| {
+            project.log_sources.iter().map(move |source| ((id, source.source_id.as_str()), source))
+        };
+        Self { projects: projects().collect(), sources: projects().flat_map(of_project).collect() }
+    }
+
+    fn scope(&self, row: &SourceRow) -> Option<Scope<'a>> {
+        let project = *self.projects.get(row.project_id.as_str())?;
+        let source = row.source_id.as_ref().and_then(|id| self.sources.get(&(row.project_id.as_str(), id.as_str())));
+        Some(Scope { project, source: source.copied() })
+    }
 }
 
 /// Where the question goes, as far as that is known before the router was asked.
@@ -236,7 +251,8 @@ impl Named {
 
 /// Puts questions to the router, as many as there may be.
 struct Asker {
-    /// The configuration with the one project that is asked for, so that a question costs no search among all.
+    /// The configuration with the one project and the one source that are asked for, so that a question costs no search
+    /// among all.
     config: Config,
     left: usize,
     complete: bool,
@@ -257,9 +273,21 @@ impl Asker {
         Self { config, left: LIMITS.routing_decisions, complete: true }
     }
 
+    /// Sources come project by project, so a project is copied once and not for each of its sources.
+    fn turn_to(&mut self, scope: Option<&Scope<'_>>) {
+        let held = &mut self.config.monitored_projects;
+        let Some(scope) = scope else { return held.clear() };
+        if held.first().is_none_or(|project| project.project_id != scope.project.project_id) {
+            *held = vec![scope.project.clone()];
+        }
+        for project in held {
+            project.log_sources = scope.source.cloned().into_iter().collect();
+        }
+    }
+
     /// The routes that can win for a source, and the defaults where none does.
     fn won(&mut self, scope: Option<&Scope<'_>>, routes: &[&Route]) -> Vec<Won> {
-        self.config.monitored_projects = scope.map(|scope| scope.project.clone()).into_iter().collect();
+        self.turn_to(scope);
         let plain = PreviewInput {
             project_id: scope.map(|scope| scope.project.project_id.clone()),
             log_source_id: scope.and_then(|scope| scope.source).map(|source| source.source_id.clone()),

@@ -336,3 +336,26 @@ fn a_large_estate_is_answered_within_limits() {
         assert!(found.reachable && found.paths.len() <= LIMITS.paths && found.ends.len() <= LIMITS.ends, "{ask:?}");
     }
 }
+
+/// Work that grows with the square of the sources would take minutes here.
+#[test]
+fn one_project_may_have_very_many_sources() {
+    const ALL: usize = 20_000;
+    const NAMED: usize = 400;
+    let mut body = shop();
+    let id = |n: usize| format!("s-{n}");
+    body["routes"] = json!([{
+        "route_id": "named", "name": "named", "match_log_source_ids": (0..NAMED).map(id).collect::<Vec<_>>(),
+        "destination_ids": ["hook"],
+    }]);
+    let source = |n: usize| json!({"source_id": id(n), "path": format!("{n}.log")});
+    body["monitored_projects"] = json!([{
+        "project_id": "shop", "name": "S", "repo": "acme/shop", "workspace_root": "/srv",
+        "log_sources": (0..ALL).map(source).collect::<Vec<_>>(),
+    }]);
+    let estate = estate(body);
+    let whole = answer(&estate, None, Some("destination:hook"));
+    assert_eq!(whole.ends.iter().filter(|end| end.kind == Kind::Source).count(), NAMED);
+    let last = answer(&estate, Some(&format!("source:shop/{}", id(ALL - 1))), Some("destination:hook"));
+    assert!(last.paths.is_empty() && !last.truncated);
+}

@@ -37,13 +37,14 @@ wire_enum! {
         ExpiredApproval = "expired_approval",
         UnattributedApproval = "unattributed_approval",
         SequenceGap = "sequence_gap",
+        BodiesDropped = "bodies_dropped",
     }
 }
 
 impl GapKind {
     fn severity(self) -> GapSeverity {
         match self {
-            Self::MissingToolEffectEvidence | Self::UnattributedApproval => GapSeverity::Warning,
+            Self::MissingToolEffectEvidence | Self::UnattributedApproval | Self::BodiesDropped => GapSeverity::Warning,
             Self::TenantMismatch
             | Self::MissingPolicyDecision
             | Self::MissingApprovalEvidence
@@ -137,6 +138,14 @@ pub fn completeness(facts: &Facts, now_ms: u64) -> Completeness {
         let detail = format!("The audit log was tampered with from row {seq} on; its rows prove nothing beyond that.");
         add(GapKind::SequenceGap, &seq.to_string(), detail);
     }
+    if let Some(dropped) = &facts.dropped {
+        let detail = format!(
+            "Retention has dropped the bodies of {} audit rows of this time. Effects and decisions that only they told of \
+             are not known any more.",
+            dropped.count
+        );
+        add(GapKind::BodiesDropped, &facts.run.run_id, detail);
+    }
     let errors = gaps.iter().filter(|gap| gap.severity == GapSeverity::Error).count();
     let counts = [
         ("policy_decisions", facts.decisions.len()),
@@ -144,6 +153,7 @@ pub fn completeness(facts: &Facts, now_ms: u64) -> Completeness {
         ("protected_tool_effects", facts.effects.iter().filter(|effect| effect.protected).count()),
         ("gate_decisions", facts.gates.len()),
         ("protected_audit_events", facts.rows.len()),
+        ("dropped_audit_events", facts.dropped.as_ref().map_or(0, |dropped| dropped.count as usize)),
         ("errors", errors),
         ("warnings", gaps.len() - errors),
     ];
@@ -184,7 +194,8 @@ fn judge(facts: &Facts, effect: &EffectFact, add: &mut impl FnMut(GapKind, &str,
         .is_some_and(|fact| fact.audit_event_id.as_deref().is_some_and(recorded) || named(&fact.decision.decision_id));
     let by_gate = gate.and_then(|gate| gate.audit_event_id.as_deref()).is_some_and(recorded);
     if !by_decision && !by_gate && !approval.is_some_and(named) {
-        let detail = format!("No row of the audit log names the decision or the approval of `{}`.", effect.tool);
+        let detail =
+            format!("No row of the audit log that can be read names the decision or approval of `{}`.", effect.tool);
         add(GapKind::MissingProtectedAuditEvent, id, detail);
     }
     if decision.and_then(|fact| fact.expires_at_ms).is_some_and(|expiry| effect.at_ms > expiry) {

@@ -101,6 +101,7 @@ fn whole() -> Facts {
         memory: Vec::new(),
         integrity: Integrity { status: Status::Verified, checked_to_seq: 3, first_bad_seq: None, reason: None },
         rows_truncated: false,
+        dropped: None,
     }
 }
 
@@ -192,4 +193,26 @@ fn a_failed_effect_and_one_that_needs_nothing_ask_for_nothing() {
     facts.effects[0].succeeded = true;
     facts.effects[0].protected = false;
     assert_eq!(kinds(&facts).0, CompletenessStatus::Complete);
+}
+
+#[test]
+fn bodies_that_retention_dropped_are_a_warning_and_no_silence() {
+    let mut facts = whole();
+    assert_eq!(completeness(&facts, 10).status, CompletenessStatus::Complete);
+    facts.dropped = Some(crate::run::facts::Dropped {
+        count: 3,
+        truncated: false,
+        ranges: Vec::new(),
+        tree_size: 9,
+        root_hash: None,
+        checkpoint: String::new(),
+        public_key: String::new(),
+    });
+    let judged = completeness(&facts, 10);
+    assert_eq!(judged.status, CompletenessStatus::CompleteWithWarnings);
+    assert_eq!((judged.findings[0].kind, judged.counts["dropped_audit_events"]), (GapKind::BodiesDropped, 3));
+    let package = crate::run::package::package(&facts, 10);
+    assert_eq!(package["audit"]["dropped_events"]["count"], json!(3));
+    let limitations = package["limitations"].as_array().unwrap();
+    assert!(limitations.iter().any(|line| line.as_str().unwrap().contains("bodies of 3 audit rows")), "{package}");
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tandem_core::{
     actor::ActorRef,
-    audit::integrity::Integrity,
+    audit::{integrity::Integrity, proof::RangeProof},
     automation::run::gate::GateDecision,
     governance::policy::{Effect, PolicyDecision},
     tenant::TenantContext,
@@ -127,6 +127,46 @@ impl RowFact {
     }
 }
 
+/// A row of the run's time whose body retention has dropped. Whether it names the run cannot be told any more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = EvidenceDroppedRow)]
+pub struct DroppedRow {
+    pub seq: u64,
+    pub event_type: String,
+    pub created_at_ms: u64,
+    /// Its leaf hash in the tree of the log, hex.
+    pub record_hash: String,
+    /// Always true, as in an export of the log.
+    pub body_dropped: bool,
+}
+
+/// Neighbours among them, and the proof that they stand where they say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = EvidenceDroppedRange)]
+pub struct DroppedRange {
+    pub first_seq: u64,
+    pub last_seq: u64,
+    pub rows: Vec<DroppedRow>,
+    /// `left`, the `record_hash` of each row, and `right` fold to the root of the checkpoint.
+    pub range_proof: RangeProof,
+}
+
+/// All of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = EvidenceDroppedRows)]
+pub struct Dropped {
+    pub count: u64,
+    /// Not all are listed; the oldest are.
+    pub truncated: bool,
+    pub ranges: Vec<DroppedRange>,
+    pub tree_size: u64,
+    pub root_hash: Option<String>,
+    /// The signed note that the proofs lead to.
+    pub checkpoint: String,
+    /// The key that opens it. A recipient should have it from elsewhere.
+    pub public_key: String,
+}
+
 /// An artifact that the run left.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = EvidenceRunArtifact)]
@@ -137,6 +177,9 @@ pub struct ArtifactFact {
     pub content_sha256: Option<String>,
     /// Whether the body still has that digest; absent when there is no body here to compare.
     pub intact: Option<bool>,
+    /// When retention dropped the body; the digest stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_dropped_at_ms: Option<u64>,
     pub created_at_ms: Option<u64>,
 }
 
@@ -163,4 +206,6 @@ pub struct Facts {
     pub integrity: Integrity,
     /// The log held more rows than were looked through.
     pub rows_truncated: bool,
+    /// Rows of the run's time that say nothing any more; none where every body is still there.
+    pub dropped: Option<Dropped>,
 }

@@ -68,6 +68,7 @@ pub fn package(facts: &Facts, generated_at_ms: u64) -> Value {
                 "policy_decisions": facts.decisions.len(),
                 "gate_decisions": facts.gates.len(),
                 "protected_events": facts.rows.len(),
+                "dropped_events": facts.dropped.as_ref().map_or(0, |dropped| dropped.count),
                 "artifacts": facts.artifacts.len(),
             },
             "estimated_cost_usd": run.estimated_cost_usd,
@@ -87,6 +88,7 @@ pub fn package(facts: &Facts, generated_at_ms: u64) -> Value {
             "protected_events": facts.rows.iter().map(event).collect::<Vec<_>>(),
             "integrity": facts.integrity,
             "truncated": facts.rows_truncated,
+            "dropped_events": facts.dropped,
         },
         "audit_completeness": completeness(facts, generated_at_ms),
         "memory_promotions": [],
@@ -207,6 +209,13 @@ fn limitations(facts: &Facts) -> Vec<String> {
             "The audit log holds more rows of this time than were looked through; the list of rows is not whole."
                 .into(),
         );
+    }
+    if let Some(dropped) = &facts.dropped {
+        lines.push(format!(
+            "Retention has dropped the bodies of {} audit rows of this time. Which of them are about this run cannot be \
+             told; their digests are listed with a proof against the signed log, and what they said is missing here.",
+            dropped.count
+        ));
     }
     if facts.decisions.iter().any(|fact| fact.effect() == Effect::Deny) {
         lines.push("Decisions that denied something are listed; what was denied did not happen.".into());

@@ -8,7 +8,7 @@ use std::sync::{
 
 use tandem_core::{
     audit::merkle::Hash,
-    ports::{AuditQuery, AuditRow, BoxFuture, Checkpoint, Claim, PageRow, Query, Row, Store, StoreError},
+    ports::{AuditQuery, AuditRow, BoxFuture, Checkpoint, Claim, PageRow, Query, Row, Store, StoreError, Walk},
     record::{Collection, Column, Commit, Committed, JobKind},
     tenant::TenantKey,
 };
@@ -76,6 +76,14 @@ impl Store for Gate {
 
     fn page(&self, query: Query) -> Answer<'_, Vec<PageRow>> {
         self.inner.page(query)
+    }
+
+    fn oldest(&self, query: Query) -> Answer<'_, Vec<PageRow>> {
+        self.inner.oldest(query)
+    }
+
+    fn walk(&self, walk: Walk) -> Answer<'_, Vec<PageRow>> {
+        self.inner.walk(walk)
     }
 
     fn count<'a>(

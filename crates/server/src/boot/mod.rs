@@ -101,6 +101,7 @@ impl Server {
                 )),
                 workspace: Arc::new(LocalWorkspace::default()),
                 logs: Arc::new(logs::Logs::new()),
+                background: system::step_back,
                 audit_seed: None,
             },
             config::initial_from_env(|name| std::env::var(name).ok()),

@@ -92,6 +92,7 @@ impl Lab {
                 )),
                 workspace: Arc::new(LocalWorkspace::default()),
                 logs: Arc::new(self.logs.clone()),
+                background: crate::boot::system::step_back,
                 audit_seed: None,
             },
             Config::default(),

@@ -10,13 +10,33 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
+use tandem_app::{App, assess::Turn};
 use tandem_core::{
+    actor::OpContext,
     error::{Code, Failure},
     ports::StoreError,
 };
 
+use super::state::AppState;
+use crate::extract::Operator;
+
 /// What handlers return.
 pub type Answer<T = serde_json::Value> = Result<Json<T>, ApiError>;
+
+/// What a handler answers that assesses: made and written down by `work` on a thread for that, so that no other request
+/// waits for either.
+pub async fn assessed<T, F>(state: &AppState, operator: &Operator, work: F) -> Result<Response, ApiError>
+where
+    T: Serialize,
+    F: AsyncFnOnce(&Arc<App>, &Turn, &OpContext) -> Result<T, Failure> + Send + 'static,
+{
+    let written = state.app.assess(&operator.ctx, async move |app, turn, ctx| {
+        let found = work(app, turn, ctx).await?;
+        serde_json::to_vec(&found).map_err(|error| Failure::new(Code::Internal, error.to_string()))
+    });
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], written.await?).into_response())
+}
 
 #[derive(Clone, Debug)]
 pub struct ApiError(pub Failure);

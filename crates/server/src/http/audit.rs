@@ -27,7 +27,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    answer::{Answer, ApiError},
+    answer::{Answer, ApiError, assessed},
     document::ErrorBody,
     state::AppState,
 };
@@ -442,7 +442,7 @@ pub async fn boundary(
     operator: Operator,
     State(state): State<AppState>,
     Query(query): Query<BoundaryQuery>,
-) -> Answer<BoundaryAnswer> {
+) -> Result<Response, ApiError> {
     admin(&operator)?;
     let tenant = state.app.audit_tenant(&operator.ctx, query.tenant.as_deref())?;
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
@@ -456,6 +456,9 @@ pub async fn boundary(
         },
         recent: query.recent_limit.unwrap_or(20).clamp(1, 100),
     };
-    let (monitoring, integrity, truncated) = state.app.boundary_monitoring(&tenant, &request).await?;
-    Ok(Json(BoundaryAnswer { monitoring, truncated, integrity }))
+    let work = assessed(&state, &operator, async move |app, turn, _| {
+        let (monitoring, integrity, truncated) = app.boundary_monitoring(turn, &tenant, &request).await?;
+        Ok(BoundaryAnswer { monitoring, truncated, integrity })
+    });
+    work.await
 }

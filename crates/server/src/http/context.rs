@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    answer::{Answer, ApiError},
+    answer::{Answer, ApiError, assessed},
     document::ErrorBody,
     security::without_intake_key,
     state::AppState,
@@ -131,9 +131,9 @@ pub async fn evidence(
     operator: Operator,
     State(state): State<AppState>,
     Path(id): Path<String>,
-) -> Answer<GovernanceEvidence> {
+) -> Result<Response, ApiError> {
     without_intake_key(&operator)?;
-    Ok(Json(state.app.governance_evidence(&operator.ctx, &id).await?))
+    assessed(&state, &operator, async move |app, turn, ctx| app.governance_evidence(turn, ctx, &id).await).await
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -162,10 +162,10 @@ pub async fn ledger(
     State(state): State<AppState>,
     Path(id): Path<String>,
     Query(query): Query<LedgerQuery>,
-) -> Answer<RunLedgerAnswer> {
+) -> Result<Response, ApiError> {
     without_intake_key(&operator)?;
     let request = LedgerRequest { since_seq: query.since_seq, tail: query.tail };
-    Ok(Json(state.app.run_ledger(&operator.ctx, &id, request).await?))
+    assessed(&state, &operator, async move |app, turn, ctx| app.run_ledger(turn, ctx, &id, request).await).await
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -202,9 +202,13 @@ pub async fn memory_audit(
     State(state): State<AppState>,
     page: Page,
     Query(query): Query<MemoryQuery>,
-) -> Answer<MemoryAuditAnswer> {
+) -> Result<Response, ApiError> {
     without_intake_key(&operator)?;
-    let run_id = tandem_core::text::non_blank(query.run_id.as_deref());
-    let entries = state.app.memory_audit(&operator.ctx, run_id, page.limit_in(100, 500)).await?;
-    Ok(Json(MemoryAuditAnswer { count: entries.len(), events: entries.clone(), entries }))
+    let limit = page.limit_in(100, 500);
+    let work = assessed(&state, &operator, async move |app, turn, ctx| {
+        let run_id = tandem_core::text::non_blank(query.run_id.as_deref());
+        let entries = app.memory_audit(turn, ctx, run_id, limit).await?;
+        Ok(MemoryAuditAnswer { count: entries.len(), events: entries.clone(), entries })
+    });
+    work.await
 }

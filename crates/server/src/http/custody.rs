@@ -1,5 +1,5 @@
 //! Evidence in somebody else's keeping: one bundle on request, and exports by schedule with their receipts. And how long
-//! bodies of rows are kept here.
+//! bodies of rows and artifacts are kept here.
 
 use axum::{
     Json,
@@ -172,6 +172,10 @@ pub async fn retention(operator: Operator, State(state): State<AppState>) -> Ans
 /// hash, its time and its type stay, so proofs, checkpoints and exports go on as before, and it is shown with
 /// `body_dropped`. Rows of type `audit.retention.dropped` tell which bodies were dropped. Nothing is dropped that is on
 /// hold, that a scheduled export has still to take, or from a log that was tampered with.
+///
+/// Bodies of evidence artifacts (kept assessment reports and runs of probes) that are older than `artifact_days` are
+/// dropped in the same way. Digest, size and signed statement stay; rows of type `audit.retention.artifacts_dropped` tell
+/// which went.
 #[utoipa::path(
     put, path = "/audit/retention", tag = "audit",
     request_body = RetentionWish,
@@ -206,8 +210,8 @@ pub async fn holds(operator: Operator, State(state): State<AppState>) -> Answer<
 
 /// Place a legal hold
 ///
-/// Bodies of the rows of its time are kept, whatever the setting of retention says, until it is released. One without
-/// times holds every row.
+/// Bodies of the rows and artifacts of its time are kept, whatever the setting of retention says, until it is released. One without
+/// times holds everything.
 #[utoipa::path(
     post, path = "/audit/holds", tag = "audit",
     request_body = HoldWish,

@@ -4,7 +4,12 @@ use std::{fs, path::Path, process::Command};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use tandem_core::audit::{checkpoint::Checkpoint, merkle::parse_hex, note::VerifierKey, proof::verify_inclusion};
+use tandem_core::audit::{
+    checkpoint::Checkpoint,
+    merkle::{Frontier, parse_hex},
+    note::VerifierKey,
+    proof::verify_inclusion,
+};
 use tandem_testkit::{Client, Scratch, Server, audit, bodies, poll, until};
 
 use crate::support::{SOON, all, configured, database, drafted, text};
@@ -169,4 +174,159 @@ fn holds_and_exports_keep_bodies() {
     // Null keeps everything from now on; what is gone stays gone.
     assert_eq!(put(&admin, "/audit/retention", json!({ "body_days": null })).ok()["config"]["body_days"], json!(null));
     assert_eq!(audit::manifest(&admin)["integrity"]["status"], json!("verified"));
+}
+
+const REPORT: &str = "/incident-monitor/security/assessment-report";
+
+/// Makes what a kept report has stored look a hundred days old: its run and its artifact.
+fn age_report(server: &mut Server) {
+    let file = database(server);
+    server.terminate();
+    let db = Connection::open(&file).unwrap();
+    let earlier = 100 * DAY_MS;
+    let set = |names: &[&str]| {
+        let each = names.iter().map(|name| format!(", '$.{name}', json_extract(body, '$.{name}') - {earlier}"));
+        format!("json_set(body{})", each.collect::<String>())
+    };
+    let run = set(&["created_at_ms", "started_at_ms", "finished_at_ms", "updated_at_ms"]);
+    let artifact = set(&["created_at_ms"]);
+    for sql in [
+        format!("UPDATE context_runs SET updated_at_ms = updated_at_ms - {earlier}, body = {run}"),
+        format!("UPDATE evidence_artifacts SET created_at_ms = created_at_ms - {earlier}, body = {artifact}"),
+    ] {
+        assert!(db.execute(&sql, []).unwrap() > 0, "{sql}");
+    }
+    drop(db);
+    server.restart();
+}
+
+/// Waits until the sweep has dropped so many artifacts.
+#[track_caller]
+fn artifacts_gone(client: &Client, count: u64) {
+    until("the artifacts were dropped", SOON, || (setting(client)["artifacts_dropped"] == json!(count)).then_some(()));
+}
+
+#[test]
+fn bodies_of_old_artifacts_go_and_their_digests_and_statements_stay() {
+    let (mut server, admin) = configured("artifact-retention", json!({}));
+    let first = admin.post(REPORT, json!({})).ok();
+    admin.post("/incident-monitor/security/assessment-probes", json!({})).ok();
+    drop(admin);
+    age_report(&mut server);
+    let admin = server.client();
+    let young = admin.post(REPORT, json!({})).ok();
+    let pack = |report: &Value, key: &str| text(&report["evidence_pack"][key]);
+    let (run, artifact) = (pack(&first, "context_run_id"), pack(&first, "artifact_id"));
+    let board = |run: &str| admin.get(&format!("/context/runs/{run}/blackboard")).ok()["blackboard"].clone();
+    let before = board(&run)["artifacts"][0].clone();
+    assert_eq!((&before["body_present"], &before["body_dropped_at_ms"]), (&json!(true), &json!(null)));
+
+    put(&admin, "/audit/retention", json!({ "artifact_days": 0 })).refused(400, "VALIDATION_FAILED");
+    let hold = admin.post("/audit/holds", json!({ "reason": "case 7" })).ok()["hold"].clone();
+    put(&admin, "/audit/retention", json!({ "artifact_days": 30 })).ok();
+    until("the sweep has looked", SOON, || (!setting(&admin)["artifacts_swept_to"].is_null()).then_some(()));
+    assert_eq!(setting(&admin)["artifacts_dropped"], json!(0), "they are on hold");
+    admin.delete(&format!("/audit/holds/{}", text(&hold["hold_id"]))).ok();
+    artifacts_gone(&admin, 2);
+
+    let after = board(&run)["artifacts"][0].clone();
+    assert_eq!((&after["body_present"], &after["intact"]), (&json!(false), &json!(null)));
+    assert!(after["body_dropped_at_ms"].is_u64(), "{after}");
+    for key in ["content_sha256", "content_bytes", "attestation"] {
+        assert!(!after[key].is_null());
+        assert_eq!(after[key], before[key]);
+    }
+    for path in [format!("{REPORT}/{artifact}"), format!("/context/runs/{run}/artifacts/{artifact}")] {
+        let refused = admin.get(&path).refused(404, "EVIDENCE_ARTIFACT_NOT_FOUND");
+        assert_eq!(refused["content_sha256"], after["content_sha256"]);
+        assert_eq!(refused["detail"], json!("retention dropped the body"));
+    }
+    admin.get(&format!("{REPORT}/{}", pack(&young, "artifact_id"))).ok();
+    let told = audit::rows(&admin, "audit.retention.artifacts_dropped");
+    let named: Vec<&Value> = told.iter().flat_map(|row| row["payload"]["artifacts"].as_array().unwrap()).collect();
+    assert_eq!(named.len(), 2, "{told:?}");
+    let is_it = |it: &&Value| it["artifact_id"] == json!(artifact) && it["content_sha256"] == after["content_sha256"];
+    assert!(named.iter().any(is_it), "{told:?}");
+    // Rows of the log were not asked to go.
+    assert_eq!((setting(&admin)["bodies_dropped"].as_u64(), setting(&admin)["body_days"].as_u64()), (Some(0), None));
+
+    let scratch = Scratch::new("artifact-retention-files");
+    let bundle = admin.get("/audit/evidence/export").text();
+    fs::write(scratch.join("evidence"), &bundle).expect("writes");
+    let (code, judged) = verdict(&scratch.join("evidence"), &text(&audit::manifest(&admin)["public_key"]));
+    assert_eq!((code, &judged["status"]), (Some(0), &json!("verified")), "{judged}");
+    let package = admin.get(&format!("/context/runs/{run}/governance-evidence")).ok()["evidence_package"].clone();
+    assert_eq!(package["artifacts"][0]["body_dropped_at_ms"], after["body_dropped_at_ms"]);
+    assert_eq!(package["artifacts"][0]["content_sha256"], after["content_sha256"]);
+}
+
+/// Whether the rows of a range fold to the signed root at the places that they claim.
+fn folds(range: &Value, size: u64, root: &[u8; 32]) -> bool {
+    let hash = |value: &Value| parse_hex(&text(value)).expect("a hash");
+    let list = |key: &str| range["range_proof"][key].as_array().unwrap().iter().map(hash).collect::<Vec<_>>();
+    let (first, last) = (range["first_seq"].as_u64().unwrap() - 1, range["last_seq"].as_u64().unwrap());
+    let mut tree = Frontier::default();
+    let levels = (0..63_u8).rev().filter(|level| first >> level & 1 == 1);
+    let mut fits = levels.zip(list("left")).all(|(level, hash)| tree.append_subtree(level, hash));
+    fits &= tree.size() == first;
+    for row in range["rows"].as_array().unwrap() {
+        fits &= row["seq"] == json!(tree.size() + 1) && row["body_dropped"] == json!(true);
+        tree.append(hash(&row["record_hash"]));
+    }
+    fits &= tree.size() == last;
+    for hash in list("right") {
+        let room = (0..63_u8).take_while(|level| tree.size() % (1 << level) == 0 && size - tree.size() >= 1 << level);
+        fits &= tree.append_subtree(room.last().unwrap_or_default(), hash);
+    }
+    fits && tree.size() == size && tree.root() == *root
+}
+
+#[test]
+fn a_package_tells_of_rows_that_say_nothing_any_more() {
+    let (mut server, admin) = configured("package-retention", json!({}));
+    let report = admin.post(REPORT, json!({})).ok();
+    let run = text(&report["evidence_pack"]["context_run_id"]);
+    let package = |client: &Client| {
+        client.get(&format!("/context/runs/{run}/governance-evidence")).ok()["evidence_package"].clone()
+    };
+    let whole = package(&admin);
+    assert_eq!(whole["audit"]["dropped_events"], json!(null));
+    assert_eq!(whole["audit_completeness"]["status"], json!("complete"));
+    let generated = whole["audit"]["protected_events"].as_array().unwrap().last().unwrap().clone();
+    let last = audit::last_seq(&admin);
+    drop(admin);
+    age_report(&mut server);
+    let file = database(&server);
+    server.terminate();
+    let db = Connection::open(&file).unwrap();
+    db.execute(&format!("UPDATE audit_events SET created_at_ms = created_at_ms - {}", 100 * DAY_MS), []).unwrap();
+    drop(db);
+    server.restart();
+    let admin = server.client();
+    put(&admin, "/audit/retention", json!({ "body_days": 30 })).ok();
+    swept(&admin, last);
+
+    let package = package(&admin);
+    let dropped = &package["audit"]["dropped_events"];
+    assert_eq!(package["audit"]["protected_events"], json!([]), "{package}");
+    assert_eq!(
+        (&package["run"]["counts"]["dropped_events"], &dropped["truncated"]),
+        (&dropped["count"], &json!(false))
+    );
+    let ranges = dropped["ranges"].as_array().unwrap();
+    let rows: Vec<&Value> = ranges.iter().flat_map(|range| range["rows"].as_array().unwrap()).collect();
+    assert_eq!(dropped["count"], json!(rows.len()));
+    let row = rows.iter().find(|row| row["seq"] == generated["seq"]).expect("the row that named the run is listed");
+    assert_eq!((&row["event_type"], &row["record_hash"]), (&generated["event_type"], &generated["record_hash"]));
+    let key = VerifierKey::parse(&text(&dropped["public_key"])).unwrap();
+    let head = Checkpoint::open(&text(&dropped["checkpoint"]), &[key]).unwrap();
+    assert!(ranges.iter().all(|range| folds(range, head.size, &head.root)), "{dropped}");
+    let mut other = ranges[0].clone();
+    other["rows"][0]["record_hash"] = json!("0".repeat(64));
+    assert!(!folds(&other, head.size, &head.root), "another digest does not fold");
+
+    let judged = &package["audit_completeness"];
+    assert_eq!(judged["status"], json!("complete_with_warnings"), "{judged}");
+    assert_eq!(judged["findings"][0]["kind"], json!("bodies_dropped"));
+    assert!(package["limitations"].to_string().contains("Retention has dropped the bodies"), "{package}");
 }

@@ -6,6 +6,8 @@
 mod connection;
 mod faults;
 mod listen;
+#[cfg(test)]
+mod plans;
 mod reads;
 mod session;
 mod target;

@@ -4,12 +4,15 @@
 
 mod assessed;
 mod governed;
+mod late;
 mod logs;
 mod retained;
 mod tables;
 
 use assessed::ASSESSED;
 use governed::GOVERNED;
+use late::LATE;
+pub use late::{IS_LATE, SLACK_MS};
 use logs::LOGS;
 use retained::RETAINED;
 pub use tables::{COMMON_EVENTS, IS_RARE};
@@ -35,6 +38,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 5, tables: MCP_TABLES, statements: &[] },
     Migration { version: 6, tables: ASSESSED, statements: &[] },
     Migration { version: 7, tables: RETAINED, statements: &[] },
+    Migration { version: 8, tables: &[], statements: LATE },
 ];
 
 /// The newest schema version that this release can read.

@@ -1,5 +1,5 @@
 //! SQLite: one file, one process. One thread writes, a few read, one moves the journal into the file. A row that is
-//! asked for by its key is read by whoever asks.
+//! asked for by its key is read by whoever asks, and so is a walk over a whole collection.
 //!
 //! Locking the state directory against a second process is the server's; here a busy database is only waited for.
 
@@ -73,8 +73,8 @@ impl Backend for Sqlite {
         self.readers.rows(select).await
     }
 
-    async fn point(&self, select: Select) -> Result<Vec<Cells>, Fault> {
-        self.readers.point(&select)
+    async fn here(&self, select: Select) -> Result<Vec<Cells>, Fault> {
+        self.readers.here(&select)
     }
 
     async fn close(mut self) {

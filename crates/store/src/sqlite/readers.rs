@@ -2,7 +2,7 @@
 //!
 //! One row by its key takes some microseconds from pages in memory, less than two changes of thread would. It is read on
 //! the caller's thread, over a connection that is kept for that; a page or a count goes to the threads, because it may
-//! take as long as the disk does.
+//! take as long as the disk does. Who walks over a whole collection has a thread for that, and reads on it.
 
 use std::{
     path::{Path, PathBuf},
@@ -24,13 +24,13 @@ struct Question {
     reply: oneshot::Sender<Result<Vec<Cells>, Fault>>,
 }
 
-/// Connections for reads by key that are kept when nobody uses them.
-const POINTS: usize = 2;
+/// Connections for reads on the caller's thread that are kept when nobody uses them.
+const IDLE: usize = 2;
 
 pub struct Readers {
     queue: Option<mpsc::Sender<Question>>,
     path: PathBuf,
-    points: Mutex<Vec<Reader>>,
+    idle: Mutex<Vec<Reader>>,
 }
 
 impl Readers {
@@ -50,7 +50,7 @@ impl Readers {
                 })
                 .map_err(|error| OpenError::Unavailable(format!("no thread to read with: {error}")))?;
         }
-        Ok(Self { queue: Some(sender), path: path.to_owned(), points: Mutex::default() })
+        Ok(Self { queue: Some(sender), path: path.to_owned(), idle: Mutex::default() })
     }
 
     pub async fn rows(&self, select: Select) -> Result<Vec<Cells>, Fault> {
@@ -60,14 +60,14 @@ impl Readers {
         answer.await.map_err(|_| closed())?
     }
 
-    /// Answers a read by key at once.
-    pub fn point(&self, select: &Select) -> Result<Vec<Cells>, Fault> {
-        let idle = || self.points.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Answers on the caller's thread.
+    pub fn here(&self, select: &Select) -> Result<Vec<Cells>, Fault> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle().pop();
         let mut reader = kept.unwrap_or_else(|| Reader { path: self.path.clone(), connection: None });
         let answer = reader.answer(select);
         let mut idle = idle();
-        if idle.len() < POINTS && reader.connection.is_some() {
+        if idle.len() < IDLE && reader.connection.is_some() {
             idle.push(reader);
         }
         answer

@@ -105,6 +105,38 @@ pub async fn a_time_bound_finds_every_row_in_whatever_order_they_came(lab: Lab) 
     }
 }
 
+pub async fn an_upper_bound_finds_every_row_also_those_that_came_late(lab: Lab) {
+    let opened = lab.open().await;
+    let mut times = Vec::new();
+    for _ in 0..4 {
+        let mut commit = commit();
+        for _ in 0..100 {
+            // A row every ten seconds; one in 50 is from two to thirty minutes before the others.
+            let n = times.len() as u64;
+            let late = if n % 50 == 49 { 120_000 + n * 4_000 } else { (n * 37) % 80 * 500 };
+            times.push((3_000_000 + n * 10_000).saturating_sub(late));
+            commit = commit.audit(fresh_id(), "test.row", serde_json::json!({}));
+            commit.audit.last_mut().expect("just added").created_at_ms = times[times.len() - 1];
+        }
+        send(&opened, commit).await;
+    }
+    for until in (2_700_000..7_200_000).step_by(90_001) {
+        for since in [None, Some(until - 400_000)] {
+            let inside = |seq: &u64| {
+                let at = times[*seq as usize - 1];
+                at <= until && since.is_none_or(|since| at >= since)
+            };
+            let expected: Vec<u64> = (1..=400).filter(inside).collect();
+            let query = AuditQuery { since_ms: since, until_ms: Some(until), limit: 1_000, ..AuditQuery::default() };
+            let forward = AuditQuery { after_seq: Some(0), ..query.clone() };
+            assert_eq!(seqs(&opened, forward).await, expected, "{since:?} until {until}");
+            let mut backward = seqs(&opened, query).await;
+            backward.reverse();
+            assert_eq!(backward, expected, "{since:?} until {until}");
+        }
+    }
+}
+
 fn checkpoint(size: u64) -> Checkpoint {
     Checkpoint {
         size,

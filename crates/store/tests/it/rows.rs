@@ -168,6 +168,75 @@ pub async fn pages_filter_and_start_where_told(lab: Lab) {
     assert_eq!(count, Ok(10));
 }
 
+pub async fn the_oldest_come_first_from_the_other_end(lab: Lab) {
+    let opened = lab.open().await;
+    let (_, sample) = some_draft(&opened).await;
+    let mut commit = commit();
+    let mut expected = Vec::new();
+    for n in 0..40_u64 {
+        let mut draft = copy_of(&sample, 2_000 + n % 7);
+        draft.project_id = Some(if n % 2 == 0 { "web" } else { "shop" }.to_owned());
+        if n % 2 == 0 {
+            expected.push((draft.created_at_ms.cast_signed(), draft.draft_id.clone()));
+        }
+        commit = commit.put(Put::insert(&draft));
+    }
+    send(&opened, commit).await;
+    expected.sort();
+    let web = tandem_core::ports::Query { equals: vec![equals("project_id", "web")], ..list(&DRAFTS, "created_at_ms") };
+    let from = async |since| {
+        let (mut query, mut found) = (tandem_core::ports::Query { since, ..web.clone() }, Vec::new());
+        loop {
+            let page = opened.store().oldest(query.clone()).await.expect("it answers");
+            let Some(last) = page.last() else { return found };
+            query.after = Some((last.order, last.row.id.clone()));
+            found.extend(page.into_iter().map(|row| (row.order, row.row.id)));
+        }
+    };
+    assert_eq!(from(None).await, expected);
+    expected.retain(|(at, _)| *at >= 2_003);
+    assert_eq!(from(Some(2_003)).await, expected);
+}
+
+pub async fn a_walk_meets_each_row_once_while_rows_change(lab: Lab) {
+    let opened = lab.open().await;
+    let (_, sample) = some_draft(&opened).await;
+    let mut commit = commit();
+    let mut drafts: Vec<_> = (0..30_u64).map(|n| copy_of(&sample, 2_000 + n)).collect();
+    for draft in &mut drafts {
+        draft.project_id = Some("web".to_owned());
+        commit = commit.put(Put::insert(draft));
+    }
+    send(&opened, commit).await;
+    let tenant = local().key();
+    let mut walk = tandem_core::ports::Walk {
+        collection: &DRAFTS,
+        tenant: tenant.clone(),
+        equals: Some(("project_id", "web".to_owned())),
+        order: "updated_at_ms",
+        after: String::new(),
+        limit: 7,
+    };
+    let mut met = Vec::new();
+    loop {
+        let part = opened.store().walk(walk.clone()).await.expect("it answers");
+        let Some(last) = part.last() else { break };
+        walk.after = last.row.id.clone();
+        met.extend(part.into_iter().map(|row| row.row.id));
+        // A row at the far end becomes the newest: pages by time would meet it twice or never.
+        let moved = drafts.pop().expect("there are enough");
+        let version = load::<Draft>(&opened, &tenant, &moved.draft_id).await.expect("it is there").version;
+        send(&opened, crate::lab::commit().put(Put::update(&Draft { updated_at_ms: 9_000, ..moved }, version))).await;
+    }
+    let mut all: Vec<String> = met.clone();
+    all.sort();
+    all.dedup();
+    assert_eq!((met.len(), all.len()), (30, 30));
+    walk.equals = Some(("project_id", "none".to_owned()));
+    walk.after = String::new();
+    assert_eq!(opened.store().walk(walk).await, Ok(Vec::new()));
+}
+
 pub async fn a_unique_column_is_a_conflict(lab: Lab) {
     let opened = lab.open().await;
     let (first, mut second) = (token("first", "same"), token("second", "other"));

@@ -27,8 +27,12 @@ pub(crate) fn wanted<'a>(
 ) -> Option<(&'a Project, &'a LogSource)> {
     let project = config.monitored_projects.iter().find(|project| project.project_id == project_id)?;
     let source = project.log_sources.iter().find(|source| source.source_id == source_id)?;
-    let on = config.enabled && !config.paused && project.enabled && !project.paused && source.enabled && !source.paused;
-    on.then_some((project, source))
+    is_wanted(config, project, source).then_some((project, source))
+}
+
+/// The same for a source that is at hand.
+pub(crate) fn is_wanted(config: &Config, project: &Project, source: &LogSource) -> bool {
+    config.enabled && !config.paused && project.enabled && !project.paused && source.enabled && !source.paused
 }
 
 /// The job of a source, and its lane.

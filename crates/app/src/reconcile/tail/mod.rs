@@ -15,7 +15,7 @@ mod step;
 
 use std::time::Duration;
 
-pub(crate) use arrange::wanted;
+pub(crate) use arrange::{is_wanted, wanted};
 pub(crate) use hub::Hub;
 pub use step::{Next, Tail};
 use tandem_core::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use tandem_app::{
     PageRequest,
@@ -17,7 +17,7 @@ use super::without_intake_key;
 use crate::{
     extract::{Body, Decider, Operator, OptionalBody, Page, PageParams, Path, Query, body::MIB, page},
     http::{
-        answer::{Answer, ApiError},
+        answer::{Answer, ApiError, assessed},
         document::ErrorBody,
         state::AppState,
     },
@@ -64,7 +64,7 @@ pub async fn generate(
     operator: Operator,
     State(state): State<AppState>,
     Body(request): Body<Request, LIMIT>,
-) -> Answer<DeploymentCards> {
+) -> Result<Response, ApiError> {
     without_intake_key(&operator)?;
     let options = Options {
         defaults: request.defaults.tidy(),
@@ -72,7 +72,7 @@ pub async fn generate(
         include_markdown: request.include_markdown.unwrap_or(true),
         include_raw_inventory: request.include_raw_inventory.unwrap_or(false),
     };
-    Ok(Json(state.app.deployment_cards(&operator.ctx, &options).await?))
+    assessed(&state, &operator, async move |app, turn, ctx| app.deployment_cards(turn, ctx, &options).await).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -157,9 +157,9 @@ pub async fn card(
     operator: Operator,
     State(state): State<AppState>,
     Path(card_id): Path<String>,
-) -> Answer<CardDetail> {
+) -> Result<Response, ApiError> {
     without_intake_key(&operator)?;
-    Ok(Json(state.app.deployment_card(&operator.ctx, &card_id).await?))
+    assessed(&state, &operator, async move |app, turn, ctx| app.deployment_card(turn, ctx, &card_id).await).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -250,6 +250,9 @@ pub async fn sign(
         note: request.note,
         review_cadence_days: request.review_cadence_days,
     };
-    let card = state.app.deployment_card_sign(&operator.ctx, &card_id, signing).await?;
+    let signed = state.app.assess(&operator.ctx, async move |app, turn, ctx| {
+        app.deployment_card_sign(turn, ctx, &card_id, signing).await
+    });
+    let card = signed.await?;
     Ok(Json(CardAnswer { card: CardRow::of(card, operator.ctx.now_ms) }))
 }

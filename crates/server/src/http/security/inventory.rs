@@ -1,13 +1,17 @@
 //! The authority inventory.
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use tandem_posture::inventory::AuthorityInventory;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::without_intake_key;
 use crate::{
     extract::Operator,
-    http::{answer::Answer, document::ErrorBody, state::AppState},
+    http::{
+        answer::{ApiError, assessed},
+        document::ErrorBody,
+        state::AppState,
+    },
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -26,7 +30,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         (status = 403, body = ErrorBody, description = "`INCIDENT_MONITOR_SECURITY_ADMIN_REQUIRED`: a scoped intake key came along."),
     )
 )]
-pub async fn inventory(operator: Operator, State(state): State<AppState>) -> Answer<AuthorityInventory> {
+pub async fn inventory(operator: Operator, State(state): State<AppState>) -> Result<Response, ApiError> {
     without_intake_key(&operator)?;
-    Ok(Json(state.app.authority_inventory(&operator.ctx).await?))
+    assessed(&state, &operator, async |app, turn, ctx| app.authority_inventory(turn, ctx).await).await
 }

@@ -1,13 +1,17 @@
 //! Governance metrics and drift.
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use tandem_posture::metrics::{Measured, Request};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::without_intake_key;
 use crate::{
     extract::{Body, Operator},
-    http::{answer::Answer, document::ErrorBody, state::AppState},
+    http::{
+        answer::{ApiError, assessed},
+        document::ErrorBody,
+        state::AppState,
+    },
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -31,7 +35,7 @@ pub async fn measure(
     operator: Operator,
     State(state): State<AppState>,
     Body(request): Body<Request>,
-) -> Answer<Measured> {
+) -> Result<Response, ApiError> {
     without_intake_key(&operator)?;
-    Ok(Json(state.app.governance_metrics(&operator.ctx, &request).await?))
+    assessed(&state, &operator, async move |app, turn, ctx| app.governance_metrics(turn, ctx, &request).await).await
 }

@@ -1,6 +1,6 @@
 //! Posture checks.
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use serde::Deserialize;
 use tandem_posture::posture::{Options, PostureChecks};
 use utoipa::IntoParams;
@@ -9,7 +9,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::without_intake_key;
 use crate::{
     extract::{Operator, Query},
-    http::{answer::Answer, document::ErrorBody, state::AppState},
+    http::{
+        answer::{ApiError, assessed},
+        document::ErrorBody,
+        state::AppState,
+    },
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -49,7 +53,7 @@ pub async fn checks(
     operator: Operator,
     State(state): State<AppState>,
     Query(query): Query<ChecksQuery>,
-) -> Answer<PostureChecks> {
+) -> Result<Response, ApiError> {
     without_intake_key(&operator)?;
     let options = Options::read(
         query.mode.as_deref(),
@@ -57,5 +61,5 @@ pub async fn checks(
         query.disabled_rules.as_deref(),
         query.min_severity.as_deref(),
     )?;
-    Ok(Json(state.app.posture_checks(&operator.ctx, &options).await?))
+    assessed(&state, &operator, async move |app, turn, ctx| app.posture_checks(turn, ctx, &options).await).await
 }

@@ -1,13 +1,17 @@
 //! Controlled probes.
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use tandem_posture::probes::{ProbeRun, Request};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::without_intake_key;
 use crate::{
     extract::{Body, Operator},
-    http::{answer::Answer, document::ErrorBody, state::AppState},
+    http::{
+        answer::{ApiError, assessed},
+        document::ErrorBody,
+        state::AppState,
+    },
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -28,7 +32,11 @@ pub fn router() -> OpenApiRouter<AppState> {
         (status = 403, body = ErrorBody, description = "`INCIDENT_MONITOR_ASSESSMENT_PROBES_ADMIN_REQUIRED`: a scoped intake key came along."),
     )
 )]
-pub async fn run(operator: Operator, State(state): State<AppState>, Body(request): Body<Request>) -> Answer<ProbeRun> {
+pub async fn run(
+    operator: Operator,
+    State(state): State<AppState>,
+    Body(request): Body<Request>,
+) -> Result<Response, ApiError> {
     without_intake_key(&operator)?;
-    Ok(Json(state.app.assessment_probes(&operator.ctx, &request).await?))
+    assessed(&state, &operator, async move |app, turn, ctx| app.assessment_probes(turn, ctx, &request).await).await
 }

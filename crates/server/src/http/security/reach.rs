@@ -1,6 +1,6 @@
 //! Who can make what reach where.
 
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use serde::Deserialize;
 use tandem_posture::reach::{Ask, Point, Reach};
 use utoipa::IntoParams;
@@ -9,7 +9,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::without_intake_key;
 use crate::{
     extract::{Operator, Query},
-    http::{answer::Answer, document::ErrorBody, state::AppState},
+    http::{
+        answer::{ApiError, assessed},
+        document::ErrorBody,
+        state::AppState,
+    },
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -52,8 +56,8 @@ pub async fn reach(
     operator: Operator,
     State(state): State<AppState>,
     Query(query): Query<ReachQuery>,
-) -> Answer<Reach> {
+) -> Result<Response, ApiError> {
     without_intake_key(&operator)?;
     let ask = Ask { from: Point::read("from", query.from.as_deref())?, to: Point::read("to", query.to.as_deref())? };
-    Ok(Json(state.app.reach(&operator.ctx, &ask).await?))
+    assessed(&state, &operator, async move |app, turn, ctx| app.reach(turn, ctx, &ask).await).await
 }

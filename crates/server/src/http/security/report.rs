@@ -61,8 +61,10 @@ pub async fn generate(
 ) -> Result<Response, ApiError> {
     without_intake_key(&operator)?;
     let format = query.read()?;
-    let report = state.app.assessment_report(&operator.ctx, &request).await?;
-    Ok(answer(report, format).await)
+    let written = state.app.assess(&operator.ctx, async move |app, turn, ctx| {
+        Ok(Written::of(&app.assessment_report(turn, ctx, &request).await?, format))
+    });
+    Ok(written.await?.answer(format))
 }
 
 /// Read a report that was kept
@@ -89,37 +91,50 @@ pub async fn kept(
 ) -> Result<Response, ApiError> {
     without_intake_key(&operator)?;
     let format = query.read()?;
-    Ok(answer(state.app.kept_report(&operator.ctx, &artifact_id).await?, format).await)
+    let written = state.app.assess(&operator.ctx, async move |app, turn, ctx| {
+        Ok(Written::of(&app.kept_report(turn, ctx, &artifact_id).await?, format))
+    });
+    Ok(written.await?.answer(format))
 }
 
 /// The page loads nothing and runs nothing, wherever it is opened.
 const CLOSED: HeaderValue =
     HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'");
 
-async fn answer(report: Report, format: Format) -> Response {
-    let id = report.pack().artifact_id;
-    let place = id.map(|id| format!("/incident-monitor/security/assessment-report/{id}"));
-    // A report of a large estate takes a while to write down.
-    let text = tokio::task::spawn_blocking(move || format.render(&report)).await.unwrap_or_default();
-    let mut response = text.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-    if let Some(place) = place.and_then(|place| HeaderValue::from_str(&place).ok()) {
-        headers.insert(header::CONTENT_LOCATION, place);
+/// A report in one form, and where it can be read again.
+struct Written {
+    text: String,
+    place: Option<String>,
+}
+
+impl Written {
+    fn of(report: &Report, format: Format) -> Self {
+        let id = report.pack().artifact_id;
+        let place = id.map(|id| format!("/incident-monitor/security/assessment-report/{id}"));
+        Self { text: format.render(report), place }
     }
-    match format {
-        Format::Json => {}
-        Format::Html => {
-            headers.insert(header::CONTENT_SECURITY_POLICY, CLOSED);
-            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+
+    fn answer(self, format: Format) -> Response {
+        let mut response = self.text.into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        if let Some(place) = self.place.and_then(|place| HeaderValue::from_str(&place).ok()) {
+            headers.insert(header::CONTENT_LOCATION, place);
         }
-        Format::Markdown | Format::Sarif | Format::Ocsf | Format::Oscal => {
-            let name = format!("attachment; filename=\"{}\"", format.file());
-            if let Ok(name) = HeaderValue::from_str(&name) {
-                headers.insert(header::CONTENT_DISPOSITION, name);
+        match format {
+            Format::Json => {}
+            Format::Html => {
+                headers.insert(header::CONTENT_SECURITY_POLICY, CLOSED);
+                headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             }
-            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            Format::Markdown | Format::Sarif | Format::Ocsf | Format::Oscal => {
+                let name = format!("attachment; filename=\"{}\"", format.file());
+                if let Ok(name) = HeaderValue::from_str(&name) {
+                    headers.insert(header::CONTENT_DISPOSITION, name);
+                }
+                headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            }
         }
+        response
     }
-    response
 }

@@ -1,13 +1,17 @@
 //! Adversarial scenario packs.
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, response::Response};
 use tandem_posture::scenarios::{PackList, PackRun, Request};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::without_intake_key;
 use crate::{
     extract::{Body, Operator},
-    http::{answer::Answer, document::ErrorBody, state::AppState},
+    http::{
+        answer::{Answer, ApiError, assessed},
+        document::ErrorBody,
+        state::AppState,
+    },
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -43,7 +47,11 @@ pub async fn list(operator: Operator, State(state): State<AppState>) -> Answer<P
         (status = 404, body = ErrorBody, description = "`NOT_FOUND`: no pack has the id in `pack_id`."),
     )
 )]
-pub async fn run(operator: Operator, State(state): State<AppState>, Body(request): Body<Request>) -> Answer<PackRun> {
+pub async fn run(
+    operator: Operator,
+    State(state): State<AppState>,
+    Body(request): Body<Request>,
+) -> Result<Response, ApiError> {
     without_intake_key(&operator)?;
-    Ok(Json(state.app.run_scenarios(&operator.ctx, request).await?))
+    assessed(&state, &operator, async move |app, turn, ctx| app.run_scenarios(turn, ctx, request).await).await
 }

@@ -12,7 +12,7 @@ use tandem_core::{
     actor::OpContext,
     audit::merkle::Hash,
     decide::{Ask, Decide, Loaded, ROUNDS, Settled, Step, step},
-    ports::{AuditQuery, AuditRow, BoxFuture, Checkpoint, Claim, PageRow, Query, Row, Store, StoreError},
+    ports::{AuditQuery, AuditRow, BoxFuture, Checkpoint, Claim, PageRow, Query, Row, Store, StoreError, Walk},
     record::{Collection, Column, Commit, Committed, Expect, JobKind, Write},
     tenant::TenantKey,
 };
@@ -149,6 +149,19 @@ impl Store for FakeStore {
             .collect();
         found.sort_by(|a, b| (b.order, &b.row.id).cmp(&(a.order, &a.row.id)));
         found.truncate(query.limit);
+        ready(self.check().map(|()| found))
+    }
+
+    fn oldest(&self, query: Query) -> BoxFuture<'_, Result<Vec<PageRow>, StoreError>> {
+        self.page(query)
+    }
+
+    fn walk(&self, walk: Walk) -> BoxFuture<'_, Result<Vec<PageRow>, StoreError>> {
+        let rows = self.rows.lock().unwrap();
+        let own = rows.iter().filter(|((collection, tenant, id), _)| {
+            *collection == walk.collection.name && *tenant == walk.tenant && *id > walk.after
+        });
+        let found = own.map(|(_, (row, _))| PageRow { order: 0, row: row.clone() }).take(walk.limit).collect();
         ready(self.check().map(|()| found))
     }
 

@@ -86,6 +86,7 @@ impl Setup {
                     workspace: Arc::new(LocalWorkspace::default()),
                     logs: Arc::new(crate::boot::logs::Logs::new()),
                     mcp: Arc::new(outbound::mcp(outbound::egress(), "unused".into(), "unused".into(), Arc::new(Fixed))),
+                    background: crate::boot::system::step_back,
                     audit_seed: None,
                 },
                 Config::default(),
