@@ -26,4 +26,4 @@ pub use findings::FindingFilter;
 pub use memory::MemoryAuditRow;
 pub use package::{GovernanceEvidence, LedgerRequest, RunLedgerAnswer};
 pub use probes::probe_options;
-pub(crate) use reassess::Run;
+pub(crate) use reassess::{Run, Turns};

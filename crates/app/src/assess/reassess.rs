@@ -1,6 +1,9 @@
 //! Reassessment: one run for a caller, the schedule, and the reasons that other commits carry.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::Deserialize;
 use tandem_core::{
@@ -53,6 +56,19 @@ pub(crate) struct Run {
     pub id: ScopeId,
     pub cause: Cause,
     pub held: Option<Held>,
+}
+
+/// Turns at scopes. A look takes long, and of many that look at once all but one would have looked in vain.
+#[derive(Debug, Default)]
+pub(crate) struct Turns(Mutex<HashMap<(TenantKey, String), Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    fn of(&self, tenant: &TenantKey, scope: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those at which nobody is any more.
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        turns.entry((tenant.clone(), scope.to_owned())).or_default().clone()
+    }
 }
 
 impl App {
@@ -124,6 +140,8 @@ impl App {
     pub(crate) async fn reassess(&self, ctx: &OpContext, run: &Run) -> Result<Reassessment, Failure> {
         let tenant = ctx.tenant.key();
         let settings = self.snapshot(&tenant).await?.config.reassessment.clone();
+        let turn = self.turns.of(&tenant, &run.id.key());
+        let _turn = turn.lock().await;
         decide_again(async || {
             let began = std::time::Instant::now();
             let state = self.load::<ScopeState>(&tenant, &run.id.key()).await?;
@@ -186,7 +204,7 @@ impl App {
     async fn living(&self, ctx: &OpContext, cause: Cause, found: Option<&[Finding]>) -> Result<Vec<Put>, Failure> {
         let Some(found) = found else { return Ok(Vec::new()) };
         let stored = self.all::<LiveFinding>(&ctx.tenant.key(), "last_seen_at_ms", Vec::new(), MANY).await?;
-        let versions: std::collections::HashMap<String, (u64, u64)> = stored
+        let versions: HashMap<String, (u64, u64)> = stored
             .iter()
             .map(|row| (row.value.fingerprint.clone(), (row.version, row.value.life.last_seen_at_ms)))
             .collect();
