@@ -70,6 +70,19 @@ fn filed_review(server: &Server) -> String {
 }
 
 #[test]
+fn a_word_that_is_no_text_is_of_the_wrong_shape() {
+    let server = launch("gov-words").start();
+    let ann = human(&server, "ann");
+    for word in [json!(null), json!(5), json!([]), json!({}), json!(true)] {
+        let target = json!({ "type": "agent", "id": "bot" });
+        let body = json!({ "request_type": word, "target_resource": target, "rationale": "please" });
+        let refused = ann.post("/governance/approvals", body);
+        refused.refused(422, "VALIDATION_FAILED");
+        assert_eq!(refused.json()["field"], json!("request_type"), "{}", refused.text());
+    }
+}
+
+#[test]
 fn an_agent_without_a_name_makes_nothing_and_that_is_kept() {
     let server = launch("gov-nameless").start();
     let nameless = server.client().with("x-tandem-request-source", "agent");
