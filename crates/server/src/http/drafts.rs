@@ -227,7 +227,7 @@ pub async fn approve(
     operator: Operator,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    OptionalBody(request): OptionalBody<DecisionRequest>,
+    Body(request): Body<DecisionRequest>,
 ) -> Answer<ApproveAnswer> {
     let approved = state.app.approve(&operator.ctx, &id, request.reason.as_deref()).await?;
     let run = state.app.run_of(&operator.ctx.tenant.key(), &approved.draft).await?;
@@ -279,7 +279,7 @@ pub async fn deny(
     operator: Operator,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    OptionalBody(request): OptionalBody<DecisionRequest>,
+    Body(request): Body<DecisionRequest>,
 ) -> Answer<DenyAnswer> {
     let draft = state.app.deny(&operator.ctx, &id, request.reason.as_deref()).await?;
     Ok(Json(DenyAnswer { ok: true, draft }))

@@ -60,6 +60,8 @@ fn too_many_are_told_when_to_come_back() {
     // The denial stops the agent altogether, if it says so.
     let (ann, review) = (human(&server, "ann"), filed_review(&server));
     let deny = format!("/governance/approvals/{review}/deny");
+    ann.ask(&deny).refused(415, "VALIDATION_FAILED");
+    ann.ask(&format!("/governance/approvals/{review}/approve")).refused(415, "VALIDATION_FAILED");
     assert_eq!(ann.post(&deny, json!({ "pauseAgent": true })).ok()["approval"]["status"], json!("denied"));
     assert_eq!(ann.get("/governance/agents/bot").ok()["agent"]["status"], json!("paused"));
 }
