@@ -293,7 +293,7 @@ pub async fn deny(
     params(("id" = String, Path, description = "`draft_id`")),
     responses(
         (status = 200, body = TriageRunAnswer),
-        (status = 404, body = ErrorBody, description = "`INCIDENT_MONITOR_TRIAGE_RUN_CREATE_FAILED`: no such draft."),
+        (status = 404, body = ErrorBody, description = "`INCIDENT_MONITOR_DRAFT_NOT_FOUND`"),
         (status = 409, body = ErrorBody, description = "`INCIDENT_MONITOR_TRIAGE_RUN_CREATE_FAILED`: denied, or approval comes first."),
     )
 )]
