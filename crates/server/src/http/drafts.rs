@@ -12,6 +12,7 @@ use tandem_core::{
     publish::{Action, ExternalAction, Mode},
     receipt::Post,
     signal::submission::null_default,
+    text::non_blank,
     triage::{Artifact, IssueDraft, MemoryOutcome, RunView, SummaryInput, TriageSummary},
 };
 use utoipa::ToSchema;
@@ -126,14 +127,17 @@ pub struct PublishRequest {
 }
 
 impl PublishRequest {
-    /// The named destinations, `destination_id` first.
+    /// The named destinations as they are listed; `destination_id` comes first where the list does not hold it.
     fn requested(self) -> Vec<String> {
         let mut ids: Vec<String> = Vec::new();
-        for id in self.destination_id.into_iter().chain(self.destination_ids) {
+        for id in self.destination_ids {
             let id = id.trim();
             if !id.is_empty() && !ids.iter().any(|known| known == id) {
                 ids.push(id.to_owned());
             }
+        }
+        if let Some(id) = non_blank(self.destination_id.as_deref()).filter(|id| !ids.iter().any(|known| known == id)) {
+            ids.insert(0, id.to_owned());
         }
         ids
     }
