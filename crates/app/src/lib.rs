@@ -81,6 +81,8 @@ pub struct App {
     recent: recent::Recent,
     /// Sync jobs that this process has seen to.
     pub(crate) syncs: Mutex<std::collections::BTreeSet<String>>,
+    /// Who reassesses a scope, so that others of this process wait instead of looking in vain.
+    pub(crate) scopes: assess::Scopes,
     /// Rung when a commit left work to do.
     pub wake: tokio::sync::Notify,
     /// Checks of the audit log that have been made, per tenant.
@@ -117,6 +119,7 @@ impl App {
             mcp_asked: mcp::Asked::default(),
             recent: recent::Recent::default(),
             syncs: Mutex::default(),
+            scopes: assess::Scopes::default(),
             wake: tokio::sync::Notify::new(),
             checks: audit::Checks::default(),
             tampered: RwLock::default(),
@@ -173,8 +176,9 @@ pub(crate) fn tenant_of(key: &TenantKey) -> TenantContext {
     }
 }
 
-/// How often a use case decides again after someone else changed its rows first.
-pub(crate) const DECISIONS: usize = 12;
+/// How often a use case decides again after someone else changed its rows first. Each time it loses, somebody else has
+/// won and is gone: this is how many may want the same row at once before one of them is sent away.
+pub(crate) const DECISIONS: usize = 256;
 
 /// Runs a use case's load-decide-commit until it does not conflict.
 pub(crate) async fn decide_again<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Failure>

@@ -81,13 +81,7 @@ impl App {
     /// Asks for triage. `bypass` lifts the rule that a draft must be approved first under the global switch.
     pub async fn triage_run(&self, ctx: &OpContext, draft_id: &str, bypass: bool) -> Result<Triaged, Failure> {
         let triaged = decide_again(async || {
-            let found = match self.draft(ctx, draft_id).await {
-                Err(f) if f.code == Code::DraftNotFound => {
-                    let failure = Failure::of(Code::TriageRunDraftNotFound).with("draft_id", draft_id);
-                    return Err(failure.with("detail", "no such draft"));
-                }
-                other => other?,
-            };
+            let found = self.draft(ctx, draft_id).await?;
             let refused =
                 |why: &str| Failure::of(Code::TriageRunCreateFailed).with("draft_id", draft_id).with("detail", why);
             let mut draft = found.value;
@@ -169,7 +163,7 @@ impl App {
         let triaged = self.triage_run(ctx, draft_id, true).await.map_err(|cause| {
             let detail = cause.extra.get("detail").cloned().unwrap_or_else(|| cause.message.clone().into());
             match cause.code {
-                Code::TriageRunDraftNotFound => {
+                Code::DraftNotFound => {
                     Failure::of(Code::IncidentNoDraft).with("incident_id", incident_id).with("detail", detail)
                 }
                 Code::TriageRunCreateFailed => {

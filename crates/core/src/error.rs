@@ -43,7 +43,6 @@ codes! {
     DraftNotFound "INCIDENT_MONITOR_DRAFT_NOT_FOUND" 404 false "No such draft.";
     DraftNotPendingApproval "INCIDENT_MONITOR_DRAFT_NOT_PENDING_APPROVAL" 409 false "The draft does not wait for approval.";
     TriageRunCreateFailed "INCIDENT_MONITOR_TRIAGE_RUN_CREATE_FAILED" 409 false "The draft is denied or must be approved before triage.";
-    TriageRunDraftNotFound "INCIDENT_MONITOR_TRIAGE_RUN_CREATE_FAILED" 404 false "No such draft to triage.";
     TriageSummaryRequiresRun "INCIDENT_MONITOR_TRIAGE_SUMMARY_REQUIRES_RUN" 409 false "The draft has no triage run to summarise.";
     TriageSynthesisFailed "INCIDENT_MONITOR_TRIAGE_SYNTHESIS_FAILED" 400 false "No summary can be made of this draft.";
     TriageSummaryIssueDraftFailed "INCIDENT_MONITOR_TRIAGE_SUMMARY_ISSUE_DRAFT_FAILED" 400 false "The summary is stored, but the proposal gate blocks an issue draft.";

@@ -27,6 +27,6 @@ pub use findings::FindingFilter;
 pub use memory::MemoryAuditRow;
 pub use package::{GovernanceEvidence, LedgerRequest, RunLedgerAnswer};
 pub use probes::probe_options;
-pub(crate) use reassess::Run;
+pub(crate) use reassess::{Run, Scopes};
 pub use turn::Turn;
 pub(crate) use turn::Turns;

@@ -1,6 +1,9 @@
 //! Reassessment: one run for a caller, the schedule, and the reasons that other commits carry.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::Deserialize;
 use tandem_core::{
@@ -53,6 +56,20 @@ pub(crate) struct Run {
     pub id: ScopeId,
     pub cause: Cause,
     pub held: Option<Held>,
+}
+
+/// Who looks at a scope is alone there: a look takes long, and of many that look at once all but one would have looked in
+/// vain.
+#[derive(Debug, Default)]
+pub(crate) struct Scopes(Mutex<HashMap<(TenantKey, String), Arc<tokio::sync::Mutex<()>>>>);
+
+impl Scopes {
+    fn of(&self, tenant: &TenantKey, scope: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut scopes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those at which nobody is any more.
+        scopes.retain(|_, scope| Arc::strong_count(scope) > 1);
+        scopes.entry((tenant.clone(), scope.to_owned())).or_default().clone()
+    }
 }
 
 impl App {
@@ -122,6 +139,8 @@ impl App {
     /// One run: look, compare and write, in one commit. When somebody changed a row meanwhile, or another run recorded what
     /// it saw, all of it is done again.
     pub(crate) async fn reassess(self: &Arc<Self>, ctx: &OpContext, run: Run) -> Result<Reassessment, Failure> {
+        let scope = self.scopes.of(&ctx.tenant.key(), &run.id.key());
+        let _alone = scope.lock().await;
         self.assess(ctx, async move |app, turn, ctx| app.reassess_in(turn, ctx, &run).await).await
     }
 
@@ -190,7 +209,7 @@ impl App {
     ) -> Result<Vec<Put>, Failure> {
         let Some(found) = found else { return Ok(Vec::new()) };
         let stored = self.whole::<LiveFinding>(turn, &ctx.tenant.key(), "last_seen_at_ms", None, MANY).await?;
-        let versions: std::collections::HashMap<String, (u64, u64)> = stored
+        let versions: HashMap<String, (u64, u64)> = stored
             .iter()
             .map(|row| (row.value.fingerprint.clone(), (row.version, row.value.life.last_seen_at_ms)))
             .collect();

@@ -13,7 +13,7 @@ use super::{
         Run, RunStatus, StopKind, claim,
         report::{Report, Usage},
     },
-    spec::{Automation, Node},
+    spec::{Automation, AutomationStatus, Node},
 };
 use crate::{
     actor::ActorKind,
@@ -115,6 +115,9 @@ pub fn patch(
     change: Value,
 ) -> Decided<bool> {
     let after = &patched.automation;
+    if after.status == AutomationStatus::Active && before.status != AutomationStatus::Active {
+        lifecycle::may_activate(desk, base, &record)?;
+    }
     let touches_tools = patched.names_agents || patched.changed.contains("agents") || patched.changed.contains("flow");
     let patch = PatchAutomation {
         automation_id: after.automation_id.clone(),

@@ -218,10 +218,10 @@ fn resolve_answered(desk: &mut Desk<'_>, record: &mut GovernanceRecord, review: 
     Ok(())
 }
 
-/// Clears the pauses of an automation that an operator resumes; the caller sets its status. Its runs stay as they are.
-pub fn resume(desk: &mut Desk<'_>, base: &Base, automation_id: &str) -> Decided<()> {
-    let mut record = mutate::check(desk, automation_id, Operation::Resume)?;
+/// Refuses to let an automation go on that has come to its end, or whose review is open.
+fn may_go_on(desk: &mut Desk<'_>, base: &Base, record: &GovernanceRecord) -> Decided<()> {
     let limits = base.effective(desk)?;
+    let automation_id = record.automation_id.as_str();
     let refuse = |code: Code| {
         let failure = Failure::of(code).status(409).with("automationID", automation_id);
         failure.with("detail", "extend it to bring it back")
@@ -246,6 +246,25 @@ pub fn resume(desk: &mut Desk<'_>, base: &Base, automation_id: &str) -> Decided<
         }
         return Err(failure.into());
     }
+    Ok(())
+}
+
+/// Whether a change may set the status to active. What governance holds is let go by a resume, never by naming a status.
+pub fn may_activate(desk: &mut Desk<'_>, base: &Base, record: &GovernanceRecord) -> Decided<()> {
+    may_go_on(desk, base, record)?;
+    if record.paused_for_lifecycle || record.creation_paused {
+        let failure = Failure::of(Code::AutomationLifecyclePaused).status(409);
+        let failure = failure.with("automationID", record.automation_id.as_str());
+        return Err(failure.with("detail", "resume it to let it go on").into());
+    }
+    Ok(())
+}
+
+/// Clears the pauses of an automation that an operator resumes; the caller sets its status. Its runs stay as they are.
+pub fn resume(desk: &mut Desk<'_>, base: &Base, automation_id: &str) -> Decided<()> {
+    let mut record = mutate::check(desk, automation_id, Operation::Resume)?;
+    may_go_on(desk, base, &record)?;
+    let limits = base.effective(desk)?;
     record.paused_for_lifecycle = false;
     record.creation_paused = false;
     record.updated_at_ms = desk.now_ms();

@@ -30,6 +30,17 @@ pub fn target() -> Resource {
     Resource { kind: "governance_limits".into(), id: LimitsRow::ID.into() }
 }
 
+/// Amounts of usage that are below zero count as nothing. In a limit that would be the strictest of caps, or a price of
+/// nothing, and neither is what somebody can have meant.
+fn below_zero(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64().is_some_and(|number| number < 0.0),
+        Value::Array(items) => items.iter().any(below_zero),
+        Value::Object(fields) => fields.values().any(below_zero),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+    }
+}
+
 impl Decision for ChangeLimits {
     type Outcome = LimitsRow;
 
@@ -44,6 +55,10 @@ impl Decision for ChangeLimits {
         for (field, value) in &self.changes {
             if !FIELDS.iter().any(|(known, _)| known == field) {
                 let detail = format!("`{}` is no limit", crate::text::truncate(field, 80));
+                return Err(Failure::of(Code::LimitsInvalid).with("detail", detail).into());
+            }
+            if below_zero(value) {
+                let detail = format!("`{field}` must not be negative");
                 return Err(Failure::of(Code::LimitsInvalid).with("detail", detail).into());
             }
             if value.is_null() {

@@ -2,6 +2,7 @@
 //! and our own names remain of a parser's message.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
 use tandem_core::text;
 
 use crate::http::answer::ApiError;
@@ -22,10 +23,10 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::unreadable(422, "The body has the wrong shape: invalid type: array, expected an object"));
     }
     serde_json::from_slice(bytes).map_err(|error| {
-        // The shape may be refused before the syntax error is reached; broken JSON is broken all the same.
-        let broken = serde_json::from_slice::<IgnoredAny>(bytes).err();
-        if let Some(error) = broken.as_ref().or(Some(&error).filter(|error| !error.is_data())) {
-            return ApiError::unreadable(400, format!("The body is not valid JSON: {}", scrubbed(&error.to_string())));
+        // The shape may be refused before the syntax error is reached; broken JSON is broken all the same. And where one of
+        // our words is wanted, the parser calls anything else than a text a syntax error, which it is not.
+        if let Err(broken) = serde_json::from_slice::<Value>(bytes) {
+            return ApiError::unreadable(400, format!("The body is not valid JSON: {}", scrubbed(&broken.to_string())));
         }
         // The quick parser does not know where it was; a second pass, for refused bodies only, finds out.
         let mut parser = serde_json::Deserializer::from_slice(bytes);
@@ -33,7 +34,7 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
             .err()
             .map(|error| text::truncate(&error.path().to_string(), 120))
             .filter(|path| path != ".");
-        let why = scrubbed(&error.to_string());
+        let why = if error.is_data() { scrubbed(&error.to_string()) } else { "the value does not fit".into() };
         let mut refused = ApiError::unreadable(
             422,
             match &place {
@@ -127,6 +128,10 @@ mod tests {
         );
         let (status, text) = refusal(br#"{"inner":[{"count":1,"kind":"hunter2"}]}"#);
         assert!(status == 422 && !text.contains("hunter2") && text.contains("expected `One`"), "{text}");
+        for kind in ["5", "[]", "{}", "true", "1.5", "{\"One\":1,\"Two\":2}"] {
+            let (status, text) = refusal(format!(r#"{{"inner":[{{"count":1,"kind":{kind}}}]}}"#).as_bytes());
+            assert!(status == 422 && text.contains("`inner[0].kind`"), "{kind}: {text}");
+        }
         let (status, text) = refusal(br#"{"inner":[{"count":-5}]}"#);
         assert!(status == 422 && !text.contains("-5"), "{text}");
         assert_eq!(refusal(b"{}").0, 422);

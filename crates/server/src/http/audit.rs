@@ -308,7 +308,7 @@ pub struct InclusionAnswer {
 
 /// Prove that a row is in the log
 #[utoipa::path(
-    get, path = "/audit/proofs/inclusion", tag = "audit", params(InclusionQuery),
+    get, path = "/audit/proof/inclusion", tag = "audit", params(InclusionQuery),
     responses(
         (status = 200, body = InclusionAnswer),
         (status = 403, body = ErrorBody, description = "`AUDIT_ADMIN_REQUIRED`, or `TENANT_CONTEXT_DENIED` for another tenant."),
@@ -347,7 +347,7 @@ pub struct ConsistencyAnswer {
 
 /// Prove that the log only grew
 #[utoipa::path(
-    get, path = "/audit/proofs/consistency", tag = "audit", params(ConsistencyQuery),
+    get, path = "/audit/proof/consistency", tag = "audit", params(ConsistencyQuery),
     responses(
         (status = 200, body = ConsistencyAnswer),
         (status = 403, body = ErrorBody, description = "`AUDIT_ADMIN_REQUIRED`, or `TENANT_CONTEXT_DENIED` for another tenant."),

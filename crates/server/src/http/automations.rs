@@ -332,6 +332,7 @@ pub async fn get(
         (status = 400, body = ErrorBody, description = "`AUTOMATION_V2_UPDATE_FAILED` with `detail`, or `AUTOMATION_V2_INVALID_METADATA`"),
         (status = 403, body = ErrorBody, description = "Governance refuses; the code says which rule."),
         (status = 404, body = ErrorBody, description = "`AUTOMATION_V2_NOT_FOUND`"),
+        (status = 409, body = ErrorBody, description = "Status `active` while governance holds the automation: `AUTOMATION_V2_REVIEW_PENDING`, `…_RETIRED`, `…_EXPIRED`, or `…_LIFECYCLE_PAUSED`, which a resume lifts."),
         (status = 412, body = ErrorBody, description = "`PRECONDITION_FAILED`: somebody changed it since."),
     )
 )]

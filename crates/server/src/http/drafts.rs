@@ -12,6 +12,7 @@ use tandem_core::{
     publish::{Action, ExternalAction, Mode},
     receipt::Post,
     signal::submission::null_default,
+    text::non_blank,
     triage::{Artifact, IssueDraft, MemoryOutcome, RunView, SummaryInput, TriageSummary},
 };
 use utoipa::ToSchema;
@@ -126,14 +127,17 @@ pub struct PublishRequest {
 }
 
 impl PublishRequest {
-    /// The named destinations, `destination_id` first.
+    /// The named destinations as they are listed; `destination_id` comes first where the list does not hold it.
     fn requested(self) -> Vec<String> {
         let mut ids: Vec<String> = Vec::new();
-        for id in self.destination_id.into_iter().chain(self.destination_ids) {
+        for id in self.destination_ids {
             let id = id.trim();
             if !id.is_empty() && !ids.iter().any(|known| known == id) {
                 ids.push(id.to_owned());
             }
+        }
+        if let Some(id) = non_blank(self.destination_id.as_deref()).filter(|id| !ids.iter().any(|known| known == id)) {
+            ids.insert(0, id.to_owned());
         }
         ids
     }
@@ -227,7 +231,7 @@ pub async fn approve(
     operator: Operator,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    OptionalBody(request): OptionalBody<DecisionRequest>,
+    Body(request): Body<DecisionRequest>,
 ) -> Answer<ApproveAnswer> {
     let approved = state.app.approve(&operator.ctx, &id, request.reason.as_deref()).await?;
     let run = state.app.run_of(&operator.ctx.tenant.key(), &approved.draft).await?;
@@ -279,7 +283,7 @@ pub async fn deny(
     operator: Operator,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    OptionalBody(request): OptionalBody<DecisionRequest>,
+    Body(request): Body<DecisionRequest>,
 ) -> Answer<DenyAnswer> {
     let draft = state.app.deny(&operator.ctx, &id, request.reason.as_deref()).await?;
     Ok(Json(DenyAnswer { ok: true, draft }))
@@ -293,7 +297,7 @@ pub async fn deny(
     params(("id" = String, Path, description = "`draft_id`")),
     responses(
         (status = 200, body = TriageRunAnswer),
-        (status = 404, body = ErrorBody, description = "`INCIDENT_MONITOR_TRIAGE_RUN_CREATE_FAILED`: no such draft."),
+        (status = 404, body = ErrorBody, description = "`INCIDENT_MONITOR_DRAFT_NOT_FOUND`"),
         (status = 409, body = ErrorBody, description = "`INCIDENT_MONITOR_TRIAGE_RUN_CREATE_FAILED`: denied, or approval comes first."),
     )
 )]

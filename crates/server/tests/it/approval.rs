@@ -17,6 +17,18 @@ fn route(policy: &str) -> Value {
     json!([{ "route_id": "r", "name": "r", "destination_ids": ["local"], "approval_policy": policy }])
 }
 
+#[test]
+fn a_decision_is_said_in_a_body() {
+    let (_server, client) = configured("said", json!({ "require_approval_for_new_issues": true }));
+    let id = drafted(&client, bodies::report("said"));
+    for decision in ["approve", "deny"] {
+        let reply = client.ask(&format!("/incident-monitor/drafts/{id}/{decision}"));
+        reply.refused(415, "VALIDATION_FAILED");
+        assert_eq!(draft(&client, &id)["status"], json!("approval_required"));
+    }
+    deny(&client, &id).ok();
+}
+
 /// Configuration, report fields, publish body, and whether approval is needed.
 fn rules() -> Vec<(&'static str, Value, Value, Value, bool)> {
     let flagged = || json!([bodies::merged(bodies::telemetry("local"), json!({ "require_approval": true }))]);

@@ -105,7 +105,7 @@ fn every_proof_holds_under_the_signed_root() {
     assert!(early.size > 3 && late.size > early.size + 40);
     let rows = client.get("/audit/protected?limit=1000").ok()["events"].as_array().unwrap().clone();
     for seq in [1, 2, early.size, early.size + 1, late.size - 1, late.size] {
-        let answer = client.get(&format!("/audit/proofs/inclusion?seq={seq}&tree_size={}", late.size)).ok();
+        let answer = client.get(&format!("/audit/proof/inclusion?seq={seq}&tree_size={}", late.size)).ok();
         let proof: InclusionProof = serde_json::from_value(answer["proof"].clone()).unwrap();
         assert!(proof.verify(&late.root), "row {seq}");
         assert!(!proof.verify(&early.root), "row {seq} under another root");
@@ -113,7 +113,7 @@ fn every_proof_holds_under_the_signed_root() {
         assert!(row.to_string().contains(&proof.leaf_hash), "the proof is for this very row: {row}");
     }
     let consistency = |client: &Client, from: u64, to: u64| -> ConsistencyProof {
-        let answer = client.get(&format!("/audit/proofs/consistency?from={from}&to={to}")).ok();
+        let answer = client.get(&format!("/audit/proof/consistency?from={from}&to={to}")).ok();
         assert_eq!(answer["integrity"]["status"], json!("verified"));
         serde_json::from_value(answer["proof"].clone()).unwrap()
     };
@@ -130,7 +130,7 @@ fn every_proof_holds_under_the_signed_root() {
         "inclusion",
         "inclusion?seq=x",
     ] {
-        let reply = client.get(&format!("/audit/proofs/{query}"));
+        let reply = client.get(&format!("/audit/proof/{query}"));
         assert!((400..500).contains(&reply.status), "{query}: {}", reply.text());
         reply.enveloped();
     }

@@ -1,11 +1,11 @@
 //! Many at once: no error, exact counts, on the embedded store and on two engines that share a PostgreSQL.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Barrier};
 
 use serde_json::json;
-use tandem_testkit::{Client, Server, audit, bodies};
+use tandem_testkit::{Client, Reply, Server, audit, bodies};
 
-use crate::support::{all, configure, configured, launch, text};
+use crate::support::{all, configure, configured, deliveries, drafted, launch, publish, text};
 
 const THREADS: usize = 16;
 const EACH: usize = 200;
@@ -77,6 +77,38 @@ fn sixteen_threads_lose_and_double_nothing() {
     let (server, _client) = configured("storm", json!({}));
     exact(&[&server]);
     limited(&[&server]);
+}
+
+/// How many callers do the same at once; none of them is sent away.
+const CALLERS: usize = 48;
+
+fn at_once(server: &Server, call: impl Fn(&Client, usize) -> Reply + Sync) {
+    let (call, start) = (&call, &Barrier::new(CALLERS));
+    std::thread::scope(|scope| {
+        for n in 0..CALLERS {
+            let client = server.client();
+            scope.spawn(move || {
+                start.wait();
+                let reply = call(&client, n);
+                assert_eq!(reply.status, 200, "caller {n}: {}", reply.text());
+            });
+        }
+    });
+}
+
+#[test]
+fn whoever_changes_the_same_thing_at_once_is_served() {
+    let (server, client) = configured("same-thing", json!({}));
+    let id = drafted(&client, bodies::report_as("same-thing"));
+    at_once(&server, |client, _| publish(client, &id, json!({})));
+    assert_eq!(deliveries(&client, &id).len(), 1);
+    let config = client.get("/config/incident-monitor").ok()["incident_monitor"].clone();
+    at_once(&server, |client, n| {
+        let mine = bodies::merged(config.clone(), json!({ "workspace_root": format!("/srv/{n}") }));
+        client.patch("/config/incident-monitor", json!({ "incident_monitor": mine }))
+    });
+    at_once(&server, |client, n| client.ask(["/incident-monitor/pause", "/incident-monitor/resume"][n % 2]));
+    audit::assert_verified(&client);
 }
 
 /// A fresh database, dropped when the test ends. `None` where no server is named for tests.

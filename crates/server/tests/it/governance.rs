@@ -46,7 +46,13 @@ fn limits_say_where_they_come_from() {
     let answer = ann.patch("/governance/limits", change).ok();
     assert_eq!(answer["limits"]["weekly_spend_cap_usd"], json!(12.5));
     assert_eq!(limit(&answer, "lineage_depth_limit"), "api");
-    for wrong in [json!({ "nothing": 1 }), json!({ "approval_ttl_ms": "soon" }), json!({ "approval_ttl_ms": 1 })] {
+    for wrong in [
+        json!({ "nothing": 1 }),
+        json!({ "approval_ttl_ms": "soon" }),
+        json!({ "approval_ttl_ms": 1 }),
+        json!({ "weekly_spend_cap_usd": -1 }),
+        json!({ "model_prices": { "m": { "prompt_per_1k_usd": -0.5, "completion_per_1k_usd": 1 } } }),
+    ] {
         ann.patch("/governance/limits", wrong).refused(400, "GOVERNANCE_LIMITS_INVALID");
     }
     let answer = ann.patch("/governance/limits", json!({ "limits": { "lineage_depth_limit": null } })).ok();

@@ -60,6 +60,8 @@ fn too_many_are_told_when_to_come_back() {
     // The denial stops the agent altogether, if it says so.
     let (ann, review) = (human(&server, "ann"), filed_review(&server));
     let deny = format!("/governance/approvals/{review}/deny");
+    ann.ask(&deny).refused(415, "VALIDATION_FAILED");
+    ann.ask(&format!("/governance/approvals/{review}/approve")).refused(415, "VALIDATION_FAILED");
     assert_eq!(ann.post(&deny, json!({ "pauseAgent": true })).ok()["approval"]["status"], json!("denied"));
     assert_eq!(ann.get("/governance/agents/bot").ok()["agent"]["status"], json!("paused"));
 }
@@ -67,6 +69,19 @@ fn too_many_are_told_when_to_come_back() {
 fn filed_review(server: &Server) -> String {
     let reviews = server.client().get("/governance/reviews").ok();
     text(&reviews["agent_creation_reviews"][0]["review_request_id"])
+}
+
+#[test]
+fn a_word_that_is_no_text_is_of_the_wrong_shape() {
+    let server = launch("gov-words").start();
+    let ann = human(&server, "ann");
+    for word in [json!(null), json!(5), json!([]), json!({}), json!(true)] {
+        let target = json!({ "type": "agent", "id": "bot" });
+        let body = json!({ "request_type": word, "target_resource": target, "rationale": "please" });
+        let refused = ann.post("/governance/approvals", body);
+        refused.refused(422, "VALIDATION_FAILED");
+        assert_eq!(refused.json()["field"], json!("request_type"), "{}", refused.text());
+    }
 }
 
 #[test]

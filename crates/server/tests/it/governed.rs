@@ -207,8 +207,12 @@ fn a_revoked_grant_stops_a_hundred_runs_until_somebody_resumes() {
     assert_eq!((&state["review_kind"], &state["paused_for_lifecycle"]), (&json!("dependency_revoked"), &json!(true)));
     run_now(&ann, "a").refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
     ann.post("/automations/v2/a/resume", json!({})).refused(409, "AUTOMATION_V2_REVIEW_PENDING");
+    let activate = json!({ "status": "active" });
+    ann.patch("/automations/v2/a", activate.clone()).refused(409, "AUTOMATION_V2_REVIEW_PENDING");
     decide(&ben, &text(&state["review_request_id"]), "approve").ok();
     run_now(&ann, "a").refused(409, "AUTOMATION_V2_GOVERNANCE_RUN_BLOCKED");
+    ann.patch("/automations/v2/a", activate).refused(409, "AUTOMATION_V2_LIFECYCLE_PAUSED");
+    ann.patch("/automations/v2/a", json!({ "status": "paused", "description": "still" })).ok();
     ann.post("/automations/v2/a/resume", json!({})).ok();
     run_now(&ann, "a").ok();
     // Taking a server away does the same; giving one more does not.

@@ -123,7 +123,7 @@ fn unknown_ids_are_not_found_everywhere() {
         ("POST", "drafts/{}/recheck-match", "INCIDENT_MONITOR_DRAFT_NOT_FOUND"),
         ("POST", "drafts/{}/issue-draft", "INCIDENT_MONITOR_DRAFT_NOT_FOUND"),
         ("POST", "drafts/{}/triage-summary", "INCIDENT_MONITOR_DRAFT_NOT_FOUND"),
-        ("POST", "drafts/{}/triage-run", "INCIDENT_MONITOR_TRIAGE_RUN_CREATE_FAILED"),
+        ("POST", "drafts/{}/triage-run", "INCIDENT_MONITOR_DRAFT_NOT_FOUND"),
         ("GET", "incidents/{}", "INCIDENT_MONITOR_INCIDENT_NOT_FOUND"),
         ("DELETE", "incidents/{}", "INCIDENT_MONITOR_INCIDENT_NOT_FOUND"),
         ("POST", "incidents/{}/replay", "INCIDENT_MONITOR_INCIDENT_NOT_FOUND"),

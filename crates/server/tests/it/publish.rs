@@ -55,8 +55,11 @@ fn naming_destinations_replaces_the_routed_ones() {
     let (_server, client) = configured("named", over);
     let id = drafted(&client, bodies::report("named"));
     let answer = publish(&client, &id, json!({ "destination_id": "c", "destination_ids": ["b", " ", "c"] })).ok();
-    assert_eq!(statuses(&answer), [("c".into(), "posted".into()), ("b".into(), "posted".into())]);
+    assert_eq!(statuses(&answer), [("b".into(), "posted".into()), ("c".into(), "posted".into())]);
     assert_eq!(answer["partial"], json!(false));
+    let id = drafted(&client, bodies::report("named in front"));
+    let answer = publish(&client, &id, json!({ "destination_id": "c", "destination_ids": ["b"] })).ok();
+    assert_eq!(statuses(&answer), [("c".into(), "posted".into()), ("b".into(), "posted".into())]);
     publish(&client, &id, json!({ "destination_ids": ["nope"] })).refused(400, "INCIDENT_MONITOR_DRAFT_PUBLISH_FAILED");
     let attempted = audit::rows(&client, "incident_monitor.publish.attempted");
     assert_eq!(attempted.last().unwrap()["payload"]["requested_destination_ids"], json!(["nope"]));

@@ -1,6 +1,6 @@
 //! Continuous reassessment: what changes is assessed at once, each reason once, whoever dies meanwhile.
 
-use std::time::Duration;
+use std::{sync::Barrier, time::Duration};
 
 use serde_json::{Value, json};
 use tandem_testkit::{Client, Seed, ToolServer, audit, bodies, poll, tool_server::tool, until};
@@ -113,6 +113,28 @@ fn a_run_on_demand_says_what_is_new_recurring_and_resolved() {
     assert_eq!(eve.get(PATH).ok()["counts"]["records"], json!(1));
     assert!(records(&client).len() == 3, "the implicit tenant sees all");
     audit::assert_verified(&client);
+}
+
+#[test]
+fn whoever_asks_at_once_gets_a_run() {
+    const CALLERS: u64 = 20;
+    let server = launch("reassess-at-once").start();
+    let start = Barrier::new(CALLERS as usize);
+    let mut versions: Vec<u64> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..CALLERS)
+            .map(|_| {
+                let (client, start) = (server.client(), &start);
+                scope.spawn(move || {
+                    start.wait();
+                    client.ask(PATH).ok()["reassessment"]["version"].as_u64().unwrap()
+                })
+            })
+            .collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    versions.sort_unstable();
+    versions.dedup();
+    assert_eq!(versions.len() as u64, CALLERS, "{versions:?}");
 }
 
 #[test]

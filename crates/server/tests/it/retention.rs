@@ -84,7 +84,7 @@ fn old_bodies_go_and_everything_about_them_still_proves() {
     assert_eq!(audit::manifest(&admin)["integrity"]["status"], json!("verified"));
 
     // A proof of a row that says nothing any more.
-    let proof = admin.get("/audit/proofs/inclusion?seq=2").ok();
+    let proof = admin.get("/audit/proof/inclusion?seq=2").ok();
     let key = VerifierKey::parse(&text(&proof["public_key"])).unwrap();
     let head = Checkpoint::open(&text(&proof["checkpoint"]), &[key]).unwrap();
     let hashes: Vec<_> =

@@ -189,7 +189,7 @@ pub struct Notes {
 #[utoipa::path(
     post, path = "/governance/approvals/{approval_id}/approve", tag = "governance",
     params(("approval_id" = String, Path, description = "`approval_id`")),
-    request_body(content = Notes, description = "May be left out."),
+    request_body = Notes,
     responses(
         (status = 200, body = ApprovalAnswer, description = "Decided like this, now or before; pending while more reviewers are needed."),
         (status = 400, body = ErrorBody, description = "`VALIDATION_FAILED`: `pause_agent` belongs to a denial."),
@@ -202,7 +202,7 @@ pub async fn approve(
     operator: Operator,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    OptionalBody(notes): OptionalBody<Notes>,
+    Body(notes): Body<Notes>,
 ) -> Answer<ApprovalAnswer> {
     let pause = notes.pause_agent.unwrap_or(false);
     let approval = state.app.approval_decide(&operator.ctx, &id, true, notes.notes.as_deref(), pause).await?;
@@ -215,7 +215,7 @@ pub async fn approve(
 #[utoipa::path(
     post, path = "/governance/approvals/{approval_id}/deny", tag = "governance",
     params(("approval_id" = String, Path, description = "`approval_id`")),
-    request_body(content = Notes, description = "May be left out."),
+    request_body = Notes,
     responses(
         (status = 200, body = ApprovalAnswer),
         (status = 400, body = ErrorBody, description = "`VALIDATION_FAILED`: `pause_agent` where no agent is denied anything."),
@@ -228,7 +228,7 @@ pub async fn deny(
     operator: Operator,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    OptionalBody(notes): OptionalBody<Notes>,
+    Body(notes): Body<Notes>,
 ) -> Answer<ApprovalAnswer> {
     let pause = notes.pause_agent.unwrap_or(false);
     let approval = state.app.approval_decide(&operator.ctx, &id, false, notes.notes.as_deref(), pause).await?;
