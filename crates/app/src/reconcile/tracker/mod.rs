@@ -16,7 +16,13 @@ use tandem_core::{
     config::Config,
     destination::DestinationKind,
     draft::Draft,
-    publish::{Action, Delivery, Intent, Prepared, breaker::Admission, digest, settle::Outcome},
+    publish::{
+        Action, Delivery, Intent, Prepared,
+        breaker::Admission,
+        digest,
+        refusal::{self, Refusal},
+        settle::Outcome,
+    },
     record::{Column, Expect, Put},
     redaction::{Counts, redactor},
     risk,
@@ -143,8 +149,10 @@ impl App {
                 let outcome = &mut attempted.outcome;
                 // A limit is the tracker at work, not out of order; a budget waits for it.
                 let limited = outcome.error_code.as_deref() == Some("rate_limited");
+                // And so is one that says why it refuses.
+                let failed = outcome.retryable && !limited && outcome.refusal != Some(Refusal::Final);
                 if limited || outcome.accepted || outcome.status_code.is_some() || outcome.retryable {
-                    self.breaker(&lane, |breaker| breaker.settle(limited || !outcome.retryable, self.now_ms()));
+                    self.breaker(&lane, |breaker| breaker.settle(!failed, self.now_ms()));
                 }
                 if let Some(error) = &outcome.error {
                     // A tracker may quote what it was sent.
@@ -170,25 +178,23 @@ impl App {
                 // Proven not to have happened: from here on it is a first time.
                 Ok(Verdict::SendAgain) => {
                     work.delivery.value.intent = None;
-                    let delivery = &work.delivery.value;
-                    let last = !delivery.attempts.is_empty()
-                        && delivery.attempts.len() + 1 >= usize::try_from(delivery.max_attempts).unwrap_or(usize::MAX);
-                    // A last sending could not be looked up any more. Who said no every time is believed now.
-                    if let Some(why) = intent.refused.filter(|_| last) {
+                    if let Some(why) = intent.refused.filter(|why| refusal::confirmed(&work.delivery.value, why)) {
                         return Err(unsent(Trouble::new("tracker_refused", why)));
                     }
                 }
                 Ok(Verdict::Undecided) => {
+                    let text = match &intent.refused {
+                        Some(why) => format!("the tracker could not be looked through to the end; it had said: {why}"),
+                        None => "the tracker could not be looked through to the end".to_owned(),
+                    };
                     return Err(unsent(Trouble {
                         retryable: true,
-                        ..Trouble::new("outcome_unknown", "the tracker could not be looked through to the end")
+                        refusal: Some(Refusal::Untold),
+                        ..Trouble::new("outcome_unknown", text)
                     }));
                 }
                 Err(Stop::Hold { until_ms }) => return Err(Early::Ended(Ended::Hold { until_ms })),
-                Err(Stop::Trouble(trouble)) => {
-                    // The look failed, whatever the reason: another one may not.
-                    return Err(unsent(Trouble { retryable: true, ..trouble }));
-                }
+                Err(Stop::Trouble(trouble)) => return Err(unsent(trouble)),
             }
         }
         let asked = match work.delivery.value.recurrence {
