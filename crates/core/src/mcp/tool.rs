@@ -142,10 +142,13 @@ wire_enum! {
 }
 
 impl ToolFault {
-    /// Whether the same call may end differently later, without anybody changing anything.
+    /// Whether the same call may end differently later: by itself, or by what somebody does to the server, which wakes the
+    /// deliveries that wait for it.
     pub fn retryable(self) -> bool {
         match self {
-            Self::ServerDisconnected
+            Self::ServerDisabled
+            | Self::ServerDisconnected
+            | Self::ToolChanged
             | Self::AuthRefreshFailed
             | Self::SecretUnavailable
             | Self::Timeout
@@ -153,10 +156,8 @@ impl ToolFault {
             | Self::RateLimited
             | Self::StoreUnavailable => true,
             Self::ServerUnregistered
-            | Self::ServerDisabled
             | Self::ToolUnknown
             | Self::ToolNotAllowed
-            | Self::ToolChanged
             | Self::ArgumentsInvalid
             | Self::AuthRequired
             | Self::PrivateAddress
