@@ -24,7 +24,6 @@ use tandem_core::{
         settle::Outcome,
     },
     record::{Column, Expect, Put},
-    redaction::{Counts, redactor},
     risk,
     tracker::{
         Comment, Issue, IssueRef, IssueState, Settings, TrackedIssue,
@@ -154,10 +153,7 @@ impl App {
                 if limited || outcome.accepted || outcome.status_code.is_some() || outcome.retryable {
                     self.breaker(&lane, |breaker| breaker.settle(!failed, self.now_ms()));
                 }
-                if let Some(error) = &outcome.error {
-                    // A tracker may quote what it was sent.
-                    outcome.error = Some(adapter.clean(&redactor(None).text(error, &mut Counts::new())));
-                }
+                outcome.error = outcome.error.as_deref().map(|error| adapter.clean(error));
                 Ended::Attempted(attempted)
             }
             other => other,
@@ -506,12 +502,18 @@ impl App {
         let lane = crate::publish::lane(tenant, &destination.destination_id);
         let target = tandem_core::publish::target::target_ref(config, destination);
         let adapter = self.adapter(tenant, destination, &settings, &lane, &target).map_err(Stop::Trouble)?;
-        if let Some(reference) = known
-            && let Some(issue) = adapter.read(reference).await?
-        {
-            return Ok(Some(issue));
-        }
-        let marker = marker::fingerprint(&draft.fingerprint);
-        Ok(decide::pick(adapter.find(&marker).await?, &marker))
+        let asked = async {
+            if let Some(reference) = known
+                && let Some(issue) = adapter.read(reference).await?
+            {
+                return Ok(Some(issue));
+            }
+            let marker = marker::fingerprint(&draft.fingerprint);
+            Ok(decide::pick(adapter.find(&marker).await?, &marker))
+        };
+        asked.await.map_err(|stop| match stop {
+            Stop::Trouble(trouble) => Stop::Trouble(Trouble { text: adapter.clean(&trouble.text), ..trouble }),
+            hold @ Stop::Hold { .. } => hold,
+        })
     }
 }
