@@ -67,7 +67,7 @@ impl App {
     /// Deliveries that wait for a server are due at once: it is there again, or serves what it did not.
     fn mcp_wakes(&self, ctx: &OpContext, lanes: &[String]) -> impl Iterator<Item = Write> {
         let due_at_ms = ctx.now_ms;
-        lanes.to_vec().into_iter().map(move |lane| Write::JobsWake {
+        lanes.iter().cloned().map(move |lane| Write::JobsWake {
             kind: JobKind::Deliver,
             of: Waiting::Lane(lane),
             due_at_ms,
