@@ -10,7 +10,7 @@ use tandem_core::{
     error::{Code, Failure},
     incident::{Amendment, INCIDENTS, Incident},
     publish::Delivery,
-    record::{Column, Commit, Job, JobKind, Put, Versioned, Write},
+    record::{Column, Commit, Job, JobKind, Put, Versioned, Waiting, Write},
     redaction::{Counts, redactor},
     tenant::TenantKey,
     triage::{
@@ -337,7 +337,7 @@ impl App {
         for delivery in self.open_deliveries(&tenant, draft_id).await? {
             commit = commit.write(Write::JobsWake {
                 kind: JobKind::Deliver,
-                subject: delivery.delivery_id,
+                of: Waiting::Subject(delivery.delivery_id),
                 due_at_ms: ctx.now_ms,
             });
         }

@@ -158,12 +158,19 @@ pub enum Write {
         lease: String,
         until_ms: u64,
     },
-    /// Makes every job of this kind and subject due at once.
+    /// Makes these jobs of a kind due at once. One that is claimed is left to its worker.
     JobsWake {
         kind: JobKind,
-        subject: String,
+        of: Waiting,
         due_at_ms: u64,
     },
+}
+
+/// Which waiting jobs of a kind are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    Subject(String),
+    Lane(String),
 }
 
 impl From<Put> for Write {

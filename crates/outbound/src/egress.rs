@@ -26,7 +26,8 @@ use crate::failure::{Code, Failure};
 /// How long a connection may take, TLS and the name included. The request's own timeout covers the whole exchange.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(60);
-const IDLE_PER_HOST: usize = 8;
+/// As many as one lane has under way at once: a connection that is not kept is made anew for the next delivery.
+const IDLE_PER_HOST: usize = 32;
 
 /// Which addresses may be dialled.
 pub trait Rules: Send + Sync {

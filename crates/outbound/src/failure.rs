@@ -11,7 +11,8 @@ macro_rules! codes {
         impl Code {
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
             pub fn word(self) -> &'static str { match self { $(Self::$variant => $word),+ } }
-            /// Whether another attempt may end differently. An HTTP status says so itself, see [`retryable_status`].
+            /// Whether another attempt may end differently. An HTTP status says so itself, see
+            /// [`refusal::of_status`](tandem_core::publish::refusal::of_status).
             pub fn retryable(self) -> bool { match self { $(Self::$variant => $retry),+ } }
             pub fn meaning(self) -> &'static str { match self { $(Self::$variant => $meaning),+ } }
         }
@@ -65,11 +66,6 @@ impl Code {
             | Self::EndpointGone => false,
         }
     }
-}
-
-/// Statuses that ask for another attempt.
-pub fn retryable_status(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500..=599)
 }
 
 /// Something that ended an attempt without an answer.

@@ -75,6 +75,9 @@ impl App {
             }
         };
         let redirect_uri = non_blank(request.redirect_uri.as_deref()).unwrap_or(REDIRECT).to_owned();
+        if !returns(&redirect_uri) {
+            return Err(failed("redirect_uri must be an http or https address without a fragment"));
+        }
         let own = |text: &Option<String>| non_blank(text.as_deref()).map(str::to_owned);
         let ask = AuthAsk {
             key: mcp_key(&tenant, name),
@@ -152,6 +155,12 @@ impl App {
         self.store().commit(commit).await.map_err(store_failure)?;
         Ok(())
     }
+}
+
+/// Whether a browser can be sent back there: an address of the web. Others would be opened by whatever claims them.
+fn returns(redirect_uri: &str) -> bool {
+    let web = ["https://", "http://"].iter().any(|scheme| redirect_uri.starts_with(scheme));
+    web && !redirect_uri.contains(|c: char| c == '#' || c.is_whitespace() || c.is_control())
 }
 
 fn failed(why: &str) -> Failure {

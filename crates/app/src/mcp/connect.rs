@@ -220,7 +220,13 @@ impl App {
                 commit = commit.write(Write::Delete { collection, id, expect: Expect::Any });
             }
             let moved = [&listed.added, &listed.updated, &listed.removed, &listed.changed];
-            if moved.iter().any(|names| !names.is_empty()) {
+            let moved = moved.iter().any(|names| !names.is_empty());
+            let mut lanes = Vec::new();
+            if !was || asked || moved {
+                lanes = self.mcp_lanes(tenant, name).await?;
+                commit.writes.extend(self.mcp_wakes(ctx, &lanes));
+            }
+            if moved {
                 let told = format!("tools of server {name}");
                 commit = commit.write(self.mark(ctx, Trigger::McpInventoryChange, told).await?);
             }
@@ -246,6 +252,7 @@ impl App {
                 commit = commit.audit(self.event_id(), "mcp.tool.changed", payload);
             }
             self.store().commit(commit).await.map_err(store_failure)?;
+            self.mcp_woken(&lanes);
             if !listed.changed.is_empty() {
                 tracing::warn!(server = name, tools = ?listed.changed, "tools in use changed; nothing is published through them");
             }

@@ -14,14 +14,17 @@ pub(crate) use connect::Asked;
 pub(crate) use view::View;
 
 use tandem_core::{
+    actor::OpContext,
+    destination::{self, Destination, DestinationKind},
     error::{Code, Failure},
     mcp::{ServerRow, ToolError, ToolFault, ToolRow},
     ports::{Dial, Secret},
-    record::{Column, Versioned},
+    record::{Column, JobKind, Versioned, Waiting, Write},
     tenant::TenantKey,
+    tracker::{Settings, settings::Via},
 };
 
-use crate::App;
+use crate::{App, publish::lane};
 
 /// More servers than this a tenant cannot have; one list holds them all.
 pub(crate) const SERVERS: usize = 200;
@@ -44,6 +47,39 @@ impl App {
         let mut rows: Vec<ToolRow> = rows.into_iter().map(|row| row.value).collect();
         rows.sort_by(|a, b| a.tool_name.cmp(&b.tool_name));
         Ok(rows)
+    }
+
+    /// Destinations that publish through this server, by their lanes.
+    async fn mcp_lanes(&self, tenant: &TenantKey, server: &str) -> Result<Vec<String>, Failure> {
+        let snapshot = self.snapshot(tenant).await?;
+        let config = &snapshot.config;
+        let through = |found: &Destination| match found.kind {
+            DestinationKind::McpTool => destination::mcp_target(config, found).server == Some(server),
+            DestinationKind::GithubIssue | DestinationKind::LinearIssue => {
+                Settings::of(config, found).is_ok_and(|settings| settings.via == Via::Mcp(server.to_owned()))
+            }
+            DestinationKind::Webhook | DestinationKind::Telemetry | DestinationKind::InternalMemory => false,
+        };
+        let found = destination::effective(config).into_iter().filter(through);
+        Ok(found.map(|found| lane(tenant, &found.destination_id)).collect())
+    }
+
+    /// Deliveries that wait for a server are due at once: it is there again, or serves what it did not.
+    fn mcp_wakes(&self, ctx: &OpContext, lanes: &[String]) -> impl Iterator<Item = Write> {
+        let due_at_ms = ctx.now_ms;
+        lanes.iter().cloned().map(move |lane| Write::JobsWake {
+            kind: JobKind::Deliver,
+            of: Waiting::Lane(lane),
+            due_at_ms,
+        })
+    }
+
+    /// What this process itself holds back of them goes on, too. Called once the wakes are stored.
+    fn mcp_woken(&self, lanes: &[String]) {
+        for lane in lanes {
+            self.breaker(lane, |breaker| breaker.close());
+        }
+        self.wake.notify_waiters();
     }
 
     /// How to reach a server now, with the values behind its references.

@@ -225,11 +225,14 @@ impl App {
             });
             let put = Put::update(&row, found.version);
             let told = format!("a tool of server {server}");
-            let commit = Commit::new(ctx)
+            let mut commit = Commit::new(ctx)
                 .put(put)
                 .write(self.mark(ctx, Trigger::McpInventoryChange, told).await?)
                 .audit(self.event_id(), "mcp.tool.accepted", payload);
+            let lanes = self.mcp_lanes(&tenant, server).await?;
+            commit.writes.extend(self.mcp_wakes(ctx, &lanes));
             self.store().commit(commit).await.map_err(store_failure)?;
+            self.mcp_woken(&lanes);
             Ok(row)
         })
         .await

@@ -4,18 +4,17 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use serde_json::{Value, json};
+use serde_json::json;
 use tandem_core::{
     actor::OpContext,
     config::Config,
     destination::{self, Destination},
     draft::{Draft, DraftStatus},
-    error::{Code, Failure},
-    incident::{Amendment, Incident},
+    error::Failure,
+    incident::Incident,
     ports::Claim,
-    publish::{Delivery, DeliveryState, Intent, Prepared, boundary, external_action, settle, settle::Outcome, target},
-    receipt::Post,
-    record::{Commit, JobKind, Put, Record, Versioned, Write},
+    publish::{Delivery, Intent, Prepared, settle::Outcome, target},
+    record::{Commit, JobKind, Put, Versioned, Write},
     tenant::TenantKey,
     tracker::Settings,
     triage::RunBrief,
@@ -23,6 +22,7 @@ use tandem_core::{
 
 use crate::{App, Snapshot, store_failure};
 
+use super::outcomes::Ending;
 pub use super::{
     destination::{Outbound, WebhookCall},
     tracker::ApiCall,
@@ -30,7 +30,7 @@ pub use super::{
 
 /// Attempts under way at once in one lane, and how long a claim holds: longer than any attempt may take.
 const LANE: usize = 32;
-const LEASE_MS: u64 = 90_000;
+pub(super) const LEASE_MS: u64 = 90_000;
 /// While the monitor is paused or disabled, deliveries are looked at this often.
 const HELD_MS: u64 = 5_000;
 
@@ -83,7 +83,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    fn put(self, delivery: &mut Delivery) {
+    pub(super) fn put(self, delivery: &mut Delivery) {
         delivery.payload = Some(self.body);
         delivery.prepared = Some(self.prepared);
     }
@@ -176,13 +176,14 @@ impl App {
                 Ok(false)
             }
             Looked::Refuse { code, detail, delivery } => {
-                self.deliver_refuse(&ctx, &claim, delivery, code, detail).await?;
+                self.settle(Ending::refused(claim, delivery, code, detail)).await?;
                 self.waiters.settle(&delivery_id);
                 Ok(true)
             }
             Looked::Attempt(mut work) => match self.attempt(&mut work).await {
                 Ended::Attempted(attempted) => {
-                    self.deliver_settle(&ctx, &work, &attempted).await?;
+                    let spread = self.ports.ids.jitter(400);
+                    self.settle(Ending::attempted(*work, attempted, spread)).await?;
                     self.waiters.settle(&delivery_id);
                     Ok(true)
                 }
@@ -294,166 +295,10 @@ impl App {
             snapshot: Arc::clone(&snapshot),
         })))
     }
-
-    /// Commits the outcome of an attempt. Others may change the draft and the incident meanwhile: the outcome is applied
-    /// to what they made of them, and the attempt is never repeated for it.
-    async fn deliver_settle(&self, ctx: &OpContext, work: &Work, attempted: &Attempted) -> Result<(), Failure> {
-        let spread = self.ports.ids.jitter(400);
-        let mut ctx = ctx.clone();
-        ctx.now_ms = self.now_ms();
-        loop {
-            let mut delivery = work.delivery.clone();
-            let due = settle::attempt(&mut delivery.value, &attempted.outcome, spread, ctx.now_ms);
-            if let (Some(_), Some(kept)) = (due, attempted.payload.clone()) {
-                kept.put(&mut delivery.value);
-            }
-            let end = match due {
-                Some(due_at_ms) => Write::JobRetry {
-                    job_id: work.claim.job.job_id.clone(),
-                    lease: work.claim.lease.clone(),
-                    due_at_ms,
-                },
-                None => Write::JobDone { job_id: work.claim.job.job_id.clone(), lease: work.claim.lease.clone() },
-            };
-            let puts = attempted.puts.clone();
-            match self.deliver_commit(&ctx, &delivery, &attempted.outcome, end, puts).await {
-                Err(failure) if failure.code == Code::Conflict => {
-                    let now = self.load::<Delivery>(&work.claim.tenant, delivery.value.delivery_id.as_str()).await?;
-                    if now.is_none_or(|row| row.version != work.delivery.version) {
-                        // The lease ran out and another worker took over; its outcome stands.
-                        return Ok(());
-                    }
-                    if self.now_ms() > ctx.now_ms + LEASE_MS {
-                        return Err(failure);
-                    }
-                }
-                other => return other,
-            }
-        }
-    }
-
-    async fn deliver_refuse(
-        &self,
-        ctx: &OpContext,
-        claim: &Claim,
-        mut delivery: Versioned<Delivery>,
-        code: &str,
-        detail: &str,
-    ) -> Result<(), Failure> {
-        settle::block(&mut delivery.value, code, detail, ctx.now_ms);
-        let outcome = Outcome { in_doubt: delivery.value.intent.is_some(), ..Outcome::blocked(code, detail) };
-        let end = Write::JobDone { job_id: claim.job.job_id.clone(), lease: claim.lease.clone() };
-        self.deliver_commit(ctx, &delivery, &outcome, end, Vec::new()).await
-    }
-
-    /// One commit: delivery, receipt, draft, incident, mirror, audit row, and the end of the job.
-    async fn deliver_commit(
-        &self,
-        ctx: &OpContext,
-        delivery: &Versioned<Delivery>,
-        outcome: &Outcome,
-        end: Write,
-        puts: Vec<Put>,
-    ) -> Result<(), Failure> {
-        let tenant = ctx.tenant.key();
-        let mut commit = Commit::new(ctx).put(Put::update(&delivery.value, delivery.version)).write(end);
-        commit.writes.extend(puts.into_iter().map(Write::Put));
-        let draft = self.load::<Draft>(&tenant, &delivery.value.draft_id).await?;
-        let mut post = self.load::<Post>(&tenant, &delivery.value.post_id).await?;
-        if let Some(post) = &mut post {
-            settle::post(&mut post.value, &delivery.value, outcome);
-            commit = commit.put(Put::update(&post.value, post.version));
-        }
-        let mut incident_id = delivery.value.incident_id.clone();
-        let mut after = None;
-        if let Some(draft) = draft {
-            let mut changed = draft.value;
-            // A denial that came in between stands; the receipt says what was sent.
-            if settle::draft(&mut changed, &delivery.value, outcome, ctx.now_ms).is_ok() {
-                commit = commit.put(Put::update(&changed, draft.version));
-            }
-            incident_id = changed.incident_id.clone();
-            if delivery.value.state == DeliveryState::Posted
-                && let Some(mirror) = post.as_ref().and_then(|post| external_action::mirror(&post.value, &changed))
-            {
-                commit = commit.put(Put::insert(&mirror));
-            }
-            after = Some(changed);
-        }
-        if let Some(incident_id) = incident_id.clone() {
-            let amendment = Amendment::Delivered(Box::new(delivery.value.clone()));
-            commit = commit.write(Write::Amend { incident_id, amendment });
-        }
-        let payload = audit(&delivery.value, incident_id, after.as_ref());
-        let mut commit = commit.audit(self.event_id(), event_type(&delivery.value), payload);
-        if let Some((event, told)) = boundary::crossing(&delivery.value, outcome, after.as_ref()) {
-            commit = commit.audit(self.event_id(), event, told);
-        }
-        self.store().commit(commit).await.map_err(store_failure)?;
-        Ok(())
-    }
 }
 
 /// The destination, if it is still the one that the publish was decided for.
 fn unchanged(config: &Config, delivery: &Delivery) -> Option<Destination> {
     destination::find(config, &delivery.destination_id)
         .filter(|found| found.enabled && target::config_digest(found) == delivery.destination_digest)
-}
-
-fn event_type(delivery: &Delivery) -> &'static str {
-    match delivery.state {
-        DeliveryState::Posted => "incident_monitor.publish.completed",
-        DeliveryState::Pending | DeliveryState::Retrying => "incident_monitor.publish.retrying",
-        DeliveryState::Failed | DeliveryState::Blocked | DeliveryState::Unknown => "incident_monitor.publish.failed",
-    }
-}
-
-/// The keys that all publish rows have, with what an attempt adds to them.
-fn audit(delivery: &Delivery, incident_id: Option<String>, draft: Option<&Draft>) -> Value {
-    let last = delivery.attempts.last();
-    let known = |get: fn(&Draft) -> Value| draft.map(get).unwrap_or_default();
-    json!({
-        "requested_destination_ids": delivery.requested_destination_ids,
-        "effective_destination_ids": delivery.effective_destination_ids,
-        "blocked": delivery.state == DeliveryState::Blocked,
-        "blocked_reasons": delivery.error.iter().filter(|_| delivery.state == DeliveryState::Blocked).collect::<Vec<_>>(),
-        "approval_required": delivery.approval_required,
-        "repo": known(|d| json!(d.repo)),
-        "fingerprint": known(|d| json!(d.fingerprint)),
-        "status": known(|d| json!(d.status)),
-        "risk_level": known(|d| json!(d.classification.risk_level)),
-        "risk_category": known(|d| json!(d.safety.risk_category)),
-        "confidence": known(|d| json!(d.classification.confidence)),
-        "project_id": known(|d| json!(d.project_id)),
-        "log_source_id": known(|d| json!(d.log_source_id)),
-        "source_kind": known(|d| json!(d.source_kind)),
-        "tenant_id": known(|d| json!(d.routing.tenant_id)),
-        "workspace_id": known(|d| json!(d.routing.workspace_id)),
-        "event_schema_version": known(|d| json!(d.routing.event_schema_version)),
-        "source_allowlist_enforced": known(|d| json!(!d.routing.allowed_destination_ids.is_empty())),
-        "delivery_id": delivery.delivery_id,
-        "post_id": delivery.post_id,
-        "draft_id": delivery.draft_id,
-        "incident_id": incident_id,
-        "mode": delivery.mode,
-        "selected_destination_id": delivery.destination_id,
-        "selected_destination_kind": delivery.destination_kind,
-        "route_ids": delivery.route_id.iter().collect::<Vec<_>>(),
-        "action": match delivery.state {
-            DeliveryState::Posted => delivery.action.word(),
-            DeliveryState::Pending | DeliveryState::Retrying => "retry_scheduled",
-            DeliveryState::Blocked => "destination_not_ready",
-            DeliveryState::Failed | DeliveryState::Unknown => "adapter_failed",
-        },
-        "delivery_state": delivery.state,
-        "attempt": delivery.attempts.len(),
-        "status_code": last.and_then(|a| a.status_code),
-        "error_code": delivery.error_code,
-        "detail": delivery.error,
-        "next_attempt_at_ms": delivery.next_attempt_at_ms,
-        "target_ref": delivery.target_ref,
-        "idempotency_key": delivery.idempotency_key,
-        "evidence_digest": delivery.evidence_digest,
-        "collection": Delivery::COLLECTION.name,
-    })
 }

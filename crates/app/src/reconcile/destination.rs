@@ -179,7 +179,7 @@ impl App {
         };
         let stored = work.run.as_ref().and_then(|run| run.issue_draft.as_ref());
         let issue = stored.and_then(|issue| serde_json::from_str::<Value>(issue.get()).ok()).filter(|i| !i.is_null());
-        payload::build(&facts, &work.draft, work.incident.as_ref(), issue.as_ref()).map_err(|over| {
+        payload::build(&facts, &work.draft, work.incident.as_ref(), issue).map_err(|over| {
             let text = format!("the payload has {} bytes; the limit is {}", over.bytes, over.limit);
             let mut outcome = Outcome::blocked("payload_too_large", text);
             outcome.receipt.insert("payload_bytes".into(), json!(over.bytes));

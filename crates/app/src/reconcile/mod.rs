@@ -4,6 +4,7 @@
 pub mod deliver;
 mod destination;
 mod govern;
+mod outcomes;
 mod reassess;
 pub mod runs;
 pub mod sync;
@@ -15,4 +16,5 @@ pub mod upkeep;
 
 pub(crate) use destination::Breakers;
 pub use destination::{Outbound, WebhookCall};
+pub(crate) use outcomes::Outcomes;
 pub use tracker::ApiCall;

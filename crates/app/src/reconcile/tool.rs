@@ -9,7 +9,13 @@ use tandem_core::{
     destination,
     mcp::{ToolAnswer, ToolCall, ToolError, ToolFault, ToolRow, listing, mapping},
     ports::Tools,
-    publish::{Action, Intent, breaker::Admission, digest, settle::Outcome},
+    publish::{
+        Action, Intent,
+        breaker::Admission,
+        digest,
+        refusal::{self, Refusal},
+        settle::Outcome,
+    },
     redaction::{Counts, redactor},
     text::truncate,
 };
@@ -134,8 +140,10 @@ impl App {
         let mut outcome = match &result {
             Err(error) => {
                 let in_doubt = error.may_have_acted && !prepared.idempotent;
+                let refusal = error.refusal();
                 Outcome {
-                    retryable: error.fault.retryable() && !in_doubt,
+                    retryable: (error.fault.retryable() || refusal.is_some_and(|no| no != Refusal::Final)) && !in_doubt,
+                    refusal,
                     in_doubt,
                     retry_after_ms: error.retry_after_ms,
                     auth_required: error.fault == ToolFault::AuthRequired,
@@ -146,7 +154,13 @@ impl App {
                 auth_required: true,
                 ..Outcome::blocked(ToolFault::AuthRequired.word(), "the tool wants an authorisation first")
             },
-            Ok(answer) if answer.is_error => Outcome::blocked("mcp_tool_error", excerpt(answer, 300)),
+            Ok(answer) if answer.is_error => {
+                let text = excerpt(answer, 300);
+                let refusal = refusal::of_words(&text);
+                // It may have acted before it failed: only a tool that may be called twice is asked again.
+                let retryable = prepared.idempotent && refusal != Refusal::Final;
+                Outcome { retryable, refusal: Some(refusal), ..Outcome::blocked("mcp_tool_error", text) }
+            }
             Ok(_) => Outcome {
                 accepted: true,
                 external_id: Some(self.tool_record_id(work)),

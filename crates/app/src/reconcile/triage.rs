@@ -11,7 +11,7 @@ use tandem_core::{
     incident::Amendment,
     ports::Claim,
     publish::Mode,
-    record::{Commit, JobKind, Put, Write},
+    record::{Commit, JobKind, Put, Waiting, Write},
     tenant::TenantKey,
     triage::{SummaryInput, TriageRun, run},
 };
@@ -169,7 +169,7 @@ impl App {
                 for delivery in self.open_deliveries(&tenant, &changed.draft_id).await? {
                     commit = commit.write(Write::JobsWake {
                         kind: JobKind::Deliver,
-                        subject: delivery.delivery_id,
+                        of: Waiting::Subject(delivery.delivery_id),
                         due_at_ms: ctx.now_ms,
                     });
                 }

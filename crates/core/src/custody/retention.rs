@@ -16,7 +16,7 @@ use crate::{
     actor::ActorRef,
     decide::{Ask, Decided, Decision, Desk, PageAsk},
     error::{Code, Failure},
-    record::{Collection, Column, Job, JobKind, Put, Record, Write},
+    record::{Collection, Column, Job, JobKind, Put, Record, Waiting, Write},
     redaction::{Counts, redactor},
     text::non_blank,
 };
@@ -197,7 +197,7 @@ fn job_id(desk: &Desk<'_>) -> String {
 
 fn wake(desk: &mut Desk<'_>) {
     let (subject, due_at_ms) = (job_id(desk), desk.now_ms());
-    desk.write(Write::JobsWake { kind: JobKind::Retention, subject, due_at_ms });
+    desk.write(Write::JobsWake { kind: JobKind::Retention, of: Waiting::Subject(subject), due_at_ms });
 }
 
 /// POST /audit/holds

@@ -15,7 +15,7 @@ use crate::{
     decide::{Ask, Decided, Decision, Desk},
     destination::secret::Reference,
     error::{Code, Failure},
-    record::{Collection, Column, Job, JobKind, Record, Write},
+    record::{Collection, Column, Job, JobKind, Record, Waiting, Write},
     text::{non_blank, sha256_hex},
     wire::wire_enum,
 };
@@ -235,7 +235,9 @@ impl Decision for Configure {
         let job_id = format!("export-{}", tenant.as_str());
         match &before {
             // The job is made once and never ends; one that rests is woken.
-            Some(_) => desk.write(Write::JobsWake { kind: JobKind::Export, subject: job_id, due_at_ms: now }),
+            Some(_) => {
+                desk.write(Write::JobsWake { kind: JobKind::Export, of: Waiting::Subject(job_id), due_at_ms: now })
+            }
             None => desk.job(Job {
                 subject: job_id.clone(),
                 job_id,

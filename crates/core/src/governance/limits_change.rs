@@ -14,7 +14,7 @@ use super::{
 use crate::{
     decide::{Ask, Decided, Decision, Desk},
     error::{Code, Failure},
-    record::{JobKind, Write},
+    record::{JobKind, Waiting, Write},
 };
 
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Decision for ChangeLimits {
         for sweep in Sweep::ALL {
             desk.write(Write::JobsWake {
                 kind: JobKind::Sweep,
-                subject: sweep.word().into(),
+                of: Waiting::Subject(sweep.word().into()),
                 due_at_ms: desk.now_ms(),
             });
         }

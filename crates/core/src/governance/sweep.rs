@@ -18,7 +18,7 @@ use super::{
 use crate::{
     actor::ActorRef,
     decide::{Ask, Decided, Decision, Desk},
-    record::{Job, JobKind, Write},
+    record::{Job, JobKind, Waiting, Write},
     wire::wire_enum,
 };
 
@@ -67,7 +67,7 @@ pub fn ensure(desk: &mut Desk<'_>) -> Decided<()> {
 pub fn come_by(desk: &mut Desk<'_>, limits: &Limits, sweep: Sweep, at_ms: Option<u64>) {
     let usual = desk.now_ms().saturating_add(sweep.interval_ms(limits));
     if let Some(due_at_ms) = at_ms.filter(|at| *at < usual) {
-        desk.write(Write::JobsWake { kind: JobKind::Sweep, subject: sweep.word().into(), due_at_ms });
+        desk.write(Write::JobsWake { kind: JobKind::Sweep, of: Waiting::Subject(sweep.word().into()), due_at_ms });
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
+    publish::refusal::{self, Refusal},
     record::{Collection, Column, Record},
     wire::wire_enum,
 };
@@ -141,10 +142,13 @@ wire_enum! {
 }
 
 impl ToolFault {
-    /// Whether the same call may end differently later, without anybody changing anything.
+    /// Whether the same call may end differently later: by itself, or by what somebody does to the server, which wakes the
+    /// deliveries that wait for it.
     pub fn retryable(self) -> bool {
         match self {
-            Self::ServerDisconnected
+            Self::ServerDisabled
+            | Self::ServerDisconnected
+            | Self::ToolChanged
             | Self::AuthRefreshFailed
             | Self::SecretUnavailable
             | Self::Timeout
@@ -152,10 +156,8 @@ impl ToolFault {
             | Self::RateLimited
             | Self::StoreUnavailable => true,
             Self::ServerUnregistered
-            | Self::ServerDisabled
             | Self::ToolUnknown
             | Self::ToolNotAllowed
-            | Self::ToolChanged
             | Self::ArgumentsInvalid
             | Self::AuthRequired
             | Self::PrivateAddress
@@ -187,6 +189,12 @@ impl ToolError {
     pub fn sent(fault: ToolFault, detail: impl Into<String>) -> Self {
         Self { may_have_acted: true, ..Self::unsent(fault, detail) }
     }
+
+    /// The server's own no, where this is one. One to a request that it did not even begin with is final.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let no = if self.may_have_acted { refusal::of_words(&self.detail) } else { Refusal::Final };
+        (self.fault == ToolFault::Refused).then_some(no)
+    }
 }
 
 impl std::fmt::Display for ToolError {
@@ -211,6 +219,20 @@ mod tests {
         answer.structured = Some(json!({"number": 8}));
         assert_eq!(answer.value(), Some(json!({"number": 8})));
         assert_eq!(ToolAnswer { text: vec!["plain".into()], ..ToolAnswer::default() }.value(), None);
+    }
+
+    #[test]
+    fn a_servers_no_is_waited_for_only_where_it_may_pass() {
+        use Refusal::{Final, Passing, Untold};
+        for (error, refusal) in [
+            (ToolError::unsent(ToolFault::Refused, "HTTP 503"), Some(Final)),
+            (ToolError::sent(ToolFault::Refused, "code -32603: upstream timed out"), Some(Passing)),
+            (ToolError::sent(ToolFault::Refused, "code -32603: internal error"), Some(Untold)),
+            (ToolError::sent(ToolFault::Refused, "code -32001: permission denied"), Some(Final)),
+            (ToolError::sent(ToolFault::Timeout, "permission denied"), None),
+        ] {
+            assert_eq!(error.refusal(), refusal, "{error}");
+        }
     }
 
     #[test]

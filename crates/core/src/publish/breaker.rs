@@ -109,6 +109,11 @@ impl Breaker {
         answer
     }
 
+    /// The endpoint is known to answer again, and not from a delivery.
+    pub fn close(&mut self) {
+        self.state = State::Closed { failures: 0 };
+    }
+
     pub fn settle(&mut self, succeeded: bool, now_ms: u64) {
         let event = if succeeded { Event::Succeeded } else { Event::Failed };
         let was_open = matches!(self.state, State::Open { .. });
@@ -175,6 +180,17 @@ mod tests {
         }
         assert_eq!(cooldowns, [30, 60, 120, 240, 480, 600, 600]);
         assert_eq!((breaker.opened, breaker.held, breaker.failed), (8, 7, 12));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_known_to_answer_is_asked_at_once() {
+        let mut breaker = Breaker::default();
+        for _ in 0..THRESHOLD {
+            breaker.settle(false, 0);
+        }
+        assert!(matches!(breaker.ask(1), Admission::Wait { .. }));
+        breaker.close();
+        assert_eq!((breaker.ask(1), breaker.failed, breaker.opened), (Admission::Send, THRESHOLD.into(), 1));
     }
 
     proptest! {

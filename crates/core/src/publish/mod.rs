@@ -7,6 +7,7 @@ pub mod digest;
 pub mod external_action;
 pub mod payload;
 pub mod plan;
+pub mod refusal;
 pub mod sanitize;
 pub mod schedule;
 pub mod settle;

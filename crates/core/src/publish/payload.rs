@@ -99,7 +99,7 @@ pub fn build(
     facts: &Facts<'_>,
     draft: &Draft,
     incident: Option<&Incident>,
-    issue_draft: Option<&Value>,
+    issue_draft: Option<Value>,
 ) -> Result<Payload, TooLarge> {
     let engine = redactor(facts.redaction_profile);
     let mut redactions = Counts::new();
@@ -112,7 +112,7 @@ pub fn build(
                 let clean = engine.text(&joined, &mut redactions);
                 full_incident(i, clean.split('\n').filter(|_| !i.excerpt.is_empty()).collect())
             }),
-            "issue_draft": issue_draft,
+            "issue_draft": null,
         }),
         Profile::Thin => json!({
             "draft": thin_draft(draft),
@@ -120,6 +120,10 @@ pub fn build(
             "issue_draft": null,
         }),
     };
+    if let (Profile::Full, Some(issue)) = (facts.profile, issue_draft) {
+        // Moved and not copied: it is most of the payload.
+        payload["issue_draft"] = issue;
+    }
     envelope(&mut payload, facts, draft, incident);
 
     let own: Vec<(&str, Value)> =
@@ -334,10 +338,7 @@ impl Cuts {
     }
 
     fn issue_draft(&mut self, bounds: &sanitize::Bounds) -> bool {
-        let Some(value) = self.payload.get_mut("issue_draft") else { return false };
-        let (clean, cut) = sanitize::sanitize(value, bounds);
-        *value = clean;
-        cut
+        self.payload.get_mut("issue_draft").is_some_and(|value| sanitize::sanitize(value, bounds))
     }
 
     fn issue_draft_gone(&mut self) -> bool {
@@ -346,7 +347,8 @@ impl Cuts {
 
     fn render(&mut self) -> String {
         self.payload["truncated_fields"] = json!(self.fields);
-        self.payload.to_string()
+        // Our own values have text for keys, so this cannot fail.
+        serde_json::to_string(&self.payload).unwrap_or_default()
     }
 }
 

@@ -130,7 +130,7 @@ fn a_thin_payload_tells_no_text_but_the_title() {
         &facts(Profile::Thin, 4_096),
         &draft("long-detail", vec!["ref".into()]),
         Some(&incident("long-detail", vec!["line".into()])),
-        Some(&issue),
+        Some(issue),
     )
     .expect("small enough");
     let value = parsed(&built);
@@ -150,7 +150,7 @@ fn the_bounds_of_the_contract() {
         &facts(Profile::Full, 262_144),
         &draft(&"d".repeat(4_001), (0..21).map(|n| format!("ref-{n}")).collect()),
         Some(&incident(&"i".repeat(4_000), lines)),
-        Some(&json!({"body": "b".repeat(2_001)})),
+        Some(json!({"body": "b".repeat(2_001)})),
     )
     .expect("small enough");
     let value = parsed(&built);
@@ -171,7 +171,7 @@ fn too_much_goes_in_order() {
     let lines: Vec<String> = (0..20).map(|n| format!("{n} {}", "x".repeat(490))).collect();
     let draft = draft(&"d".repeat(3_900), vec![]);
     let incident = incident(&"i".repeat(3_900), lines);
-    let all = |limit| build(&facts(Profile::Full, limit), &draft, Some(&incident), Some(&issue));
+    let all = |limit| build(&facts(Profile::Full, limit), &draft, Some(&incident), Some(issue.clone()));
     let whole = all(262_144).expect("small enough").body.len();
     let table: [(usize, &[&str]); 5] = [
         (whole, &[]),
@@ -192,7 +192,8 @@ fn too_much_goes_in_order() {
 #[test]
 fn keys_that_name_a_secret_lose_their_value() {
     let issue = json!({"title": "t", "env": [{"DB_PASSWORD": CANARY, "x-api-key": {"v": CANARY}}]});
-    let built = build(&facts(Profile::Full, 65_536), &draft("d", vec![]), None, Some(&issue)).expect("small enough");
+    let built =
+        build(&facts(Profile::Full, 65_536), &draft("d", vec![]), None, Some(issue.clone())).expect("small enough");
     assert_eq!(parsed(&built)["issue_draft"]["env"][0]["DB_PASSWORD"], sanitize::REDACTED);
     assert!(!built.body.contains(CANARY));
 }
@@ -207,7 +208,7 @@ fn secrets_in_text_do_not_leave() {
         &facts(Profile::Full, 65_536),
         &draft(&detail, vec![format!("https://u:{CANARY}@h/")]),
         Some(&incident(&detail, vec![line])),
-        Some(&json!({"body": secret})),
+        Some(json!({"body": secret})),
     )
     .expect("small enough");
     assert!(!built.body.contains("canary"), "{}", built.body);
@@ -229,7 +230,7 @@ proptest! {
     ) {
         let issue = json!({"body": detail, "more": lines});
         let result = build(
-            &facts(Profile::Full, limit), &draft(&detail, refs.clone()), Some(&incident(&detail, lines.clone())), Some(&issue),
+            &facts(Profile::Full, limit), &draft(&detail, refs.clone()), Some(&incident(&detail, lines.clone())), Some(issue.clone()),
         );
         match result {
             Ok(built) => {

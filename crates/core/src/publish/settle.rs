@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Action, Attempt, Delivery, DeliveryState, schedule};
+use super::{Action, Attempt, Delivery, DeliveryState, refusal, schedule};
 use crate::{
     destination::DestinationKind,
     draft::{self, Draft, Refusal},
@@ -19,6 +19,8 @@ pub struct Outcome {
     pub accepted: bool,
     pub status_code: Option<u16>,
     pub retryable: bool,
+    /// The destination's own no, and how long it is worth waiting for.
+    pub refusal: Option<refusal::Refusal>,
     pub error_code: Option<String>,
     pub error: Option<String>,
     pub response_excerpt: Option<String>,
@@ -94,7 +96,10 @@ pub fn attempt(delivery: &mut Delivery, outcome: &Outcome, spread: u64, now_ms: 
         delivery.payload = None;
         return None;
     }
-    if outcome.retryable && number < delivery.max_attempts {
+    // What was sent and refused is looked up before it is believed.
+    let passes = outcome.refused
+        || outcome.refusal.is_none_or(|no| no.may_pass(refusal::heard(delivery, outcome.error_code.as_deref())));
+    if outcome.retryable && passes && number < delivery.max_attempts {
         let due = now_ms + schedule::delay_ms(number + 1, spread, outcome.retry_after_ms);
         delivery.state = DeliveryState::Retrying;
         delivery.next_attempt_at_ms = Some(due);
@@ -307,6 +312,54 @@ mod tests {
             prepared: None,
             created_at_ms: 1,
             updated_at_ms: 1,
+        }
+    }
+
+    /// A no is waited for as long as its words are worth, and one to what was sent until it has been looked up.
+    #[test]
+    fn a_refusal_ends_a_delivery_when_it_is_believed() {
+        use refusal::Refusal::{Final, Passing, Untold};
+        // What was heard, whether it was said of something that was sent; then after how many attempts it ends.
+        for (no, refused, attempts) in
+            [(Some(Final), false, 1), (Some(Untold), false, 3), (Some(Passing), false, 8), (None, false, 8)]
+                .into_iter()
+                .chain([(Some(Final), true, 8), (Some(Untold), true, 8)])
+        {
+            let mut delivery = delivery(refused, 8);
+            let outcome = Outcome {
+                retryable: true,
+                refusal: no,
+                refused,
+                in_doubt: refused,
+                ..Outcome::blocked("mcp_tool_error", "no")
+            };
+            let made = (1..).find(|_| attempt(&mut delivery, &outcome, 200, 1_000).is_none());
+            assert_eq!(made, Some(attempts), "{no:?} {refused}");
+            let ended = if refused { DeliveryState::Unknown } else { DeliveryState::Failed };
+            assert_eq!((delivery.state, delivery.error.as_deref()), (ended, Some("no")));
+        }
+    }
+
+    #[test]
+    fn a_no_that_a_look_confirmed_is_believed_by_its_words() {
+        for (words, sendings, believed) in [
+            ("422 Validation Failed", 1, true),
+            ("something went wrong", 1, false),
+            ("something went wrong", 2, false),
+            ("something went wrong", 3, true),
+            ("upstream timed out", 6, false),
+            // No attempt is left to look another one up.
+            ("upstream timed out", 7, true),
+        ] {
+            let mut delivery = delivery(true, 8);
+            let no = Outcome { in_doubt: true, refused: true, retryable: true, ..Outcome::blocked("e", words) };
+            for _ in 0..sendings {
+                attempt(&mut delivery, &no, 200, 1_000);
+            }
+            assert_eq!(refusal::confirmed(&delivery, words), believed, "{words} {sendings}");
+            // Whoever delivers it again wants it sent again.
+            delivery.attempts.clear();
+            assert!(!refusal::confirmed(&delivery, words));
         }
     }
 

@@ -3,7 +3,13 @@
 use serde_json::Value;
 
 use super::{Class, budget::Limits};
-use crate::{publish::settle::Outcome, text::truncate};
+use crate::{
+    publish::{
+        refusal::{self, Refusal},
+        settle::Outcome,
+    },
+    text::truncate,
+};
 
 /// An answer as it came, bounded and parsed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,6 +46,8 @@ pub struct Trouble {
     pub may_have_acted: bool,
     /// The destination itself said that it did nothing.
     pub refused: bool,
+    /// Its own no, and how long it is worth waiting for.
+    pub refusal: Option<Refusal>,
     pub retry_after_ms: Option<u64>,
     pub duration_ms: Option<u64>,
 }
@@ -53,6 +61,7 @@ impl Trouble {
             retryable: false,
             may_have_acted: false,
             refused: false,
+            refusal: None,
             retry_after_ms: None,
             duration_ms: None,
         }
@@ -68,6 +77,7 @@ impl Trouble {
             duration_ms: self.duration_ms,
             in_doubt: self.may_have_acted,
             refused: self.refused,
+            refusal: self.refusal,
             ..Outcome::default()
         }
     }
@@ -129,9 +139,17 @@ pub fn judge(class: Class, answer: &Answer, limits: &Limits) -> Result<Value, Tr
             // not carried out; any other may have come after it was.
             Some(_) => {
                 let open = errors(answer).any(|e| !e["extensions"]["code"].as_str().is_some_and(refuses));
+                let codes =
+                    errors(answer).filter_map(|e| e["extensions"]["code"].as_str()).collect::<Vec<_>>().join(" ");
                 Err(Trouble {
                     retryable: open,
                     may_have_acted: open && write,
+                    refused: open && write,
+                    refusal: Some(if open {
+                        refusal::of_words(&format!("{codes} {}", message(answer)))
+                    } else {
+                        Refusal::Final
+                    }),
                     ..trouble("tracker_refused", said("the tracker refused the request"))
                 })
             }
@@ -149,7 +167,7 @@ pub fn judge(class: Class, answer: &Answer, limits: &Limits) -> Result<Value, Tr
             Err(trouble("not_found", said("the repository or the issue does not exist, or the token may not see it")))
         }
         410 => Err(trouble("issue_gone", said("issues are switched off, or the issue was deleted"))),
-        408 | 425 | 500..=599 => Err(Trouble {
+        _ if refusal::of_status(status) == Refusal::Passing => Err(Trouble {
             retryable: true,
             may_have_acted: write,
             ..trouble("http_status", said("the tracker failed"))

@@ -8,10 +8,11 @@ use reqwest::{
 };
 use tandem_core::{
     ports::Secret,
+    publish::refusal::{self, Refusal},
     redaction::{Counts, redactor},
 };
 
-use crate::failure::{AttemptOutcome, Code, Failure, retryable_status};
+use crate::failure::{AttemptOutcome, Code, Failure};
 
 pub(super) struct Wanted<'a> {
     pub byte_limit: usize,
@@ -22,7 +23,7 @@ pub(super) struct Wanted<'a> {
 
 pub(super) async fn read(mut response: Response, wanted: &Wanted<'_>) -> AttemptOutcome {
     let status = response.status().as_u16();
-    let retryable = retryable_status(status);
+    let retryable = retryable(status);
     let retry_after_ms = retry_after_ms(response.headers(), wanted.sent_at_ms).filter(|_| retryable);
     let (body, response_truncated) = collect(&mut response, wanted.byte_limit).await;
     let failure = failure(status);
@@ -37,6 +38,10 @@ pub(super) async fn read(mut response: Response, wanted: &Wanted<'_>) -> Attempt
         retry_after_ms,
         duration_ms: 0,
     }
+}
+
+fn retryable(status: u16) -> bool {
+    status >= 400 && refusal::of_status(status) == Refusal::Passing
 }
 
 fn failure(status: u16) -> Option<Failure> {
@@ -139,7 +144,7 @@ mod tests {
         ];
         for (status, word, retryable) in table {
             assert_eq!(failure(status).map(|f| f.code.word()), word, "{status}");
-            assert_eq!(retryable_status(status), retryable, "{status}");
+            assert_eq!(self::retryable(status), retryable, "{status}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tandem_core::{
     decide::{Ask, Decided, Decision, Desk, PageAsk},
-    record::{Job, JobKind, Write},
+    record::{Job, JobKind, Waiting, Write},
 };
 
 use super::{
@@ -65,7 +65,11 @@ impl Mark {
             }
             let due = state.pending.iter().map(|pending| pending.due_at_ms).min().unwrap_or(now_ms);
             if self.scopes.is_some() || !self.changes.is_empty() {
-                desk.write(Write::JobsWake { kind: JobKind::Reassess, subject: key, due_at_ms: due.max(now_ms) });
+                desk.write(Write::JobsWake {
+                    kind: JobKind::Reassess,
+                    of: Waiting::Subject(key),
+                    due_at_ms: due.max(now_ms),
+                });
             }
             if unchanged.as_ref() != Some(&state) {
                 desk.save(&state);

@@ -40,6 +40,7 @@ mod publish;
 mod reach;
 mod reassess;
 mod redaction;
+mod refusals;
 mod reports;
 mod retention;
 mod scan;

@@ -288,6 +288,16 @@ fn an_authorisation_is_begun_finished_refreshed_and_forgotten() {
     tools.demand(TOKEN);
     let (server, admin) = registered("mcp-oauth", &tools, json!({}));
     assert_eq!(admin.ask("/mcp/gh/connect").ok()["error_code"], json!("mcp_auth_required"));
+    for elsewhere in ["javascript:alert(1)", "file:///etc/passwd", "https://a.test/#x", "https://a.test/ b", "a.test"] {
+        let answer = admin.post("/mcp/gh/auth", json!({ "redirect_uri": elsewhere }));
+        assert!(answer.refused(400, "MCP_OAUTH_FAILED")["detail"].to_string().contains("redirect_uri"), "{elsewhere}");
+    }
+    admin.post("/mcp/nobody/auth", json!({})).refused(404, "MCP_SERVER_NOT_FOUND");
+    let secret = json!({ "client_id": "x", "client_secret_ref": "not a reference!" });
+    admin.post("/mcp/gh/auth", secret).refused(400, "MCP_OAUTH_FAILED");
+    admin.post("/mcp/gh/auth/callback", json!({})).refused(422, "VALIDATION_FAILED");
+    // A flow that is begun again does not end the first one: either page may be the one that a person has open.
+    admin.post("/mcp/gh/auth", json!({ "redirect_uri": "http://localhost:7777/back" })).ok();
     let begun = admin.post("/mcp/gh/auth", json!({})).ok();
     let address = crate::support::text(&begun["authorization_url"]);
     for part in

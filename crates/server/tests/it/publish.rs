@@ -214,6 +214,71 @@ fn recheck_says_what_is_known_and_posts_nothing() {
 }
 
 #[test]
+fn what_was_posted_is_found_behind_however_many_later_deliveries() {
+    let over = json!({ "destinations": [bodies::telemetry("local")], "default_destination_ids": ["local"] });
+    let (mut server, client) = configured("many-deliveries", over);
+    let id = drafted(&client, bodies::report("delivered again and again"));
+    publish(&client, &id, json!({})).ok();
+    let posted = settled(&client, &id, "local", "posted");
+    server.terminate();
+    // More than a page of later ones that failed, as years of trying would leave them.
+    let copies = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200) \
+        INSERT INTO deliveries (tenant, id, version, body, draft_id, destination_id, state, idempotency_key, updated_at_ms) \
+        SELECT tenant, 'copy-' || i, 1, json_set(body, '$.delivery_id', 'copy-' || i, '$.state', 'failed', \
+        '$.updated_at_ms', updated_at_ms + i), draft_id, destination_id, 'failed', idempotency_key, updated_at_ms + i \
+        FROM deliveries, n WHERE id = ?1";
+    let database = rusqlite::Connection::open(crate::support::database(&server)).expect("the database opens");
+    assert_eq!(database.execute(copies, [text(&posted["delivery_id"])]), Ok(1200));
+    drop(database);
+    server.restart();
+    let client = server.client();
+    let again = publish(&client, &id, json!({})).ok();
+    assert_eq!(again["action"], json!("skip_duplicate"), "{}", again["action"]);
+    assert_eq!(again["results"][0]["delivery_id"], posted["delivery_id"]);
+    client.ask("/incident-monitor/deliveries/copy-1200/redeliver").refused(409, "INCIDENT_MONITOR_REDELIVER_FAILED");
+    let found = client.ask(&format!("/incident-monitor/drafts/{id}/recheck-match")).ok();
+    assert_eq!(found["action"], json!("local_record_found"), "{}", found["action"]);
+    let all = crate::support::all(&client, &format!("/incident-monitor/deliveries?draft_id={id}"), "deliveries");
+    assert_eq!(all.len(), 1201);
+}
+
+#[test]
+fn many_destinations_of_one_draft_settle_together() {
+    let hooks = Receiver::new();
+    let ids: Vec<String> = (0..16).map(|n| format!("hook-{n}")).collect();
+    let destinations: Vec<Value> = ids.iter().map(|id| bodies::webhook(id, &hooks.url(&format!("/{id}")))).collect();
+    hooks.on("/hook-3", [Script::Status(404)]);
+    let over = json!({ "destinations": destinations, "default_destination_ids": ids });
+    let (_server, client) = configured("settle-together", over);
+    let drafts: Vec<String> = (0..4).map(|n| drafted(&client, bodies::report_as(&format!("wide-{n}")))).collect();
+    std::thread::scope(|scope| {
+        for id in &drafts {
+            let client = &client;
+            scope.spawn(move || publish(client, id, json!({})));
+        }
+    });
+    for id in &drafts {
+        for destination in &ids {
+            let state = if destination == "hook-3" { "failed" } else { "posted" };
+            let delivery = settled(&client, id, destination, state);
+            assert_eq!(delivery["attempts"].as_array().map(Vec::len), Some(1), "{delivery}");
+        }
+        assert_eq!(deliveries(&client, id).len(), 16);
+    }
+    // One receipt and one row of the log for each.
+    let posts = crate::support::all(&client, "/incident-monitor/posts", "posts");
+    assert_eq!(posts.len(), 64);
+    assert!(posts.iter().all(|post| post["status"] == "posted" || post["status"] == "failed"));
+    for destination in ids.iter().filter(|id| *id != "hook-3") {
+        assert_eq!(hooks.received(&format!("/{destination}")).len(), 4, "{destination}");
+    }
+    let told =
+        |event: &str| crate::support::all(&client, &format!("/audit/protected?event_type={event}"), "events").len();
+    assert_eq!((told("incident_monitor.publish.completed"), told("incident_monitor.publish.failed")), (60, 4));
+    audit::assert_verified(&client);
+}
+
+#[test]
 fn a_replay_triages_again_and_counts_nothing() {
     let (_server, client) = configured("replay", json!({}));
     let (made, seen) = reported(&client, bodies::report("replayed"));

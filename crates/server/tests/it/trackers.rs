@@ -715,6 +715,50 @@ fn many_changes_at_once_are_all_brought_back() {
 }
 
 #[test]
+fn a_recheck_that_fails_says_why_and_quotes_no_secret() {
+    let tracker = Tracker::github();
+    let (_server, client) = with("gh-recheck-fails", bodies::github("gh", &tracker.base(), json!({})), json!({}));
+    let id = drafted(&client, bodies::report("rechecked"));
+    let recheck = || client.ask(&format!("/incident-monitor/drafts/{id}/recheck-match"));
+    let quoting = json!({ "message": format!("the token {TRACKER_TOKEN} is none, nor is password=Zr8kQw2mX9pL") });
+    for (status, code) in [(401, "token_refused"), (403, "not_permitted"), (404, "not_found"), (422, "http_status")] {
+        tracker.fail("search", [Fault::Refuse(status, Vec::new(), quoting.clone())]);
+        let refused = recheck().refused(400, "INCIDENT_MONITOR_DRAFT_RECHECK_FAILED");
+        assert!(text(&refused["detail"]).starts_with(code), "{status}: {}", refused["detail"]);
+        let shown = refused.to_string();
+        assert!(!shown.contains(TRACKER_TOKEN) && !shown.contains("Zr8kQw2mX9pL"), "{}", refused["detail"]);
+    }
+    assert_eq!(recheck().ok()["action"], json!("no_match"));
+    assert!(tracker.asked("create").is_empty() && crate::support::deliveries(&client, &id).is_empty());
+}
+
+/// A page that is full of one moment stays as it is whatever comes after it.
+#[test]
+fn a_change_behind_a_full_page_of_one_moment_is_brought_back() {
+    let tracker = Tracker::github();
+    let config = json!({ "status_sync": true, "status_sync_interval_ms": 1000 });
+    let (_server, client) = with("gh-sync-full", bodies::github("gh", &tracker.base(), config), json!({}));
+    let (drafted, found) = reported(&client, bodies::report_as("behind-a-page"));
+    publish(&client, &text(&drafted["draft_id"]), json!({})).ok();
+    let next_second = || {
+        let moment = now_ms() / 1_000;
+        until("the next second", SOON, || (now_ms() / 1_000 > moment).then_some(()));
+    };
+    next_second();
+    for n in 0..100 {
+        tracker.plant(&format!("stranger {n}"), "not ours", true);
+    }
+    let asked = || tracker.asked("list").iter().filter(|asked| asked.target.contains("sort=updated")).count();
+    // Each of these questions begins with the full page.
+    let before = asked();
+    until("the full page was asked for again", SOON, || (asked() >= before + 4).then_some(()));
+    next_second();
+    tracker.set_open(1, false);
+    let incident_id = text(&found["incident_id"]);
+    until("the incident is resolved", SOON, || (incident(&client, &incident_id)["status"] == "resolved").then_some(()));
+}
+
+#[test]
 fn receipts_tell_what_was_taken_out() {
     let tracker = Tracker::github();
     // Without triage, so that what was reported is what is taken things out of.

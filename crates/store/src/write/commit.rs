@@ -134,6 +134,6 @@ fn statement<'a>(tenant: &'a TenantKey, write: &'a Write) -> Option<(Stmt<'a>, N
         Write::JobDone { job_id, lease } => (jobs::done(job_id, lease), Need::OneRow),
         Write::JobRetry { job_id, lease, due_at_ms } => (jobs::retry(job_id, lease, *due_at_ms), Need::OneRow),
         Write::JobKeep { job_id, lease, until_ms } => (jobs::keep(job_id, lease, *until_ms), Need::OneRow),
-        Write::JobsWake { kind, subject, due_at_ms } => (jobs::wake(tenant, *kind, subject, *due_at_ms), Need::Nothing),
+        Write::JobsWake { kind, of, due_at_ms } => (jobs::wake(tenant, *kind, of, *due_at_ms), Need::Nothing),
     })
 }

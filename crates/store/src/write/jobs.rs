@@ -3,7 +3,7 @@
 
 use tandem_core::{
     ports::Claim,
-    record::{Job, JobKind},
+    record::{Job, JobKind, Waiting},
     tenant::TenantKey,
 };
 
@@ -49,12 +49,20 @@ pub fn keep<'a>(job_id: &'a str, lease: &'a str, until_ms: u64) -> Stmt<'a> {
 }
 
 /// A claimed job is left alone: its worker is at it, and says itself when it is due again.
-pub fn wake<'a>(tenant: Value<'a>, kind: JobKind, subject: &'a str, due_at_ms: u64) -> Stmt<'a> {
-    Stmt::new(
-        "UPDATE jobs SET due_at_ms = ?4, ready_at_ms = ?4 \
-         WHERE kind = ?1 AND subject = ?2 AND tenant = ?3 AND lease IS NULL AND ready_at_ms > ?4",
-        [Value::Text(kind.label()), Value::Text(subject), tenant, Value::uint(due_at_ms)],
-    )
+pub fn wake<'a>(tenant: Value<'a>, kind: JobKind, of: &'a Waiting, due_at_ms: u64) -> Stmt<'a> {
+    let (sql, named) = match of {
+        Waiting::Subject(subject) => (
+            "UPDATE jobs SET due_at_ms = ?4, ready_at_ms = ?4 \
+             WHERE kind = ?1 AND subject = ?2 AND tenant = ?3 AND lease IS NULL AND ready_at_ms > ?4",
+            subject,
+        ),
+        Waiting::Lane(lane) => (
+            "UPDATE jobs SET due_at_ms = ?4, ready_at_ms = ?4 \
+             WHERE kind = ?1 AND lane = ?2 AND tenant = ?3 AND lease IS NULL AND ready_at_ms > ?4",
+            lane,
+        ),
+    };
+    Stmt::new(sql, [Value::Text(kind.label()), Value::Text(named), tenant, Value::uint(due_at_ms)])
 }
 
 pub async fn claim<S: Session>(session: &mut S, order: &ClaimOrder) -> Result<Vec<Claim>, Fault> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tandem_core::{
     ports::{Claim, StoreError},
-    record::{Commit, Job, JobKind, Write},
+    record::{Commit, Job, JobKind, Waiting, Write},
     tenant::TenantContext,
 };
 
@@ -131,7 +131,8 @@ pub async fn lanes_and_times_decide_what_is_due(lab: Lab) {
 pub async fn a_woken_job_is_due_at_once(lab: Lab) {
     let opened = lab.open().await;
     enqueue(&opened, [job("a", "mine", 5_000), job("b", "mine", 10), job("a", "yours", 5_000)]).await;
-    let wake = |subject: &str| Write::JobsWake { kind: JobKind::Deliver, subject: subject.into(), due_at_ms: 100 };
+    let wake_all = |of| Write::JobsWake { kind: JobKind::Deliver, of, due_at_ms: 100 };
+    let wake = |subject: &str| wake_all(Waiting::Subject(subject.into()));
     let stranger = Commit::new(&context(&TenantContext::explicit("acme", "x"), 1)).write(wake("mine"));
     send(&opened, stranger).await;
     assert_eq!(due(&opened, 100).await, ["b"], "another tenant's wake does nothing");
@@ -141,6 +142,14 @@ pub async fn a_woken_job_is_due_at_once(lab: Lab) {
     let woken = claim(&opened, "a", 100, "other", 5).await;
     assert_eq!(woken.iter().map(|c| c.job.subject.as_str()).collect::<Vec<_>>(), ["mine"]);
     send(&opened, commit().write(done(&leased[0]))).await;
+    // A whole lane, and no other one.
+    enqueue(&opened, [job("c", "one", 5_000), job("c", "two", 6_000), job("d", "three", 5_000)]).await;
+    let lane = || wake_all(Waiting::Lane("c".into()));
+    send(&opened, Commit::new(&context(&TenantContext::explicit("acme", "x"), 1)).write(lane())).await;
+    assert_eq!(claim(&opened, "c", 100, "early", 5).await, []);
+    send(&opened, commit().write(lane())).await;
+    assert_eq!(due(&opened, 100).await, ["c"]);
+    assert_eq!(claim(&opened, "c", 100, "lane", 5).await.len(), 2);
 }
 
 pub async fn racing_workers_share_without_overlap(lab: Lab) {

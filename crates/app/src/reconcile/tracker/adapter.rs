@@ -2,6 +2,7 @@
 
 use tandem_core::{
     destination::{Destination, DestinationKind},
+    redaction::{Counts, redactor},
     tenant::TenantKey,
     tracker::{Comment, Issue, IssueRef, Settings, TrackerCursor, answer::Trouble, doubt::Look, settings::Via},
 };
@@ -100,8 +101,9 @@ impl Adapter<'_> {
         }
     }
 
+    /// A tracker's words as they may be shown: it may quote what it was sent.
     pub fn clean(&self, text: &str) -> String {
-        self.reach().clean(text)
+        self.reach().clean(&redactor(None).text(text, &mut Counts::new()))
     }
 
     /// The right to write now.

@@ -1,6 +1,7 @@
 //! GitHub over its REST API.
 
 use tandem_core::{
+    publish::refusal::Refusal,
     tracker::{Comment, Issue, IssueRef, answer::Trouble, doubt::Look, github, tools::looked_in_part},
     triage::marker,
 };
@@ -22,6 +23,7 @@ fn malformed(write: bool) -> Stop {
     Stop::Trouble(Trouble {
         retryable: true,
         may_have_acted: write,
+        refusal: (!write).then_some(Refusal::Untold),
         ..Trouble::new("answer_malformed", "the tracker's answer lacks what it should hold")
     })
 }

@@ -1,6 +1,9 @@
 //! Linear over its GraphQL API.
 
-use tandem_core::tracker::{Comment, Issue, IssueRef, TrackerCursor, answer::Trouble, client_id, doubt::Look, linear};
+use tandem_core::{
+    publish::refusal::Refusal,
+    tracker::{Comment, Issue, IssueRef, TrackerCursor, answer::Trouble, client_id, doubt::Look, linear},
+};
 
 use super::{Stop, adapter::Changes, reach::Reach};
 
@@ -16,6 +19,7 @@ fn malformed(write: bool) -> Stop {
     Stop::Trouble(Trouble {
         retryable: true,
         may_have_acted: write,
+        refusal: (!write).then_some(Refusal::Untold),
         ..Trouble::new("answer_malformed", "the tracker's answer lacks what it should hold")
     })
 }

@@ -16,9 +16,14 @@ use tandem_core::{
     config::Config,
     destination::DestinationKind,
     draft::Draft,
-    publish::{Action, Delivery, Intent, Prepared, breaker::Admission, digest, settle::Outcome},
+    publish::{
+        Action, Delivery, Intent, Prepared,
+        breaker::Admission,
+        digest,
+        refusal::{self, Refusal},
+        settle::Outcome,
+    },
     record::{Column, Expect, Put},
-    redaction::{Counts, redactor},
     risk,
     tracker::{
         Comment, Issue, IssueRef, IssueState, Settings, TrackedIssue,
@@ -143,13 +148,12 @@ impl App {
                 let outcome = &mut attempted.outcome;
                 // A limit is the tracker at work, not out of order; a budget waits for it.
                 let limited = outcome.error_code.as_deref() == Some("rate_limited");
+                // And so is one that says why it refuses.
+                let failed = outcome.retryable && !limited && outcome.refusal != Some(Refusal::Final);
                 if limited || outcome.accepted || outcome.status_code.is_some() || outcome.retryable {
-                    self.breaker(&lane, |breaker| breaker.settle(limited || !outcome.retryable, self.now_ms()));
+                    self.breaker(&lane, |breaker| breaker.settle(!failed, self.now_ms()));
                 }
-                if let Some(error) = &outcome.error {
-                    // A tracker may quote what it was sent.
-                    outcome.error = Some(adapter.clean(&redactor(None).text(error, &mut Counts::new())));
-                }
+                outcome.error = outcome.error.as_deref().map(|error| adapter.clean(error));
                 Ended::Attempted(attempted)
             }
             other => other,
@@ -170,25 +174,23 @@ impl App {
                 // Proven not to have happened: from here on it is a first time.
                 Ok(Verdict::SendAgain) => {
                     work.delivery.value.intent = None;
-                    let delivery = &work.delivery.value;
-                    let last = !delivery.attempts.is_empty()
-                        && delivery.attempts.len() + 1 >= usize::try_from(delivery.max_attempts).unwrap_or(usize::MAX);
-                    // A last sending could not be looked up any more. Who said no every time is believed now.
-                    if let Some(why) = intent.refused.filter(|_| last) {
+                    if let Some(why) = intent.refused.filter(|why| refusal::confirmed(&work.delivery.value, why)) {
                         return Err(unsent(Trouble::new("tracker_refused", why)));
                     }
                 }
                 Ok(Verdict::Undecided) => {
+                    let text = match &intent.refused {
+                        Some(why) => format!("the tracker could not be looked through to the end; it had said: {why}"),
+                        None => "the tracker could not be looked through to the end".to_owned(),
+                    };
                     return Err(unsent(Trouble {
                         retryable: true,
-                        ..Trouble::new("outcome_unknown", "the tracker could not be looked through to the end")
+                        refusal: Some(Refusal::Untold),
+                        ..Trouble::new("outcome_unknown", text)
                     }));
                 }
                 Err(Stop::Hold { until_ms }) => return Err(Early::Ended(Ended::Hold { until_ms })),
-                Err(Stop::Trouble(trouble)) => {
-                    // The look failed, whatever the reason: another one may not.
-                    return Err(unsent(Trouble { retryable: true, ..trouble }));
-                }
+                Err(Stop::Trouble(trouble)) => return Err(unsent(trouble)),
             }
         }
         let asked = match work.delivery.value.recurrence {
@@ -500,12 +502,18 @@ impl App {
         let lane = crate::publish::lane(tenant, &destination.destination_id);
         let target = tandem_core::publish::target::target_ref(config, destination);
         let adapter = self.adapter(tenant, destination, &settings, &lane, &target).map_err(Stop::Trouble)?;
-        if let Some(reference) = known
-            && let Some(issue) = adapter.read(reference).await?
-        {
-            return Ok(Some(issue));
-        }
-        let marker = marker::fingerprint(&draft.fingerprint);
-        Ok(decide::pick(adapter.find(&marker).await?, &marker))
+        let asked = async {
+            if let Some(reference) = known
+                && let Some(issue) = adapter.read(reference).await?
+            {
+                return Ok(Some(issue));
+            }
+            let marker = marker::fingerprint(&draft.fingerprint);
+            Ok(decide::pick(adapter.find(&marker).await?, &marker))
+        };
+        asked.await.map_err(|stop| match stop {
+            Stop::Trouble(trouble) => Stop::Trouble(Trouble { text: adapter.clean(&trouble.text), ..trouble }),
+            hold @ Stop::Hold { .. } => hold,
+        })
     }
 }

@@ -6,6 +6,7 @@ use tandem_core::{
     destination::DestinationKind,
     mcp::{ToolCall, ToolFault, ToolRow},
     ports::Tools,
+    publish::refusal::{self, Refusal},
     tenant::TenantKey,
     tracker::{
         Class, Comment, Issue, IssueRef, IssueState, TrackerCursor,
@@ -43,6 +44,7 @@ fn malformed(write: bool) -> Stop {
     Stop::Trouble(Trouble {
         retryable: true,
         may_have_acted: write,
+        refusal: (!write).then_some(Refusal::Untold),
         ..Trouble::new("answer_malformed", "the tool's answer lacks what it should hold")
     })
 }
@@ -51,10 +53,11 @@ fn missing(stop: &Stop) -> bool {
     matches!(stop, Stop::Trouble(trouble) if trouble.code == "capability_missing")
 }
 
-/// A look that says of itself that it was not a whole one.
-fn in_part() -> Stop {
+/// A look that was not a whole one: for now, or because there is more than can be gone through.
+fn in_part(why: Refusal) -> Stop {
     Stop::Trouble(Trouble {
         retryable: true,
+        refusal: Some(why),
         ..Trouble::new("search_incomplete", "the tracker could not be searched to the end for an issue of this failure")
     })
 }
@@ -110,6 +113,8 @@ impl Toolbox<'_> {
                 fault => Trouble {
                     retryable: fault.retryable() || (write && error.may_have_acted),
                     may_have_acted: write && error.may_have_acted,
+                    refused: write && error.may_have_acted && fault == ToolFault::Refused,
+                    refusal: error.refusal(),
                     retry_after_ms: error.retry_after_ms,
                     ..Trouble::new(fault.word(), error.detail)
                 },
@@ -126,6 +131,7 @@ impl Toolbox<'_> {
                 retryable: true,
                 may_have_acted: write,
                 refused: write,
+                refusal: Some(refusal::of_words(&text)),
                 retry_after_ms: slowly.and_then(|limit| limit.retry_after_ms),
                 ..Trouble::new(TOOL_ERROR, text)
             }));
@@ -233,7 +239,7 @@ impl Toolbox<'_> {
             (all, Way::End { whole: true }) => Ok(all),
             (all, Way::End { whole: false } | Way::Left) => {
                 let found = all.iter().any(|issue| issue.carries(marker));
-                if found || all.len() < FEW { Ok(all) } else { Err(in_part()) }
+                if found || all.len() < FEW { Ok(all) } else { Err(in_part(Refusal::Untold)) }
             }
         }
     }
@@ -243,7 +249,7 @@ impl Toolbox<'_> {
         let answer = self.ask(Capability::GithubSearchIssues, tool, arguments).await?;
         let found = self.rows(&answer);
         if tools::looked_in_part(&answer) && !found.iter().any(|issue| issue.carries(marker)) {
-            return Err(in_part());
+            return Err(in_part(Refusal::Passing));
         }
         Ok(found)
     }
@@ -347,10 +353,7 @@ impl Toolbox<'_> {
     pub async fn look_for_comment(&self, key: &str, issue: &IssueRef) -> Result<Look<Comment>, Stop> {
         let marker = marker::effect(key);
         let capability = if self.linear() { Capability::LinearListComments } else { Capability::GithubListComments };
-        let tool = match self.tool(capability).await {
-            Err(stop) if missing(&stop) => return Ok(Look::Incomplete),
-            other => other?,
-        };
+        let tool = self.tool(capability).await?;
         let mut pager = capability.pager(&tool);
         let arguments = |pager: &Pager| match self.linear() {
             true => lin::comments(&tool, &issue.id, pager),
