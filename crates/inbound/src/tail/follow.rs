@@ -519,7 +519,7 @@ impl Tailer {
         progress: &mut Progress,
     ) -> (Vec<Fresh>, Vec<(FileId, Vec<u8>)>) {
         let from_start = position.from_beginning || self.spec.start == StartPosition::Beginning;
-        let first = (position.started_at_ms == 0).then(|| First { found, since_ms: position.since_ms, from_start });
+        let first = (position.started_at_ms == 0).then_some(First { found, since_ms: position.since_ms, from_start });
         let (mut before, mut others, mut copies) = (Vec::new(), Vec::new(), Vec::new());
         let mut taken: HashSet<(u64, u64)> = HashSet::new();
         for (at, candidate) in found.iter().enumerate() {
