@@ -23,7 +23,7 @@ use tandem_core::{
 
 use crate::{
     App, PageRequest, decide_again,
-    reconcile::tail::{is_wanted, spec},
+    reconcile::tail::{configured_at, is_wanted, spec},
     status::LogWatcher,
     store_failure,
 };
@@ -76,7 +76,7 @@ impl App {
                 let known = rows.remove(&row_id(&project.project_id, &source.source_id));
                 // One that nobody has looked at yet.
                 let state = known.unwrap_or_else(|| {
-                    SourceRow::new(&project.project_id, &source.source_id, &spec(project, source), now_ms).state
+                    SourceRow::new(&project.project_id, &source.source_id, &spec(project, source), now_ms, now_ms).state
                 });
                 let interval_ms = source.watch_interval_seconds.saturating_mul(1_000);
                 let shown = LogSourceRuntimeStatus::of(&state, on, interval_ms, now_ms);
@@ -146,12 +146,14 @@ impl App {
             }
             let wanted = spec(project, source);
             let stored = self.load::<SourceRow>(&tenant, &row_id(project_id, source_id)).await?;
+            let since_ms = configured_at(&snapshot.config, ctx.now_ms);
+            let fresh = || SourceRow::new(project_id, source_id, &wanted, since_ms, ctx.now_ms);
             let (mut row, expect) = match stored {
                 Some(stored) => (stored.value, Expect::Version(stored.version)),
-                None => (SourceRow::new(project_id, source_id, &wanted, ctx.now_ms), Expect::Absent),
+                None => (fresh(), Expect::Absent),
             };
             if !row.state.is_of(&wanted) {
-                row.state.repoint(&wanted, ctx.now_ms);
+                row.state.repoint(&wanted, since_ms, ctx.now_ms);
             }
             let before: Vec<Value> = row
                 .state

@@ -36,8 +36,6 @@ const MOST_AGAIN: usize = 16 << 20;
 pub struct Reader {
     tailer: Tailer,
     lines: Lines,
-    /// What was read last is thrown away.
-    anew: bool,
 }
 
 impl Reader {
@@ -48,14 +46,19 @@ impl Reader {
     pub fn open(spec: &SourceSpec, start: StartPosition) -> Result<Self, LogError> {
         let tailer = Tailer::open(followed(spec, start)).map_err(failed)?;
         let format = FormatSpec::new(spec.format, Level::minimum(spec.minimum_level));
-        Ok(Self { tailer, lines: Lines::new(format), anew: false })
+        Ok(Self { tailer, lines: Lines::new(format) })
     }
 
-    /// Starts over at the position of the next call: what the last one gave back was not stored. Without this it was.
+    /// Starts over at the position of the next call: what the calls since the last [`stored`](Self::stored) gave back was
+    /// not stored.
     pub fn rewind(&mut self) {
         self.tailer.rewind();
         self.lines.bodies.clear();
-        self.anew = true;
+    }
+
+    /// Says that what the calls so far gave back is stored.
+    pub fn stored(&mut self) {
+        self.tailer.stored();
     }
 
     /// Reads on, and moves `position` to what may be stored together with what was found. Blocks for as long as the
@@ -65,10 +68,7 @@ impl Reader {
     /// The source cannot be read at all. One unreadable file of several is told in the batch.
     pub fn read(&mut self, position: &mut SourcePosition, budget: Budget, now_ms: u64) -> Result<Batch, LogError> {
         self.lines.begin(budget.candidates, now_ms);
-        if !std::mem::take(&mut self.anew) {
-            self.tailer.stored();
-        }
-        let bound = tail::Budget { bytes: budget.bytes.max(1), deadline: Some(Instant::now() + LONGEST_CALL) };
+        let bound = tail::Budget { bytes: budget.bytes, deadline: Some(Instant::now() + LONGEST_CALL) };
         let mut progress = self.tailer.read(position, now_ms, &bound, &mut self.lines).map_err(failed)?;
         // Only after all that is there was looked at: the next line of a stack may have come long ago.
         let mut late = None;

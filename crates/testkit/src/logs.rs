@@ -12,7 +12,7 @@ use tandem_core::{
     signal::Submission,
     source::{
         FileState, Gap, SourcePosition,
-        log::{Batch, Candidate, LogError, LogErrorCode, Place, ReadOrder, SourceSpec},
+        log::{Batch, Candidate, Last, LogError, LogErrorCode, Place, ReadOrder, SourceSpec},
     },
 };
 
@@ -117,7 +117,7 @@ impl LogReader for FakeReader {
     fn read(self: Box<Self>, order: ReadOrder) -> BoxFuture<'static, Reading> {
         let mut disk = self.logs.disk();
         disk.reads += 1;
-        disk.anew += u64::from(order.anew);
+        disk.anew += u64::from(order.last == Last::Lost);
         let mood = disk.moods.get(&self.spec.path).cloned().unwrap_or_default();
         drop(disk);
         match mood {

@@ -111,9 +111,22 @@ const TITLE: usize = 500;
 const LINE: usize = 2_000;
 const DETAIL: usize = 16_000;
 
+/// A submission that was bounded, redacted, grouped and judged: what tells which failure it is, before it is made into a
+/// signal of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Judged {
+    pub identity: [u8; 16],
+    pub submission: Submission,
+    pub gate: QualityGate,
+    pub redactions: Counts,
+    repo: String,
+    workspace_root: String,
+    grouping: Grouping,
+}
+
 /// Turns a submission into an accepted signal.
 pub fn accept(
-    mut s: Submission,
+    s: Submission,
     door: Door<'_>,
     settings: &Settings<'_>,
     tenant: &TenantKey,
@@ -121,6 +134,17 @@ pub fn accept(
     request_id: &str,
     now_ms: u64,
 ) -> Result<Accepted, Rejection> {
+    let judged = judge(s, door, settings, tenant)?;
+    let (title, composed) = (title(&judged.submission), compose(&judged.submission));
+    Ok(Accepted { composed, ..judged.signal(title, ids, request_id, now_ms) })
+}
+
+pub(super) fn judge(
+    mut s: Submission,
+    door: Door<'_>,
+    settings: &Settings<'_>,
+    tenant: &TenantKey,
+) -> Result<Judged, Rejection> {
     bind(&mut s, door);
     bound(&mut s);
     let mut counts = Counts::new();
@@ -133,7 +157,6 @@ pub fn accept(
         Some(_) => return Err(Rejection::RepoInvalid),
     };
     let workspace_root = s.workspace_root.as_deref().or(settings.workspace_root).unwrap_or_default().to_owned();
-    let title = title(&s);
     let grouping = match s.fingerprint.as_deref() {
         Some(own) => fingerprint::caller(own),
         None => fingerprint::group(&fingerprint::Signal {
@@ -149,28 +172,36 @@ pub fn accept(
         }),
     };
     s.fingerprint = Some(grouping.fingerprint.clone());
+    let identity = identity(tenant, &repo, &s, &grouping.fingerprint);
     let gate = intake_gate(&s);
-    Ok(Accepted {
-        identity: identity(tenant, &repo, &s, &grouping.fingerprint),
-        composed: compose(&s),
-        ids,
-        repo,
-        workspace_root,
-        title,
-        grouping,
-        gate,
-        redactions: counts,
-        approval_required: false,
-        auto_publish: false,
-        recurrence: Recurrence::default(),
-        occurrences: 1,
-        cooldown_ms: 0,
-        start_triage: false,
-        log: None,
-        at_ms: now_ms,
-        request_id: request_id.to_owned(),
-        submission: s,
-    })
+    Ok(Judged { identity, submission: s, gate, redactions: counts, repo, workspace_root, grouping })
+}
+
+impl Judged {
+    /// The signal, without its composed text.
+    pub fn signal(self, title: String, ids: FreshIds, request_id: &str, now_ms: u64) -> Accepted {
+        Accepted {
+            identity: self.identity,
+            ids,
+            repo: self.repo,
+            workspace_root: self.workspace_root,
+            title,
+            composed: String::new(),
+            grouping: self.grouping,
+            gate: self.gate,
+            redactions: self.redactions,
+            approval_required: false,
+            auto_publish: false,
+            recurrence: Recurrence::default(),
+            occurrences: 1,
+            cooldown_ms: 0,
+            start_triage: false,
+            log: None,
+            at_ms: now_ms,
+            request_id: request_id.to_owned(),
+            submission: self.submission,
+        }
+    }
 }
 
 /// Signals with the same identity are the same failure.
@@ -385,7 +416,7 @@ fn default(s: &mut Submission, floor: Option<&str>) {
     }
 }
 
-fn title(s: &Submission) -> String {
+pub(super) fn title(s: &Submission) -> String {
     s.title.clone().unwrap_or_else(|| {
         // `manual.report` is our own default and says nothing.
         let event = s.event.as_deref().filter(|event| *event != "manual.report");

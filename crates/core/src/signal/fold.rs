@@ -88,7 +88,7 @@ pub fn fold(existing: &mut Existing, signal: &Accepted, ctx: &OpContext) -> Fold
         session_id: signal.submission.session_id.clone(),
         correlation_id: signal.submission.correlation_id.clone(),
         request_id: signal.request_id.clone(),
-        evidence_ref: signal.log.as_ref().map(|log| log.lines_ref.clone()),
+        evidence_ref: signal.log.as_ref().map(|log| log.lines_ref()),
     });
     if incident.occurrences.len() > OCCURRENCE_SAMPLE {
         // The first one stays: it is the evidence that opened the incident.

@@ -32,12 +32,12 @@ fn candidate(title: &str, start: u64) -> Candidate {
     }
 }
 
-fn taken(candidate: Candidate) -> Accepted {
+fn around<T>(act: impl FnOnce(&Around<'_>) -> T) -> T {
     let config = config();
     let scope = Scope::find(&config, "shop", Some("app")).expect("the source");
     let binding = binding(&config, "shop", Some("app")).expect("its binding");
     let tenant = TenantContext::local().key();
-    let around = Around {
+    act(&Around {
         config: &config,
         scope,
         binding: &binding,
@@ -45,9 +45,15 @@ fn taken(candidate: Candidate) -> Accepted {
         tenant: &tenant,
         request_id: "r",
         now_ms: 1_000,
-    };
-    let ids = FreshIds { incident_id: "i".into(), draft_id: "d".into(), event_id: "e".into() };
-    accept_candidate(candidate, &around, ids).expect("it is taken in")
+    })
+}
+
+fn ids() -> FreshIds {
+    FreshIds { incident_id: "i".into(), draft_id: "d".into(), event_id: "e".into() }
+}
+
+fn taken(candidate: Candidate) -> Accepted {
+    around(|around| accept_candidate(candidate, around, ids()).expect("it is taken in"))
 }
 
 #[test]
@@ -111,17 +117,29 @@ fn a_record_can_raise_its_risk_and_not_lower_it() {
 }
 
 #[test]
-fn equal_failures_of_one_read_count_together() {
-    let signals: Vec<_> = ["a failed for 1", "b failed", "a failed for 2", "a failed for 3"]
-        .iter()
-        .zip(0..)
-        .map(|(title, n)| taken(candidate(title, n * 10)))
-        .collect();
-    let merged = merge(signals);
+fn equal_failures_that_are_taken_in_together_count_together() {
+    let mut gathered = Gathered::default();
+    let mut completed = Vec::new();
+    for (title, n) in ["a failed for 1", "b failed", "a failed for 2", "a failed for 3"].into_iter().zip(0..) {
+        let mut one = candidate(title, n * 10);
+        one.submission.safety.actor = (n == 2).then(|| "ada".into());
+        one.submission.context = vec!["password=hunter2secret".into()];
+        let complete = |signal: Accepted| {
+            completed.push(signal.title.clone());
+            signal
+        };
+        around(|around| gathered.take(one, around, ids, complete)).expect("it is taken in");
+    }
+    assert_eq!(completed, ["Shop reported a failed for 1", "Shop reported b failed"]);
+    assert!(gathered.bytes() > 0);
+    let merged = gathered.into_signals();
     let counts: Vec<_> = merged.iter().map(|signal| signal.occurrences).collect();
     assert_eq!(counts, [3, 1]);
     assert_eq!(merged[0].submission.classification.evidence_refs.len(), 3);
+    assert_eq!(merged[0].submission.safety.actor.as_deref(), Some("ada"), "what the first one lacks");
+    assert_eq!(redactions(&merged).values().sum::<u64>(), 4);
     let log = merged[0].log.as_ref().expect("from a log");
     assert_eq!(log.payload(None, false)["offset_start"], 30, "the latest place");
+    assert_eq!(log.lines_ref(), "tandem://incident-monitor/shop/logs/app#offset=30-40");
     assert_eq!(log.evidence.offset_start, 0, "and the first words");
 }

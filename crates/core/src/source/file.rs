@@ -106,6 +106,12 @@ pub struct FileState {
     /// The text is read from a gzip file.
     #[serde(default)]
     pub compressed: bool,
+    /// The text is read from a copy that somebody made of it.
+    #[serde(default)]
+    pub copied: bool,
+    /// Of the first bytes of a copy that was seen beside it, where that is shorter than [`HEAD_BYTES`].
+    #[serde(default)]
+    pub copy: Sample,
     /// The directory that it was found in last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<FileId>,
@@ -138,6 +144,11 @@ impl FileState {
         head.get(..self.head.length as usize).is_some_and(|head| self.head.is_of(head))
     }
 
+    /// Whether text with these first bytes begins like a copy that was seen while the original was still there.
+    pub fn has_copy(&self, head: &[u8]) -> bool {
+        self.copy.length > 0 && head.get(..self.copy.length as usize).is_some_and(|head| self.copy.is_of(head))
+    }
+
     /// Takes note of where the file is. `found`: in which directory, if it was found; `seen`: the directories that were
     /// looked at. A file that is gone with its directory is away, and not gone.
     pub fn located(&mut self, found: Option<Option<FileId>>, seen: &[FileId], now_ms: u64) {
@@ -151,6 +162,11 @@ impl FileState {
         // What ended while it was away may have gone on since its directory is back.
         let ended_there = was_away.is_some_and(|since| self.caught_up_at_ms >= since);
         self.finished &= self.away_since_ms.is_some() || self.compressed || !ended_there;
+    }
+
+    /// Whether a writer may still have it open when nothing more is expected. Nobody has a copy, packed or not.
+    pub fn may_grow(&self) -> bool {
+        !self.compressed && !self.copied
     }
 
     /// Whether another file system's number stands for the same file: a volume that is mounted again may have another
@@ -171,6 +187,10 @@ impl FileState {
 pub struct SourcePosition {
     /// The configured path or pattern. Another one starts anew.
     pub path: String,
+    /// When the source was configured; 0 where nobody noted it. What was written since is its business, though the first
+    /// look that was stored came later.
+    #[serde(default)]
+    pub since_ms: u64,
     /// When the source was first looked at; 0 before that. What appears later is read from its beginning, whatever the
     /// start position says.
     pub started_at_ms: u64,
@@ -186,6 +206,11 @@ pub struct SourcePosition {
 impl SourcePosition {
     pub fn new(path: &str) -> Self {
         Self { path: path.to_owned(), next_generation: 1, ..Self::default() }
+    }
+
+    /// The position of a source that is configured now.
+    pub fn since(path: &str, now_ms: u64) -> Self {
+        Self { since_ms: now_ms, ..Self::new(path) }
     }
 
     /// Back to byte 0 of the current files, as new generations; also for a source that starts at the end. Rotated files
@@ -213,6 +238,9 @@ wire_enum! {
         Truncated = "truncated",
         /// Neither the file nor a copy of its text is there any more.
         Gone = "gone",
+        /// It was written to between the time when the source was configured and the first look that was stored, and
+        /// reading begins at its end.
+        BeforeStart = "before_start",
         /// A compressed file cannot be unpacked to its end.
         CompressedDamaged = "compressed_damaged",
         /// A compressed file holds more text than the limit.
@@ -252,7 +280,7 @@ pub struct Gap {
     /// The first byte that was not handed out, or was handed out to a process that ended before it was decided.
     pub from: u64,
     /// Up to here text is known to be lost. `None`: nothing is known to be lost, but what was written between the last
-    /// look and the loss, if anything, is.
+    /// look and the loss, if anything, is. A file that nobody had open when it went is told of in this way, too.
     pub to: Option<u64>,
     pub at_ms: u64,
 }

@@ -1,8 +1,8 @@
 //! What tailing a log source means, without saying how it is done: what is asked of a reader, and what it gives back.
 //!
-//! One read is one step: it goes on where the given positions end, stays within its budget, and gives back the failures
-//! that it found together with the position up to which everything is decided. Both are committed together or not at
-//! all, so a step that was lost is simply read again.
+//! One read goes on where the given positions end, stays within its budget, and gives back the failures that it found
+//! together with the position up to which everything is decided. A step is one read or a few; its failures and its last
+//! position are committed together or not at all, so a step that was lost is simply read again.
 //!
 //! Deliberately absent: partial lines and half-assembled stacks in what is stored. A position never passes the beginning
 //! of what is not decided yet, so a restart reads that again.
@@ -31,6 +31,7 @@ pub struct SourceSpec {
 /// What one read may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
+    /// 0 only looks at what is there.
     pub bytes: u64,
     /// The read ends after the line with which this many failures are found. One line may complete several.
     pub candidates: usize,
@@ -45,8 +46,18 @@ pub struct ReadOrder {
     pub start: StartPosition,
     pub budget: Budget,
     pub now_ms: u64,
-    /// What the last read gave back was not stored: everything starts over at `position`.
-    pub anew: bool,
+    pub last: Last,
+}
+
+/// What became of what the reads before gave back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Last {
+    #[default]
+    Stored,
+    /// It will be stored together with what this one gives back, or lost together with it.
+    Waits,
+    /// It was not stored: everything starts over at `position`.
+    Lost,
 }
 
 /// Where in which file a failure stands.

@@ -107,14 +107,15 @@ pub struct Taken {
 }
 
 impl SourceRow {
-    pub fn new(project_id: &str, source_id: &str, spec: &SourceSpec, now_ms: u64) -> Self {
+    /// `since_ms` is when the source was configured.
+    pub fn new(project_id: &str, source_id: &str, spec: &SourceSpec, since_ms: u64, now_ms: u64) -> Self {
         Self {
             id: row_id(project_id, source_id),
             state: SourceState {
                 project_id: project_id.to_owned(),
                 source_id: source_id.to_owned(),
                 root: spec.root.clone(),
-                position: SourcePosition::new(&spec.path),
+                position: SourcePosition::since(&spec.path, since_ms),
                 created_at_ms: now_ms,
                 updated_at_ms: now_ms,
                 ..SourceState::default()
@@ -130,9 +131,9 @@ impl SourceState {
     }
 
     /// Another path is another source of lines: positions begin anew, as `start_position` says. Counters stay.
-    pub fn repoint(&mut self, spec: &SourceSpec, now_ms: u64) {
+    pub fn repoint(&mut self, spec: &SourceSpec, since_ms: u64, now_ms: u64) {
         self.root.clone_from(&spec.root);
-        self.position = SourcePosition::new(&spec.path);
+        self.position = SourcePosition::since(&spec.path, since_ms);
         self.positioned_at_ms = None;
         self.recover();
         self.lag_bytes = 0;
@@ -326,8 +327,8 @@ pub struct LogSourceRuntimeStatus {
     pub newest_data_ms: Option<u64>,
     /// How often bytes were lost for good; `gaps` has the latest.
     pub gap_count: u64,
-    /// How often a file was truncated when everything known of it had been read: what was written just before may be
-    /// lost.
+    /// How often a file was truncated or went, not open, when everything known of it had been read: what was written just
+    /// before may be lost.
     pub possible_gap_count: u64,
     pub gaps: Vec<Gap>,
     pub files: Vec<FileState>,
@@ -412,12 +413,12 @@ mod tests {
     }
 
     fn state() -> SourceState {
-        SourceRow::new("p", "s", &spec("a.log"), 1_000).state
+        SourceRow::new("p", "s", &spec("a.log"), 900, 1_000).state
     }
 
     #[test]
     fn the_row_survives_its_store_and_knows_its_id() {
-        let mut row = SourceRow::new("p", "s", &spec("a.log"), 1_000);
+        let mut row = SourceRow::new("p", "s", &spec("a.log"), 900, 1_000);
         row.state.position = position(vec![file(7, 1, false)]);
         let text = serde_json::to_string(&row).expect("it is written");
         assert_eq!(serde_json::from_str::<SourceRow>(&text).expect("it is read"), row);
@@ -462,7 +463,8 @@ mod tests {
         moved.position = position(vec![file(9, 1, false)]);
         assert!(moved.is_of(&spec("a.log")) && !moved.is_of(&spec("b.log")));
         let mut reset = moved.clone();
-        moved.repoint(&spec("b.log"), 9_000);
+        moved.repoint(&spec("b.log"), 8_000, 9_000);
+        assert_eq!(moved.position.since_ms, 8_000);
         assert!(moved.position.files.is_empty() && !moved.position.from_beginning && moved.is_of(&spec("b.log")));
         reset.reset(9_000);
         assert!(reset.position.from_beginning && reset.is_of(&spec("a.log")));

@@ -29,6 +29,8 @@ pub(super) struct Stat {
     pub id: FileId,
     pub size: u64,
     pub mtime_ms: u64,
+    /// When it was last written to, renamed, or otherwise changed.
+    pub ctime_ms: u64,
     pub kind: FileType,
 }
 
@@ -204,6 +206,7 @@ fn stat_at(fd: impl rustix::fd::AsFd, name: &str, flags: AtFlags) -> io::Result<
         },
         size: found.stx_size,
         mtime_ms: milliseconds(found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec.into()),
+        ctime_ms: milliseconds(found.stx_ctime.tv_sec, found.stx_ctime.tv_nsec.into()),
         kind: FileType::from_raw_mode(found.stx_mode.into()),
     })
 }
@@ -215,6 +218,7 @@ fn stat_at(fd: impl rustix::fd::AsFd, name: &str, flags: AtFlags) -> io::Result<
         id: FileId { device: found.st_dev as u64, inode: found.st_ino as u64, born_ns: None },
         size: u64::try_from(found.st_size).unwrap_or(0),
         mtime_ms: milliseconds(found.st_mtime as i64, found.st_mtime_nsec as i64),
+        ctime_ms: milliseconds(found.st_ctime as i64, found.st_ctime_nsec as i64),
         kind: FileType::from_raw_mode(found.st_mode),
     })
 }

@@ -11,7 +11,8 @@
 //!    since is a generation that came and went between two looks, and is read before the current one. Another rotated
 //!    name may be a copy in the making, and is left alone.
 //!
-//! At the first look everything that is there is taken as it is: current files at the start position, rotated ones as
+//! At the first look everything that is there is taken as it is ([`first`](super::first)): current files at the start
+//! position, rotated ones as
 //! known, so that later they are not mistaken for new ones.
 
 use std::{
@@ -31,6 +32,7 @@ use tandem_core::{
 use super::{
     Limits, Progress, Sink, Tailer, Trouble,
     beneath::{Root, Stat, fault},
+    first::{Begin, First},
     lines::Block,
     scan::{Found, Scan, directory_of, scan},
     tailer::{Live, tell},
@@ -38,7 +40,7 @@ use super::{
 };
 
 /// Clocks of file systems and this process need not agree exactly.
-const CLOCKS_MS: u64 = 2_000;
+pub(super) const CLOCKS_MS: u64 = 2_000;
 
 /// How long a body is known whose directory is away, and how many of them.
 const AWAY_MS: u64 = 7 * 24 * 3_600_000;
@@ -71,19 +73,15 @@ struct Fresh {
     directory: Option<FileId>,
     text: Option<Text>,
     begin: Begin,
+    /// Something was written to it that should be read, and cannot be told from what came before.
+    passed_over: bool,
+    copied: bool,
 }
 
 impl Fresh {
     fn begins_with(&mut self, head: &[u8]) -> bool {
         self.text.as_mut().is_some_and(|text| text.head().is_ok_and(|own| own == head))
     }
-}
-
-enum Begin {
-    Start,
-    End,
-    /// Nothing of it is read.
-    Known,
 }
 
 impl Tailer {
@@ -151,7 +149,7 @@ impl Tailer {
         lost.retain(|&(index, _)| !self.wait_for(&mut position.files[index], &mut away, now_ms, sink));
         let unfinished = |&&(index, _): &&(usize, bool)| !position.files[index].finished;
         matching.lost = lost.iter().filter(unfinished).map(|&(index, _)| position.files[index].generation).collect();
-        let mut fresh = self.newcomers(root, position, &found, &matching, progress);
+        let (mut fresh, copies) = self.newcomers(root, position, &found, &matching, progress);
         let mut dropped = HashSet::new();
         if matching.in_motion {
             // A file that was there a moment ago had another name when it was opened: nothing is lost before that is clear.
@@ -179,12 +177,19 @@ impl Tailer {
             let compressed = text.is_packed();
             let begin = Begin::Start;
             let (here, text) = (!deleted, Some(text));
-            fresh.push(Fresh { path, compressed, id, stat, name, here, directory, text, begin });
+            let (passed_over, copied) = (false, false);
+            fresh.push(Fresh { path, compressed, id, stat, name, here, directory, text, begin, passed_over, copied });
         }
         position.files.retain(|file| !dropped.contains(&file.generation));
         for new in fresh {
             self.begin(position, new, now_ms, sink, progress);
         }
+        for (id, head) in copies.iter().filter(|(_, head)| head.len() < HEAD_BYTES) {
+            // Once its original is truncated, nothing else tells what so short a copy is.
+            let original = position.files.iter_mut().find(|file| !file.finished && file.id.is(id));
+            original.into_iter().for_each(|original| original.copy = Sample::of(head));
+        }
+        self.watch_what_ended(root, position, &matching);
         if position.started_at_ms == 0 {
             position.started_at_ms = now_ms.max(1);
         }
@@ -202,6 +207,22 @@ impl Tailer {
         waits
     }
 
+    /// Keeps open what ended and may still be written to, so that nothing of it is missed should it be deleted. The newest
+    /// first: their writers are the likeliest to go on.
+    fn watch_what_ended(&mut self, root: &Root, position: &SourcePosition, matching: &Matching) {
+        for file in position.files.iter().rev().filter(|file| file.finished && file.may_grow()) {
+            if self.room() == 0 {
+                return;
+            }
+            let unwatched = !self.ended.contains_key(&file.generation);
+            let Some(&at) = matching.places(&file.id).first().filter(|_| unwatched) else { continue };
+            // One that cannot be opened is looked at by its name.
+            if let Ok(Some(text)) = open(root, &matching.found[at], false) {
+                self.ended.insert(file.generation, text);
+            }
+        }
+    }
+
     /// Step 1 for one body.
     fn meet(
         &mut self,
@@ -215,11 +236,17 @@ impl Tailer {
     ) -> Fate {
         let mut live = self.live.remove(&file.generation);
         let crowded = self.open_texts() >= self.spec.limits.open;
-        let kept = self.kept.remove(&file.generation);
-        // It may be that of a copy that was adopted meanwhile.
-        let kept = kept.filter(|text| text.stat().is_ok_and(|stat| stat.id.is(&file.id)));
-        let opened = live.as_mut().and_then(|live| live.text.take()).or(kept);
+        // It may be that of a copy that was adopted meanwhile, or of what the body was before it was.
+        let own = |text: &Text| text.stat().is_ok_and(|stat| stat.id.is(&file.id));
+        let kept = self.kept.remove(&file.generation).filter(own);
+        let ended = self.ended.get(&file.generation).is_some_and(own);
+        let ended = if ended { self.ended.remove(&file.generation) } else { None };
+        let opened = live.as_mut().and_then(|live| live.text.take()).or(kept).or(ended);
         let untouched = |found: &Found, size: u64| found.stat.size == size && found.stat.mtime_ms == file.mtime_ms;
+        if file.finished && found.is_some_and(|found| untouched(found, file.size)) {
+            self.ended.extend(opened.map(|text| (file.generation, text)));
+            return Fate::Stays;
+        }
         let mut text = match (opened, found) {
             (Some(text), _) => text,
             (None, None) => {
@@ -227,7 +254,7 @@ impl Tailer {
                 return Fate::Gone;
             }
             (None, Some(found)) => {
-                let idle = file.finished || live.as_ref().is_some_and(|live| live.seen_to >= live.size);
+                let idle = live.as_ref().is_some_and(|live| live.seen_to >= live.size);
                 if idle && untouched(found, file.size) {
                     if let Some(mut live) = live {
                         (live.here, live.name) = (here, found.path.clone());
@@ -251,7 +278,7 @@ impl Tailer {
         };
         let (stat, head) = match examine(&mut text, file) {
             Ok(Examined::Same { stat, head }) => (stat, head),
-            Ok(Examined::Other) => {
+            Ok(Examined::Shorter { .. } | Examined::Other) => {
                 self.live.extend(live.map(|live| (file.generation, live)));
                 return Fate::Replaced(text);
             }
@@ -273,7 +300,9 @@ impl Tailer {
             file.head = Sample::of(&head);
         }
         if file.finished {
-            return Fate::Stays;
+            // What is deleted and was read to its end is gone, and nothing of it is lost.
+            self.ended.insert(file.generation, text);
+            return if found.is_some() { Fate::Stays } else { Fate::Gone };
         }
         let name = found.map_or_else(|| file.path.clone(), |found| found.path.clone());
         let mut live = match live {
@@ -333,6 +362,7 @@ impl Tailer {
             return false;
         }
         let mut adopted = false;
+        let mut shorter = None;
         let mut order: Vec<usize> = (0..found.len()).filter(|&at| !matching.claimed[at]).collect();
         // Packing a copy takes a while, and both are there; the plain one is read more easily.
         order.sort_by_key(|&at| found[at].is_packed());
@@ -350,16 +380,38 @@ impl Tailer {
             let opened = open(root, candidate, candidate.is_packed());
             matching.in_motion |= matches!(opened, Ok(None));
             let Ok(Some(mut text)) = opened else { continue };
-            let Ok(Examined::Same { stat, .. }) = examine(&mut text, file) else { continue };
+            let stat = match examine(&mut text, file) {
+                Ok(Examined::Same { stat, .. }) => stat,
+                Ok(Examined::Shorter { stat }) => {
+                    // Where the file is still in its place, nothing was renamed, so what is new beside it is a copy. Where it
+                    // is gone and still open, its text tells.
+                    let in_place = || found.iter().any(|own| own.path == file.path && own.stat.id.is(&file.id));
+                    let original = self.ended.get_mut(&file.generation);
+                    let is_copy = was_replaced && in_place() || original.is_some_and(|own| begins_with(own, &mut text));
+                    if is_copy && candidate.base.as_ref() == Some(&file.path) && !stat.id.is(&file.id) {
+                        shorter.get_or_insert((at, text, stat));
+                    }
+                    continue;
+                }
+                Ok(Examined::Other) | Err(_) => continue,
+            };
             if adopted {
                 matching.claimed[at] = true;
                 continue;
             }
             let known_size = file.size;
             let here = candidate.path == file.path;
+            let reason = if was_replaced { GapReason::Truncated } else { GapReason::Gone };
+            let (path, generation) = (file.path.clone(), file.generation);
+            let may_lack = file.finished && self.may_lack(file);
             // Somebody may have written to it after it had been quiet.
             file.finished &= !matches!(text.read_at(file.read.at, &mut [0]), Ok(1));
-            if !file.finished {
+            if file.finished {
+                // Whatever was written to it later is in the copy, or was written after that was made.
+                if may_lack {
+                    progress.gaps.push(Gap { path, generation, reason, from: file.read.at, to: None, at_ms: now_ms });
+                }
+            } else {
                 let live = match self.live.remove(&file.generation) {
                     Some(live) => Ok(live),
                     None => self.resume(&mut text, file, &candidate.path, here, stat.size, now_ms, sink),
@@ -375,17 +427,63 @@ impl Tailer {
                 // Between the copy and the end of the original something may have been written.
                 let from = if candidate.is_packed() { known_size } else { stat.size };
                 let to = Some(known_size).filter(|&size| size > from);
-                let reason = if was_replaced { GapReason::Truncated } else { GapReason::Gone };
-                let (path, generation) = (file.path.clone(), file.generation);
                 progress.gaps.push(Gap { path, generation, reason, from, to, at_ms: now_ms });
             }
+            // Nobody but who makes it writes to a copy. One in the body's own place is what its writer goes on with.
+            file.copied = !here && !file.is_remounted(&stat.id);
             (file.id, file.size, file.mtime_ms) = (stat.id, stat.size, stat.mtime_ms);
             (file.directory, file.away_since_ms) = (candidate.directory, None);
             file.compressed = candidate.is_packed();
             matching.claimed[at] = true;
             adopted = true;
         }
+        if !adopted && let Some((at, mut text, stat)) = shorter {
+            let was_read = file.finished || self.live.contains_key(&file.generation);
+            let end = text.end().unwrap_or(0);
+            if was_read || end <= file.offset {
+                // It has nothing that was not handed out.
+                matching.copies.insert(at);
+            } else {
+                let rest = self.adopt_rest(file, was_replaced, &found[at], text, &stat, end, now_ms, sink, progress);
+                adopted = rest.is_ok();
+                matching.claimed[at] |= adopted;
+            }
+        }
         adopted
+    }
+
+    /// Step 2 where the copy ends before the place up to which another process had read: what was held when that ended is in
+    /// it, as far as it goes.
+    fn adopt_rest(
+        &mut self,
+        file: &mut FileState,
+        was_replaced: bool,
+        candidate: &Found,
+        mut text: Text,
+        stat: &Stat,
+        end: u64,
+        now_ms: u64,
+        sink: &mut impl Sink,
+        progress: &mut Progress,
+    ) -> io::Result<()> {
+        let (place, head) = (text.mark(file.offset, file.inside)?, text.head()?);
+        let to = Some(file.size.max(file.read.at)).filter(|&size| size > end);
+        (file.read, file.head) = (place, Sample::of(&head));
+        let mut live = self.resume(&mut text, file, &candidate.path, false, stat.size, now_ms, sink)?;
+        live.text = Some(text);
+        self.live.insert(file.generation, live);
+        let reason = if was_replaced { GapReason::Truncated } else { GapReason::Gone };
+        let (path, generation) = (file.path.clone(), file.generation);
+        progress.gaps.push(Gap { path, generation, reason, from: end, to, at_ms: now_ms });
+        (file.id, file.size, file.mtime_ms) = (stat.id, stat.size, stat.mtime_ms);
+        (file.directory, file.away_since_ms) = (candidate.directory, None);
+        (file.compressed, file.copied) = (candidate.is_packed(), true);
+        Ok(())
+    }
+
+    /// Whether a body that ended may have been written to since somebody looked. Where its text was open, nothing was.
+    fn may_lack(&self, file: &FileState) -> bool {
+        file.may_grow() && !self.ended.contains_key(&file.generation)
     }
 
     /// The rest of a body is nowhere.
@@ -397,7 +495,7 @@ impl Tailer {
         sink: &mut impl Sink,
         progress: &mut Progress,
     ) {
-        if file.finished {
+        if file.finished && !self.may_lack(file) {
             return;
         }
         let live = self.live.remove(&file.generation);
@@ -411,7 +509,7 @@ impl Tailer {
         }
     }
 
-    /// Step 5, and the first look.
+    /// Step 5, and the first look. Told besides: the files that have a copy beside them, and how that begins.
     fn newcomers(
         &self,
         root: &Root,
@@ -419,10 +517,10 @@ impl Tailer {
         found: &[Found],
         matching: &Matching,
         progress: &mut Progress,
-    ) -> Vec<Fresh> {
-        let first = position.started_at_ms == 0;
+    ) -> (Vec<Fresh>, Vec<(FileId, Vec<u8>)>) {
         let from_start = position.from_beginning || self.spec.start == StartPosition::Beginning;
-        let (mut before, mut others) = (Vec::new(), Vec::new());
+        let first = (position.started_at_ms == 0).then_some(First { found, since_ms: position.since_ms, from_start });
+        let (mut before, mut others, mut copies) = (Vec::new(), Vec::new(), Vec::new());
         let mut taken: HashSet<(u64, u64)> = HashSet::new();
         for (at, candidate) in found.iter().enumerate() {
             let id = &candidate.stat.id;
@@ -449,15 +547,31 @@ impl Tailer {
             // Beside a file that was rotated, what was not there before came in between. Beside one that was not, it may
             // be a copy of it.
             let recent = candidate.stat.mtime_ms.saturating_add(CLOCKS_MS) >= position.started_at_ms;
-            let mut missed = false;
-            let begin = if first {
-                match (candidate.member, from_start) {
-                    (true, true) => Begin::Start,
-                    (true, false) if base.is_none() && !candidate.is_packed() => Begin::End,
-                    _ => Begin::Known,
-                }
+            let missed;
+            let mut passed_over = false;
+            let begin = if let Some(first) = &first {
+                let current = found.iter().find(|found| Some(&found.path) == base);
+                let begin = first.begin(candidate, || match (text.as_mut(), current) {
+                    (Some(text), Some(current)) => is_copy_of_current(root, current, candidate, text),
+                    _ => false,
+                });
+                let starts = matches!(begin, Begin::Start);
+                missed = starts && !candidate.member && base.is_some();
+                passed_over = !starts && first.passes_over(&candidate.stat);
+                begin
+            } else if matching.copies.contains(&at) {
+                missed = false;
+                Begin::Known
             } else {
-                let copy = base.is_some() && may_be_copy(root, position, matching, candidate, text.as_mut());
+                let current = found.iter().find(|found| Some(&found.path) == base);
+                let of_current = match (text.as_mut(), current) {
+                    (Some(text), Some(current)) => is_copy_of_current(root, current, candidate, text),
+                    _ => false,
+                };
+                if let (true, Some(current), Some(text)) = (of_current, current, text.as_mut()) {
+                    copies.extend(text.head().map(|head| (current.stat.id, head)));
+                }
+                let copy = of_current || base.is_some() && may_be_copy(position, matching, candidate, text.as_mut());
                 missed = base.is_some() && recent;
                 if text.is_none() || copy || !(missed || candidate.member) {
                     continue;
@@ -476,11 +590,13 @@ impl Tailer {
                 directory: candidate.directory,
                 text,
                 begin,
+                passed_over,
+                copied: matching.copies.contains(&at),
             };
             if missed || known { before.push(new) } else { others.push(new) }
         }
         before.append(&mut others);
-        before
+        (before, copies)
     }
 
     /// A new body. Where its text cannot be opened, it is at least known where it ends.
@@ -500,6 +616,7 @@ impl Tailer {
             mtime_ms: new.stat.mtime_ms,
             caught_up_at_ms: now_ms,
             compressed: new.compressed,
+            copied: new.copied,
             directory: new.directory,
             ..FileState::default()
         };
@@ -518,6 +635,10 @@ impl Tailer {
             file.finished = file.compressed && matches!(new.begin, Begin::Known);
         }
         (file.offset, file.inside) = (file.read.at, file.read.inside);
+        if new.passed_over {
+            let (path, generation, reason) = (file.path.clone(), file.generation, GapReason::BeforeStart);
+            progress.gaps.push(Gap { path, generation, reason, from: 0, to: None, at_ms: now_ms });
+        }
         file.finished |= matches!(new.begin, Begin::Known);
         if let Some(text) = text.as_mut().filter(|_| !file.finished) {
             start(text, &file, sink);
@@ -534,21 +655,11 @@ impl Tailer {
 }
 
 /// Whether a file of a rotated name may be a copy, whole or in the making, of a body that is known.
-fn may_be_copy(
-    root: &Root,
-    position: &SourcePosition,
-    matching: &Matching,
-    candidate: &Found,
-    text: Option<&mut Text>,
-) -> bool {
+fn may_be_copy(position: &SourcePosition, matching: &Matching, candidate: &Found, text: Option<&mut Text>) -> bool {
     let (Some(text), Some(base)) = (text, candidate.base.as_ref()) else { return true };
     let Ok(head) = text.head() else { return true };
     if head.is_empty() {
         // Nothing of it can be read yet either.
-        return true;
-    }
-    let current = matching.found.iter().find(|found| found.path == *base);
-    if current.is_some_and(|current| is_copy_of_current(root, current, candidate, text)) {
         return true;
     }
     // A rename leaves no copies behind; only packing does.
@@ -581,11 +692,16 @@ fn is_copy_of_current(root: &Root, current: &Found, candidate: &Found, text: &mu
         return false;
     }
     let Ok(Some(mut original)) = open(root, current, false) else { return true };
-    let end = candidate.stat.size;
+    begins_with(&mut original, text)
+}
+
+/// Whether all of a copy is the beginning of its original, judged by its own beginning and end. What cannot be read may be.
+fn begins_with(original: &mut Text, copy: &mut Text) -> bool {
+    let Ok(end) = copy.end() else { return true };
     let length = usize::try_from(end).unwrap_or(usize::MAX).min(BEFORE_BYTES);
-    let (Ok(head), Ok(first)) = (text.head(), original.head()) else { return true };
+    let (Ok(head), Ok(first)) = (copy.head(), original.head()) else { return true };
     first.starts_with(&head)
-        && matches!((text.before(end, length), original.before(end, length)), (Ok(a), Ok(b)) if a == b)
+        && matches!((copy.before(end, length), original.before(end, length)), (Ok(a), Ok(b)) if a == b)
 }
 
 /// The directory, looked at until two looks agree where one alone would not be believed: a rename while names are listed
@@ -642,7 +758,14 @@ fn place(text: &mut Text, file: &mut FileState, begin: &Begin) -> io::Result<()>
 }
 
 enum Examined {
-    Same { stat: Stat, head: Vec<u8> },
+    Same {
+        stat: Stat,
+        head: Vec<u8>,
+    },
+    /// It begins like the body, and ends before the place up to which that was read.
+    Shorter {
+        stat: Stat,
+    },
     Other,
 }
 
@@ -650,11 +773,15 @@ enum Examined {
 fn examine(text: &mut Text, file: &FileState) -> io::Result<Examined> {
     let stat = text.stat()?;
     let head = text.head()?;
-    if !file.has_head(&head) {
+    if !file.has_head(&head) && !file.has_copy(&head) {
         return Ok(Examined::Other);
     }
     let before = text.before(file.read.at, file.read.before.length as usize)?;
-    Ok(if file.is_body(&head, before.as_deref()) { Examined::Same { stat, head } } else { Examined::Other })
+    Ok(match before {
+        Some(before) if file.is_body(&head, Some(&before)) => Examined::Same { stat, head },
+        None => Examined::Shorter { stat },
+        Some(_) => Examined::Other,
+    })
 }
 
 /// Opens what was found; `None` when it is another file by now.
@@ -678,6 +805,8 @@ struct Matching<'a> {
     rotated: HashSet<String>,
     /// Bodies whose rest is nowhere: nothing is a copy of them.
     lost: HashSet<u64>,
+    /// What was found to be a copy of a body, and has nothing that was not read.
+    copies: HashSet<usize>,
     /// A file had another name, or none, when it was opened.
     in_motion: bool,
 }
@@ -696,6 +825,7 @@ impl<'a> Matching<'a> {
             newest,
             rotated: HashSet::new(),
             lost: HashSet::new(),
+            copies: HashSet::new(),
             in_motion: false,
         }
     }

@@ -11,7 +11,8 @@
 //!   receiver may take it as it is, and then the rest of that line, should it come, is skipped.
 //! - A line longer than the limit is cut there and marked; its rest is skipped without being kept.
 //! - Bytes of NUL before a line are holes that a truncation left behind, not text.
-//! - Renamed and deleted files are read to their end, and for a while after it.
+//! - Renamed and deleted files are read to their end, and for a while after it. A renamed one is looked at for as long as
+//!   it is there, because its writer may not have noticed.
 //! - Text that was replaced in place is noticed by the bytes at its beginning and before the position. Its unread rest
 //!   is looked for in a copy beside it; what is found nowhere is a [`Gap`](tandem_core::source::file::Gap).
 //! - What appears later is read from its beginning.
@@ -19,6 +20,7 @@
 //! Deliberately absent: threads, timers and the store.
 
 mod beneath;
+mod first;
 mod follow;
 mod lag;
 mod lines;
@@ -99,7 +101,7 @@ impl Default for Limits {
 /// Bounds of one call.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// Bytes read. One line of any length is read in spite of it.
+    /// Bytes read. One line of any length is read in spite of it, unless it is 0: then the call only looks.
     pub bytes: u64,
     pub deadline: Option<Instant>,
 }

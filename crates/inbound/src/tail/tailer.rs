@@ -32,8 +32,8 @@ pub struct Tailer {
     pub(super) live: HashMap<u64, Live>,
     /// Open texts of bodies that start anew: a deleted file can be read again only through its descriptor.
     pub(super) kept: HashMap<u64, Text>,
-    /// Texts of bodies that ended, until it is known that their end is stored.
-    ended: HashMap<u64, Text>,
+    /// Texts of bodies that ended: what is still written to them, and their end, should it be read again.
+    pub(super) ended: HashMap<u64, Text>,
     /// The files as the last call left them: one that comes back otherwise is started anew.
     left: Vec<FileState>,
     looked: Option<Instant>,
@@ -154,9 +154,23 @@ impl Tailer {
     }
 
     /// Says that what the calls so far have left is stored. Until then the texts of bodies that ended stay open: a deleted
-    /// file can be read again through nothing else.
+    /// file can be read again through nothing else. Afterwards as many stay open as there is room for, because a writer
+    /// that has not noticed the end may go on.
     pub fn stored(&mut self) {
-        self.ended.clear();
+        let watched = |generation: &u64| {
+            let left = self.left.iter().find(|file| file.generation == *generation);
+            left.is_some_and(|file| file.finished && file.may_grow() && file.away_since_ms.is_none())
+        };
+        self.ended.retain(|generation, _| watched(generation));
+        while self.open_texts() + self.ended.len() > self.spec.limits.open {
+            let Some(oldest) = self.ended.keys().min().copied() else { return };
+            self.ended.remove(&oldest);
+        }
+    }
+
+    /// How many texts of bodies that ended may be opened. Those that are read come first.
+    pub(super) fn room(&self) -> usize {
+        self.spec.limits.open.saturating_sub(self.open_texts() + self.ended.len())
     }
 
     /// Drops what is remembered of bodies that are not as they were left: they start at their `offset` again.
@@ -167,9 +181,9 @@ impl Tailer {
         let before = self.live.len();
         let anew = self.live.extract_if(|generation, _| !kept.contains(generation));
         let texts = anew.filter_map(|(generation, live)| Some((generation, live.text?)));
-        let unfinished = |generation: &u64| position.files.iter().any(|f| f.generation == *generation && !f.finished);
-        let ended = self.ended.extract_if(|generation, _| unfinished(generation) && !kept.contains(generation));
-        self.kept = texts.filter(|(generation, _)| unfinished(generation)).chain(ended).collect();
+        let known = |generation: &u64| position.files.iter().any(|file| file.generation == *generation);
+        let ended = self.ended.extract_if(|generation, _| known(generation) && !kept.contains(generation));
+        self.kept = texts.filter(|(generation, _)| known(generation)).chain(ended).collect();
         if self.live.len() < before || kept.len() != position.files.len() {
             self.looked = None;
         }
@@ -186,6 +200,9 @@ impl Tailer {
         sink: &mut impl Sink,
         progress: &mut Progress,
     ) -> bool {
+        if budget.bytes == 0 {
+            return false;
+        }
         let mut pump = Pump::new(self.spec.limits.line_bytes);
         self.live.values_mut().for_each(|live| live.skip = false);
         loop {

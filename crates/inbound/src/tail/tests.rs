@@ -1,3 +1,6 @@
+mod first;
+mod late;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::Write,

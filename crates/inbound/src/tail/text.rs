@@ -128,6 +128,17 @@ impl Text {
         Ok((read == length).then_some(before))
     }
 
+    /// Where the text ends. Packed text is unpacked to there.
+    pub fn end(&mut self) -> io::Result<u64> {
+        match self {
+            Self::Plain(_) => Ok(self.stat()?.size),
+            Self::Packed(packed) => {
+                packed.seek(u64::MAX)?;
+                Ok(packed.at)
+            }
+        }
+    }
+
     /// The mark of a place that the text reaches.
     pub fn mark(&mut self, at: u64, inside: bool) -> io::Result<Mark> {
         let length = usize::try_from(at).unwrap_or(usize::MAX).min(BEFORE_BYTES);
@@ -259,6 +270,7 @@ mod tests {
             assert_eq!(text.before(end, 4).expect("reads").as_deref(), Some(&content[content.len() - 4..]));
             assert_eq!(text.before(end + 1, 4).expect("reads"), None);
             assert_eq!(text.before(3, 4).expect("reads"), None);
+            assert_eq!(text.end().expect("reads"), end);
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
     ops::ControlFlow,
     path::Path,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use flate2::{Compression, write::GzEncoder};
@@ -65,14 +65,19 @@ fn load(directory: &Path) -> Stored {
 
 /// Tails until it is killed.
 fn child(directory: &Path) {
-    let spec = SourceSpec {
-        root: directory.join("logs"),
-        path: "app.log".to_owned(),
-        start: StartPosition::Beginning,
-        limits: Limits::default(),
-    };
+    let start = if directory.join("end").exists() { StartPosition::End } else { StartPosition::Beginning };
+    let spec =
+        SourceSpec { root: directory.join("logs"), path: "app.log".to_owned(), start, limits: Limits::default() };
     let mut tailer = Tailer::open(spec).expect("opens");
     let mut stored = load(directory);
+    if directory.join("hold").exists() {
+        // It looks, and dies before it can store what it saw.
+        tailer.read(&mut stored.position, now_ms(), &Budget::bytes(0), &mut Numbers(Vec::new())).expect("looks");
+        fs::write(directory.join("looked"), "").expect("writes");
+        loop {
+            std::thread::park();
+        }
+    }
     loop {
         let mut numbers = Numbers(Vec::new());
         let budget = Budget::bytes(20_000);
@@ -82,6 +87,7 @@ fn child(directory: &Path) {
         let fresh = directory.join("stored.new");
         fs::write(&fresh, serde_json::to_vec(&stored).expect("serialises")).expect("writes");
         fs::rename(&fresh, directory.join("stored.json")).expect("renames");
+        tailer.stored();
     }
 }
 
@@ -112,6 +118,70 @@ fn rotate(logs: &Path, dice: &mut Dice) {
     }
 }
 
+/// Waits for what another process does.
+fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// When a file was born, by the clock of the disk.
+fn born_ms(path: &Path) -> u64 {
+    let born = fs::metadata(path).and_then(|file| file.created()).expect("has a time of birth");
+    u64::try_from(born.duration_since(UNIX_EPOCH).expect("is past").as_millis()).expect("fits")
+}
+
+#[test]
+fn what_is_rotated_between_the_first_look_and_its_commit_is_not_lost_with_the_process() {
+    for (from_end, expected) in [(false, vec![1, 2, 3]), (true, vec![2, 3])] {
+        let scratch = Scratch::new("killed-first");
+        let (logs, current) = (scratch.path("logs"), scratch.path("logs/app.log"));
+        fs::create_dir(&logs).expect("creates");
+        // Before the source was configured.
+        fs::write(logs.join("app.log.1"), "000000000\n").expect("writes");
+        fs::write(&current, "000000001\n").expect("writes");
+        let since_ms = born_ms(&current) + 1;
+        let position = SourcePosition::since("app.log", since_ms);
+        let stored = Stored { position, ..Stored::default() };
+        fs::write(scratch.path("stored.json"), serde_json::to_vec(&stored).expect("serialises")).expect("writes");
+        for name in ["end", "hold"].iter().filter(|name| from_end || **name != "end") {
+            fs::write(scratch.path(name), "").expect("writes");
+        }
+        let mut process = start(scratch.root());
+        wait_for("it does not look", || scratch.path("looked").exists());
+        for (from, to) in [("app.log.1", "app.log.2"), ("app.log", "app.log.1")] {
+            fs::rename(logs.join(from), logs.join(to)).expect("renames");
+        }
+        // The clock of the disk has ticked since.
+        wait_for("the clock stands still", || {
+            fs::write(logs.join("next"), "000000002\n").expect("writes");
+            let ticked = born_ms(&logs.join("next")) >= since_ms;
+            if ticked {
+                fs::rename(logs.join("next"), &current).expect("renames");
+            } else {
+                fs::remove_file(logs.join("next")).expect("removes");
+            }
+            ticked
+        });
+        process.kill().expect("kills");
+        process.wait().expect("ends");
+        fs::remove_file(scratch.path("hold")).expect("removes");
+        let mut process = start(scratch.root());
+        let told = || load(scratch.root()).told;
+        wait_for("it does not read", || told().contains(&2));
+        let mut file = OpenOptions::new().append(true).open(&current).expect("opens");
+        file.write_all(b"000000003\n").expect("writes");
+        wait_for("it does not read on", || told().contains(&3));
+        process.kill().expect("kills");
+        process.wait().expect("ends");
+        let mut told = told();
+        told.sort_unstable();
+        assert_eq!(told, expected, "from the end: {from_end}");
+    }
+}
+
 #[test]
 fn a_process_that_is_killed_loses_and_doubles_nothing() {
     if let Some(directory) = std::env::var_os(CHILD) {
@@ -126,12 +196,7 @@ fn a_process_that_is_killed_loses_and_doubles_nothing() {
     let mut written = 0;
     // The first look finds nothing, so that whatever is rotated later is known to be later.
     let mut process = start(scratch.root());
-    let stored = scratch.path("stored.json");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !stored.exists() {
-        assert!(Instant::now() < deadline, "the child does not start");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for("the child does not start", || scratch.path("stored.json").exists());
     for _ in 0..kills {
         let until = Instant::now() + Duration::from_millis(10 + dice.below(80));
         while Instant::now() < until {

@@ -15,7 +15,7 @@ use tandem_core::{
     ports::{BoxFuture, LogFiles, LogReader, Reading},
     source::{
         SourcePosition,
-        log::{Batch, Candidate, LogError, LogErrorCode, Place, ReadOrder, SourceSpec},
+        log::{Batch, Candidate, Last, LogError, LogErrorCode, Place, ReadOrder, SourceSpec},
     },
 };
 use tandem_inbound::{
@@ -160,8 +160,10 @@ impl Source {
         };
         // Before reading: what is written from now on rings.
         self.ringing.bell.follow(self.ringing.key, &directories(&self.spec, position));
-        if order.anew {
-            reader.rewind();
+        match order.last {
+            Last::Stored => reader.stored(),
+            Last::Waits => {}
+            Last::Lost => reader.rewind(),
         }
         reader.read(position, order.budget, order.now_ms)
     }

@@ -304,7 +304,8 @@ async fn a_broken_source_harms_nobody_else_and_heals() {
     read_on(&app, &mut good).await;
     read_on(&app, &mut good).await;
     let shown = row(&app, "good").await;
-    assert_eq!((shown.healthy, shown.consecutive_errors, shown.total_submitted), (false, 2, 2));
+    // The first look, which reads nothing, meets the bad file as well.
+    assert_eq!((shown.healthy, shown.consecutive_errors, shown.total_submitted), (false, 3, 2));
     lab.logs.mood("good.log", Mood::Reads);
     read_on(&app, &mut gone).await;
     assert_eq!(row(&app, "gone").await.last_error_code, Some(LogErrorCode::NotFound));
@@ -378,8 +379,9 @@ async fn a_step_that_cannot_be_stored_is_made_again_by_the_same_reader() {
     read_on(&app, &mut tail).await;
     lab.logs.append("a.log", "ERROR boom\n");
     lab.gate.set(Door::Refuses(StoreError::Unavailable("the disk is full".into())));
-    // What cannot be stored is still to be read.
-    for lag_bytes in [11, 21] {
+    // What cannot be stored is still to be read; after a step that was lost also what was found to be nothing before it,
+    // because nothing was stored since the first look.
+    for lag_bytes in [11, 31] {
         assert!(matches!(app.tail_step(&mut tail).await, Next::BackOff(_)));
         let shown = row(&app, "a").await;
         assert_eq!((shown.last_error_code, shown.lag_bytes), (Some(LogErrorCode::StoreUnavailable), lag_bytes));
@@ -389,6 +391,53 @@ async fn a_step_that_cannot_be_stored_is_made_again_by_the_same_reader() {
     read_on(&app, &mut tail).await;
     assert_eq!((lab.total().await, lab.logs.readers(), lab.logs.anew()), (1, 1, 2));
     assert!(row(&app, "a").await.healthy);
+}
+
+#[tokio::test]
+async fn a_source_that_is_far_behind_is_taken_in_with_few_commits_and_exactly_once() {
+    let lab = Lab::new("tail-behind");
+    let app = lab.engine();
+    let (text, expected) = lines(0, 12_000);
+    lab.logs.append("a.log", &text);
+    lab.configure(&app, json!([source("a", json!({}))])).await;
+    let mut tail = claimed(&app, "a").await;
+    // What is there is stored before any of it is read.
+    assert_eq!(app.tail_step(&mut tail).await, Next::Again);
+    assert_eq!((row(&app, "a").await.total_bytes_read, lab.logs.reads()), (0, 1));
+    // All that several reads have found is lost together, and read again.
+    lab.gate.set(Door::Refuses(StoreError::Unavailable("the disk is full".into())));
+    assert!(matches!(app.tail_step(&mut tail).await, Next::BackOff(_)));
+    let (reads, commits) = (lab.logs.reads(), lab.gate.passed());
+    assert!(reads > 4, "{reads} reads");
+    assert_eq!((lab.total().await, row(&app, "a").await.lag_bytes), (0, text.len() as u64));
+    lab.gate.set(Door::Open);
+    assert!(matches!(read_on(&app, &mut tail).await, Next::Rest(_)));
+    assert_eq!(lab.counts().await, expected);
+    let shown = row(&app, "a").await;
+    assert_eq!((shown.total_candidates, shown.total_submitted), (4_000, 4_000));
+    assert_eq!((shown.offset, shown.total_bytes_read), (text.len() as u64, text.len() as u64));
+    let commits = lab.gate.passed() - commits;
+    assert!(commits < 4, "{commits} commits for {} reads", lab.logs.reads() - reads);
+    assert_eq!(lab.logs.anew(), 1);
+}
+
+#[tokio::test]
+async fn a_step_that_nobody_ended_is_read_again() {
+    let lab = Lab::new("tail-dropped");
+    let app = lab.engine();
+    let (text, expected) = lines(0, 12_000);
+    lab.logs.append("a.log", &text);
+    lab.configure(&app, json!([source("a", json!({}))])).await;
+    let mut tail = claimed(&app, "a").await;
+    assert_eq!(app.tail_step(&mut tail).await, Next::Again);
+    lab.gate.set(Door::Shut);
+    tokio::select! {
+        next = app.tail_step(&mut tail) => panic!("nothing can be stored: {next:?}"),
+        () = lab.gate.knocked() => {}
+    }
+    lab.gate.set(Door::Open);
+    read_on(&app, &mut tail).await;
+    assert_eq!(lab.counts().await, expected);
 }
 
 #[tokio::test]

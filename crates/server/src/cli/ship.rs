@@ -151,11 +151,13 @@ impl Follower {
     fn new(source: Source, directory: &Path, intake: Arc<Intake>) -> Result<Self, Fault> {
         let spool = Spool::new(directory, &source.project_id, &source.source_id);
         let stored = spool.load().map_err(|error| Fault(format!("{}: its position: {error}", source.name())))?;
-        let saved = stored.unwrap_or_else(|| Saved {
-            instance: hex::encode(&SystemIds.secret()[..8]),
-            position: SourcePosition::new(&source.path),
-            ..Saved::default()
-        });
+        let fresh = || Saved { instance: hex::encode(&SystemIds.secret()[..8]), ..Saved::default() };
+        let mut saved = stored.unwrap_or_else(fresh);
+        if saved.position.path != source.path {
+            // From now on its lines are to be told, though this process should end before it has looked.
+            saved.position = SourcePosition::since(&source.path, SystemClock.now_ms());
+            spool.store(&saved).map_err(|error| Fault(format!("{}: its position: {error}", source.name())))?;
+        }
         let (supervised, told) = (Supervised::default(), Progress::default());
         let watch = Watch::new().ok();
         Ok(Self { source, spool, saved, intake, reader: None, watch, supervised, told, said: None })
@@ -189,7 +191,9 @@ impl Follower {
                     Some(reader) => reader,
                     None => Reader::open(&spec, start)?,
                 };
-                let batch = reader.read(&mut position, STEP, now_ms)?;
+                // What is there is stored before any of it is read.
+                let budget = if position.started_at_ms == 0 { Budget { bytes: 0, ..STEP } } else { STEP };
+                let batch = reader.read(&mut position, budget, now_ms)?;
                 Ok::<_, LogError>((reader, batch, position))
             });
             (supervised, outcome)
@@ -235,6 +239,9 @@ impl Follower {
         while let Err(error) = self.spool.store(&self.saved) {
             self.told.trouble = Some(format!("the position cannot be stored: {error}"));
             self.rest(POLL).await;
+        }
+        if let Some(reader) = &mut self.reader {
+            reader.stored();
         }
     }
 

@@ -99,7 +99,7 @@ async fn log_sources(state: &AppState, metrics: &Metrics) {
         ("tandem_log_source_gaps_total", "Times that bytes of a log source were lost for good.", |row| row.gap_count),
         (
             "tandem_log_source_possible_gaps_total",
-            "Times that the last bytes before a truncation may have been lost.",
+            "Times that the last bytes before a truncation or deletion may have been lost.",
             |row| row.possible_gap_count,
         ),
         ("tandem_log_source_restarts_total", "Times that a log source's reader ended abnormally.", |row| row.restarts),

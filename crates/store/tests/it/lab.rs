@@ -267,7 +267,8 @@ pub fn equals(column: &'static str, value: &str) -> (&'static str, Column) {
 /// A draft to write rows with, in a life of its own.
 pub async fn some_draft(opened: &Opened) -> (Incident, Draft) {
     let outcome = send(opened, report(&local(), &format!("draft-{}", fresh()), 1_000)).await.signals.remove(0);
-    (outcome.incident, outcome.draft.expect("an accepted signal has a draft"))
+    let draft = outcome.draft.expect("an accepted signal has a draft");
+    (Arc::unwrap_or_clone(outcome.incident), Arc::unwrap_or_clone(draft))
 }
 
 /// A draft that no incident made, with the given age.

@@ -75,14 +75,14 @@ pub async fn a_draft_from_a_log_brings_its_evidence_and_its_triage(lab: Lab) {
     };
     let first = send(&opened, commit().write(from_log()).write(from_log())).await.signals.remove(1);
     assert_eq!(first.incident.occurrence_count, 2);
-    let payload = first.incident.event_payload.expect("where it stands");
+    let payload = first.incident.event_payload.as_ref().expect("where it stands");
     assert_eq!(payload["offset_start"], 70);
     assert_eq!(count(&opened, &LOG_EVIDENCE, &local()).await, 1, "one for the draft, not one for each occurrence");
     assert_eq!(opened.store().job_count(JobKind::StartTriage).await, Ok(1));
     // Without its draft the incident counts on, and opens no other one within the cooldown.
-    let draft_id = first.draft.expect("a draft").draft_id;
+    let draft_id = first.draft.as_ref().expect("a draft").draft_id.clone();
     let forgotten = tandem_core::incident::Amendment::DraftForgotten { draft_id };
-    let amend = Write::Amend { incident_id: first.incident.incident_id, amendment: forgotten };
+    let amend = Write::Amend { incident_id: first.incident.incident_id.clone(), amendment: forgotten };
     send(&opened, audited("test.forget").write(amend)).await;
     let cooled = send(&opened, commit().write(from_log())).await.signals.remove(0);
     assert_eq!((cooled.incident.occurrence_count, cooled.draft.is_some()), (3, false));

@@ -13,7 +13,7 @@ use tandem_core::{
     tenant::{TenantContext, TenantKey},
 };
 
-use super::spec;
+use super::{configured_at, spec};
 use crate::{App, store_failure};
 
 /// More sources than anybody configures.
@@ -74,7 +74,7 @@ impl App {
             }
             match rows.get(id) {
                 Some(row) if row.value.state.armed => {}
-                row => self.tail_start(tenant, project, source, row).await?,
+                row => self.tail_start(tenant, config, project, source, row).await?,
             }
         }
         for (id, row) in &rows {
@@ -89,12 +89,16 @@ impl App {
     async fn tail_start(
         &self,
         tenant: &TenantKey,
+        config: &Config,
         project: &Project,
         source: &LogSource,
         row: Option<&Versioned<SourceRow>>,
     ) -> Result<(), Failure> {
         let ctx = self.worker_ctx("tail", tenant);
-        let fresh = || SourceRow::new(&project.project_id, &source.source_id, &spec(project, source), ctx.now_ms);
+        let fresh = || {
+            let since_ms = configured_at(config, ctx.now_ms);
+            SourceRow::new(&project.project_id, &source.source_id, &spec(project, source), since_ms, ctx.now_ms)
+        };
         let mut next = row.map_or_else(fresh, |row| row.value.clone());
         next.state.armed = true;
         next.state.updated_at_ms = ctx.now_ms;

@@ -1,6 +1,9 @@
 //! Log sources: each has a row (how far it is read, how it fares) and, while it is to be read, a job. Whoever holds the
 //! job's lease reads. A source is a lane of its own, so a slow, noisy or broken one delays nobody else.
 //!
+//! A step is one read; of a source that is behind, as many as one write can take in. The next one is under way while what
+//! the last one found is taken in.
+//!
 //! Exactly once: a step commits what it found together with the position behind it, on the row's version and under the
 //! lease. A step that was lost, for whatever reason, is read again; a step that was committed is not.
 //!
@@ -10,6 +13,7 @@
 //! finds the same.
 
 mod arrange;
+mod gather;
 mod hub;
 mod step;
 
@@ -19,7 +23,7 @@ pub(crate) use arrange::{is_wanted, wanted};
 pub(crate) use hub::Hub;
 pub use step::{Next, Tail};
 use tandem_core::{
-    config::{LogSource, Project},
+    config::{Config, LogSource, Project},
     source::log::SourceSpec,
 };
 
@@ -36,11 +40,19 @@ const SAVE_BYTES: u64 = 16 << 20;
 /// How often engines that share a store tell each other by the row that a source is attended to, though nothing changes.
 const HEARD_MS: u64 = 60_000;
 
-/// Bytes and failures that one step of a source that is behind may take at least: its commits are what it waits for.
-const CATCHING_UP: (u64, u64) = (4 << 20, 200);
+/// Bytes and failures that one read of a source that is behind may take at least.
+const CATCHING_UP: (u64, u64) = (4 << 20, 1_000);
+
+/// Failures that are accepted without giving way to other tasks.
+const AT_ONCE: usize = 100;
 
 /// A read that does not come back for this long makes its source ill.
 const STALL: Duration = Duration::from_secs(30);
+
+/// When the configuration was stored that asks for a source: what is written from then on is the source's business.
+pub(crate) fn configured_at(config: &Config, now_ms: u64) -> u64 {
+    if config.updated_at_ms == 0 { now_ms } else { config.updated_at_ms.min(now_ms) }
+}
 
 pub(crate) fn spec(project: &Project, source: &LogSource) -> SourceSpec {
     SourceSpec {

@@ -5,25 +5,23 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tandem_core::{
-    actor::OpContext,
-    config::{LogSource, Project},
+    config::{Config, LogSource, Project},
     error::{Code, Failure},
     ports::{BoxFuture, Claim, LogReader, Reading, StoreError},
     record::{Commit, JobKind, Put, Write},
-    signal::{
-        Accepted,
-        from_log::{self, Around, accept_candidate},
-    },
+    signal::from_log::Around,
     source::{
         self, Scope, SourcePosition,
-        log::{Batch, Budget, LogError, LogErrorCode, ReadOrder, SourceSpec},
+        log::{Batch, Budget, Last, LogError, LogErrorCode, ReadOrder, SourceSpec},
         restart::delay_ms,
-        state::{SourceRow, Taken},
+        state::SourceRow,
     },
     tenant::TenantKey,
 };
 
-use super::{CATCHING_UP, HEARD_MS, SAVE_BYTES, SAVE_MS, STALL, lease_ms, spec, wanted};
+use super::{
+    AT_ONCE, CATCHING_UP, HEARD_MS, SAVE_BYTES, SAVE_MS, STALL, configured_at, gather::Step, lease_ms, spec, wanted,
+};
 use crate::{App, DECISIONS, config::Snapshot, store_failure};
 
 /// What to do after a step.
@@ -77,9 +75,15 @@ impl Held {
 struct Hand {
     spec: SourceSpec,
     reader: Option<Box<dyn LogReader>>,
-    reading: Option<BoxFuture<'static, Reading>>,
+    reading: Option<Begun>,
     /// What was read last, or is being read, belongs to a step that is not stored: it is read again.
     anew: bool,
+}
+
+/// A read under way, and where it began.
+struct Begun {
+    from: SourcePosition,
+    reading: BoxFuture<'static, Reading>,
 }
 
 impl Tail {
@@ -166,7 +170,7 @@ impl App {
         let Some((project, source)) = wanted(&snapshot.config, project_id, source_id) else {
             return self.tail_release(tail, "not to be read").await;
         };
-        let Some(held) = self.tail_held(tail, project, source).await? else {
+        let Some(held) = self.tail_held(tail, &snapshot.config, project, source).await? else {
             // Its row is gone: forgotten while it was not configured, or deleted.
             let ctx = self.worker_ctx("tail", &tail.tenant);
             self.store().commit(Commit::new(&ctx).write(done(&tail.claim))).await.map_err(store_failure)?;
@@ -184,20 +188,52 @@ impl App {
             }
             tail.held = held;
         }
-        let Some(reading) = self.tail_read(tail, source).await? else {
-            let error = LogError::new(LogErrorCode::Stalled, "a read does not come back; no other is begun");
-            return self.tail_failed(tail, error).await;
-        };
-        let Reading { position, result, .. } = reading;
-        match (result, position) {
-            (Ok(batch), Some(position)) => self.tail_take_in(tail, &snapshot, project, source, position, batch).await,
-            (Ok(_), None) => Err(Failure::of(Code::Internal)),
-            (Err(error), _) => self.tail_failed(tail, error).await,
+        let mut step = Step::new(self.now_ms());
+        loop {
+            let first = step.position.is_none();
+            let Some(reading) = self.tail_read(tail, source, &step).await? else {
+                if first {
+                    let error = LogError::new(LogErrorCode::Stalled, "a read does not come back; no other is begun");
+                    return self.tail_failed(tail, error).await;
+                }
+                break;
+            };
+            let Reading { position, result, .. } = reading;
+            let found = match (result, position) {
+                (Ok(batch), Some(position)) => step.add(position, batch),
+                (Ok(_), None) => return Err(Failure::of(Code::Internal)),
+                (Err(error), _) if first => return self.tail_failed(tail, error).await,
+                // What was read before is stored first; the next step meets the same error.
+                (Err(_), _) => break,
+            };
+            let goes_on = tail.held.as_ref().is_some_and(|held| held.behind) && step.has_room(self.now_ms());
+            if goes_on {
+                self.tail_begin(tail, source, &step);
+            }
+            let mut found = found.into_iter().peekable();
+            while found.peek().is_some() {
+                let some = found.by_ref().take(AT_ONCE);
+                if let Err(why) = self.tail_take(&tail.tenant, &snapshot, project, source, some, &mut step) {
+                    return self.tail_failed(tail, LogError::new(LogErrorCode::Refused, why)).await;
+                }
+                // Others have their turn.
+                tokio::task::yield_now().await;
+            }
+            if !goes_on {
+                break;
+            }
         }
+        self.tail_settle(tail, source, step).await
     }
 
     /// The row and a reader that fit the configuration. `None` when the source has no row any more.
-    async fn tail_held(&self, tail: &mut Tail, project: &Project, source: &LogSource) -> Result<Option<Held>, Failure> {
+    async fn tail_held(
+        &self,
+        tail: &mut Tail,
+        config: &Config,
+        project: &Project,
+        source: &LogSource,
+    ) -> Result<Option<Held>, Failure> {
         let wanted = spec(project, source);
         let stored = self.load::<SourceRow>(&tail.tenant, tail.id()).await?;
         let Some(stored) = stored else { return Ok(None) };
@@ -217,7 +253,7 @@ impl App {
                 "path": wanted.path,
                 "start_position": source.start_position,
             });
-            row.state.repoint(&wanted, ctx.now_ms);
+            row.state.repoint(&wanted, configured_at(config, ctx.now_ms), ctx.now_ms);
             let commit = Commit::new(&ctx).put(Put::update(&row, version)).write(tail.keep(tail.lease_until_ms)).audit(
                 self.event_id(),
                 "incident_monitor.log_source.repointed",
@@ -231,25 +267,29 @@ impl App {
 
     /// The read in progress, or a new one. The lease is kept for as long as it takes. `None` when it does not come back in
     /// time; it goes on, and is waited for again by the next step.
-    async fn tail_read(&self, tail: &mut Tail, source: &LogSource) -> Result<Option<Reading>, Failure> {
+    async fn tail_read(&self, tail: &mut Tail, source: &LogSource, step: &Step) -> Result<Option<Reading>, Failure> {
         let mut waited = Duration::ZERO;
         loop {
-            let mut reading = match self.tail_reading(tail, source) {
-                Some(reading) => reading,
-                None => return Err(Failure::of(Code::Internal)),
-            };
+            self.tail_begin(tail, source, step);
+            let begun = tail.hand.as_mut().and_then(|hand| hand.reading.take());
+            let Some(mut begun) = begun else { return Err(Failure::of(Code::Internal)) };
             let beat = tail.beat.min(tail.stall.saturating_sub(waited));
-            let back = tokio::time::timeout(beat, &mut reading).await;
-            let Some(hand) = &mut tail.hand else { return Err(Failure::of(Code::Internal)) };
+            let back = tokio::time::timeout(beat, &mut begun.reading).await;
+            let (Some(held), Some(hand)) = (&tail.held, &mut tail.hand) else {
+                return Err(Failure::of(Code::Internal));
+            };
             match back {
                 Ok(mut back) => {
                     hand.reader = back.reader.take();
+                    let wanted = step.position.as_ref().unwrap_or(&held.row.state.position);
+                    // One that was begun by a step that nobody ended goes on where nothing is stored.
+                    hand.anew |= begun.from != *wanted;
                     if !hand.anew {
                         return Ok(Some(back));
                     }
                 }
                 Err(_) => {
-                    hand.reading = Some(reading);
+                    hand.reading = Some(begun);
                     waited += beat;
                     if waited >= tail.stall {
                         return Ok(None);
@@ -260,53 +300,75 @@ impl App {
         }
     }
 
-    fn tail_reading(&self, tail: &mut Tail, source: &LogSource) -> Option<BoxFuture<'static, Reading>> {
-        let (held, hand) = (tail.held.as_ref()?, tail.hand.as_mut()?);
-        // A read that belongs to a step that was lost is waited for, too: it has the reader.
-        if let Some(reading) = hand.reading.take() {
-            return Some(reading);
+    /// Begins the next read of a step, unless one is under way: that has the reader, so it is waited for, whatever it is
+    /// of.
+    fn tail_begin(&self, tail: &mut Tail, source: &LogSource, step: &Step) {
+        let (Some(held), Some(hand)) = (&tail.held, &mut tail.hand) else { return };
+        if hand.reading.is_some() {
+            return;
         }
         let reader = hand.reader.take().unwrap_or_else(|| self.ports.logs.reader(hand.spec.clone()));
+        let from = step.position.clone().unwrap_or_else(|| held.row.state.position.clone());
+        let last = match std::mem::take(&mut hand.anew) {
+            true => Last::Lost,
+            false if step.position.is_some() || held.unsaved => Last::Waits,
+            false => Last::Stored,
+        };
         let (bytes, candidates) = if held.behind { CATCHING_UP } else { (0, 0) };
-        Some(reader.read(ReadOrder {
-            position: held.row.state.position.clone(),
+        let candidates = usize::try_from(source.max_candidates_per_poll.max(candidates)).unwrap_or(usize::MAX);
+        // What is there is stored before any of it is read: what is rotated meanwhile is known then.
+        let bytes = if from.started_at_ms == 0 { 0 } else { source.max_bytes_per_poll.max(bytes) };
+        let mut reading = reader.read(ReadOrder {
+            position: from.clone(),
             start: source.start_position,
-            budget: Budget {
-                bytes: source.max_bytes_per_poll.max(bytes),
-                candidates: usize::try_from(source.max_candidates_per_poll.max(candidates)).unwrap_or(usize::MAX),
-            },
+            budget: Budget { bytes, candidates },
             now_ms: self.ports.clock.now_ms(),
-            anew: std::mem::take(&mut hand.anew),
-        }))
+            last,
+        });
+        // It is under way from here on, though nobody waits for it yet.
+        if let Some(back) = (&mut reading).now_or_never() {
+            reading = Box::pin(std::future::ready(back));
+        }
+        hand.reading = Some(Begun { from, reading });
     }
 
-    async fn tail_take_in(
+    /// Takes in what was found. The error says why it cannot be.
+    fn tail_take(
         &self,
-        tail: &mut Tail,
+        tenant: &TenantKey,
         snapshot: &Snapshot,
         project: &Project,
         source: &LogSource,
-        position: SourcePosition,
-        mut batch: Batch,
-    ) -> Result<Next, Failure> {
-        let ctx = self.worker_ctx("tail", &tail.tenant);
-        let found = std::mem::take(&mut batch.found);
-        let candidates = found.len() as u64;
-        let truncated = found.iter().filter(|candidate| candidate.truncated).count() as u64;
-        let mut accepted = Vec::with_capacity(found.len());
-        for candidate in found {
-            match self.taken(&ctx, snapshot, project, source, candidate) {
-                Ok(signal) => accepted.push(signal),
-                Err(why) => return self.tail_failed(tail, LogError::new(LogErrorCode::Refused, why)).await,
-            }
-        }
-        let signals = from_log::merge(accepted);
-        let taken = Taken {
-            candidates,
-            submitted: signals.iter().map(|signal| signal.occurrences).sum(),
-            truncated,
-            fingerprints: signals.iter().map(|signal| signal.grouping.fingerprint.clone()).collect(),
+        found: impl Iterator<Item = source::log::Candidate>,
+        step: &mut Step,
+    ) -> Result<(), String> {
+        let ctx = self.worker_ctx("tail", tenant);
+        let config = &snapshot.config;
+        let Some(binding) = source::binding(config, &project.project_id, Some(&source.source_id)) else {
+            return Err("the source has no binding".into());
         };
+        let around = Around {
+            config,
+            scope: Scope { project, source: Some(source) },
+            binding: &binding,
+            settings: &crate::report::settings(config),
+            tenant,
+            request_id: &ctx.request_id,
+            now_ms: ctx.now_ms,
+        };
+        for candidate in found {
+            let complete = |signal| crate::report::judged(config, signal);
+            step.gathered.take(candidate, &around, || self.fresh_ids(), complete).map_err(|why| why.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Stores a step, if it is to be stored already.
+    async fn tail_settle(&self, tail: &mut Tail, source: &LogSource, mut step: Step) -> Result<Next, Failure> {
+        let ctx = self.worker_ctx("tail", &tail.tenant);
+        let signals = std::mem::take(&mut step.gathered).into_signals();
+        let taken = step.taken(&signals);
+        let Step { position: Some(position), batch, .. } = step else { return Err(Failure::of(Code::Internal)) };
         let Some(held) = &mut tail.held else { return Err(Failure::of(Code::Internal)) };
         // For as long as this is not stored, it is still to be read.
         held.row.state.left(batch.lag_bytes + batch.bytes_read, batch.oldest_unread_ms);
@@ -381,31 +443,6 @@ impl App {
             news.push(("incident_monitor.log_source.recovered", about(json!({ "after": error }))));
         }
         news
-    }
-
-    fn taken(
-        &self,
-        ctx: &OpContext,
-        snapshot: &Snapshot,
-        project: &Project,
-        source: &LogSource,
-        candidate: source::log::Candidate,
-    ) -> Result<Accepted, String> {
-        let config = &snapshot.config;
-        let Some(binding) = source::binding(config, &project.project_id, Some(&source.source_id)) else {
-            return Err("the source has no binding".into());
-        };
-        let around = Around {
-            config,
-            scope: Scope { project, source: Some(source) },
-            binding: &binding,
-            settings: &crate::report::settings(config),
-            tenant: &ctx.tenant.key(),
-            request_id: &ctx.request_id,
-            now_ms: ctx.now_ms,
-        };
-        let accepted = accept_candidate(candidate, &around, self.fresh_ids()).map_err(|why| why.to_string())?;
-        Ok(crate::report::judged(config, accepted))
     }
 
     /// Writes the row with whatever else the commit holds, under the lease. Until it is known to be stored, what is held is
