@@ -268,7 +268,7 @@ async def flow(client):
         second = await monitor.create_triage_run(seen["draft"])
         equal(second["deduped"], second["run"]["run_id"] == run)
         equal((await monitor.get_draft(seen["draft"])).triage_run_id, second["run"]["run_id"])
-        await refused(monitor.create_triage_run("failure-draft-none"), 404, "INCIDENT_MONITOR_TRIAGE_RUN_CREATE_FAILED")
+        await refused(monitor.create_triage_run("failure-draft-none"), 404, "INCIDENT_MONITOR_DRAFT_NOT_FOUND")
 
     async def a_triage_summary_from_outside_is_taken_in():
         seen["summary"] = summary = {
