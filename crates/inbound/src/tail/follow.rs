@@ -384,10 +384,13 @@ impl Tailer {
                 Ok(Examined::Same { stat, .. }) => stat,
                 Ok(Examined::Shorter { stat }) => {
                     // Where the file is still in its place, nothing was renamed, so what is new beside it is a copy. Where it
-                    // is gone and still open, its text tells.
+                    // is gone and still open, its text tells; and a packed file is not its writer's, so one that begins like
+                    // it for so long is of it.
                     let in_place = || found.iter().any(|own| own.path == file.path && own.stat.id.is(&file.id));
                     let original = self.ended.get_mut(&file.generation);
-                    let is_copy = was_replaced && in_place() || original.is_some_and(|own| begins_with(own, &mut text));
+                    let packed = candidate.is_packed() && file.head.length as usize == HEAD_BYTES;
+                    let is_copy =
+                        packed || was_replaced && in_place() || original.is_some_and(|own| begins_with(own, &mut text));
                     if is_copy && candidate.base.as_ref() == Some(&file.path) && !stat.id.is(&file.id) {
                         shorter.get_or_insert((at, text, stat));
                     }
@@ -571,7 +574,7 @@ impl Tailer {
                 if let (true, Some(current), Some(text)) = (of_current, current, text.as_mut()) {
                     copies.extend(text.head().map(|head| (current.stat.id, head)));
                 }
-                let copy = of_current || base.is_some() && may_be_copy(position, matching, candidate, text.as_mut());
+                let copy = of_current || may_be_copy(position, matching, candidate, text.as_mut());
                 missed = base.is_some() && recent;
                 if text.is_none() || copy || !(missed || candidate.member) {
                     continue;
@@ -654,20 +657,26 @@ impl Tailer {
     }
 }
 
-/// Whether a file of a rotated name may be a copy, whole or in the making, of a body that is known.
+/// Whether a file of a rotated name may be a copy, whole or in the making, of a body that is known. One that the pattern
+/// means by its own name is a copy only where it is packed and surely has the text of a plain one.
 fn may_be_copy(position: &SourcePosition, matching: &Matching, candidate: &Found, text: Option<&mut Text>) -> bool {
-    let (Some(text), Some(base)) = (text, candidate.base.as_ref()) else { return true };
-    let Ok(head) = text.head() else { return true };
+    let (base, packed) = (candidate.base.as_ref(), candidate.is_packed());
+    let doubt = base.is_some();
+    if !doubt && !packed {
+        return false;
+    }
+    let Some(text) = text else { return doubt };
+    let Ok(head) = text.head() else { return doubt };
     if head.is_empty() {
         // Nothing of it can be read yet either.
-        return true;
+        return doubt;
     }
     // A rename leaves no copies behind; only packing does.
-    if matching.rotated.contains(base) && !candidate.is_packed() {
+    if base.is_some_and(|base| matching.rotated.contains(base)) && !packed {
         return false;
     }
     let near = |file: &&FileState| directory_of(&file.path) == directory_of(&candidate.path);
-    let known = |file: &&FileState| !matching.lost.contains(&file.generation);
+    let known = |file: &&FileState| !matching.lost.contains(&file.generation) && (doubt || !file.compressed);
     position.files.iter().filter(near).filter(known).any(|file| {
         if file.head.length == 0 {
             return false;
@@ -676,7 +685,7 @@ fn may_be_copy(position: &SourcePosition, matching: &Matching, candidate: &Found
         file.has_head(&head)
             && match text.before(read.at, read.before.length as usize) {
                 Ok(Some(before)) => read.before.is_of(&before),
-                Ok(None) | Err(_) => true,
+                Ok(None) | Err(_) => doubt,
             }
     })
 }

@@ -90,6 +90,44 @@ fn what_ended_and_was_packed_while_nobody_had_it_open_may_lack_something() {
 }
 
 #[test]
+fn what_is_packed_while_it_is_read_is_not_read_from_both() {
+    let mut world = World::with("app.log*", StartPosition::Beginning, Limits::default());
+    let text: String = (0..40).map(|n| format!("line {n}\n")).collect();
+    world.append("app.log", &text);
+    world.rename("app.log", "app.log.1");
+    world.read_budget(Budget::bytes(50));
+    world.append("app.log", "d");
+    world.gzip("app.log.1");
+    world.rename("app.log.1.gz", "app.log.2.gz");
+    world.rename("app.log", "app.log.1");
+    world.read();
+    world.later(10_000);
+    world.read();
+    assert_eq!(world.sink.drain().len(), 40, "the last line has no end yet");
+    world.restart();
+    assert!(world.settle().is_empty());
+}
+
+#[test]
+fn a_packed_copy_that_lacks_the_last_words_is_not_read_again() {
+    let mut world = World::new("app.log");
+    let text: String = (0..200).map(|n| format!("line {n}\n")).collect();
+    world.append("app.log", &text);
+    world.read();
+    world.rename("app.log", "app.log.1");
+    world.copy("app.log.1", "copy");
+    world.append("app.log", "new\n");
+    world.append("app.log.1", "late\n");
+    assert_eq!(world.settle().len(), 202);
+    world.restart();
+    world.gzip("copy");
+    world.rename("copy.gz", "app.log.1.gz");
+    world.remove("app.log.1");
+    assert!(world.settle().is_empty());
+    assert_eq!(world.position.files.iter().filter(|file| file.compressed).count(), 1, "it is known");
+}
+
+#[test]
 fn nobody_writes_to_a_copy() {
     let mut world = World::new("app.log");
     world.append("app.log", "a\n");
